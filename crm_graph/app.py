@@ -1,0 +1,53 @@
+"""The only wiring: settings -> database, feed, schema -> Starlette application."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from crm_graph.db import Database
+from crm_graph.feed import Feed
+from crm_graph.models.types import Phone
+from crm_graph.settings import Settings
+from schema import GraphQLView, build_schema
+
+STATIC = Path(__file__).parent / "static"
+
+
+def build(settings: Settings) -> Starlette:
+    """The application. It opens its connections when it starts and closes them when it stops."""
+    Phone.region = settings.phone_region
+    database = Database(settings.database_url, settings.pool_size)
+    feed = Feed(database, settings.broadcast_url)
+    view = GraphQLView(build_schema(), settings, database, feed)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await feed.open()
+        yield
+        await feed.close()
+        await database.close()
+
+    app = Starlette(
+        routes=[
+            Route("/", lambda request: RedirectResponse("/graphql")),
+            Route("/healthz", _healthy),
+            Route("/graphql", view),
+            WebSocketRoute("/graphql", view),
+            Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
+        ],
+        lifespan=lifespan,
+    )
+    app.state.settings, app.state.database, app.state.feed = settings, database, feed
+    return app
+
+
+async def _healthy(request: Request) -> Response:
+    return JSONResponse({"status": "ok"})

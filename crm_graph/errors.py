@@ -1,0 +1,126 @@
+"""Every error this software raises on purpose.
+
+CrmError
+├── Fault                    a rule of the domain was broken; mutations answer it in `userErrors`
+│   ├── NotFound             no such record, or not one the viewer may see
+│   ├── Forbidden            seen, but not allowed
+│   ├── Invalid              a value that cannot be
+│   │   └── Required         a value that must be there
+│   ├── Duplicate            a value that another record has already
+│   ├── Conflict             somebody else was first; carries the current record
+│   └── GateClosed           a stage or a status asks for something that is still empty
+├── RequestError             the request as a whole cannot be served; a top-level GraphQL error
+│   ├── Unauthenticated
+│   ├── Denied               signed in, but not allowed to ask this
+│   ├── BadUserInput         an argument that cannot be
+│   └── Throttled            too many tries; carries the seconds to wait
+└── RefusedToStart           the configuration is wrong; says what to do
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar
+
+
+class Code(enum.StrEnum):
+    """What went wrong, for a program to read."""
+
+    NOT_FOUND = "NOT_FOUND"
+    FORBIDDEN = "FORBIDDEN"
+    INVALID = "INVALID"
+    REQUIRED = "REQUIRED"
+    DUPLICATE = "DUPLICATE"
+    CONFLICT = "CONFLICT"
+    GATE_CLOSED = "GATE_CLOSED"
+
+
+class CrmError(Exception):
+    """The root: catching it catches everything that is not a bug."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Fault(CrmError):
+    """A broken rule of the domain. `field` is the dotted path of the input's field, in snake case."""
+
+    code: ClassVar[Code]
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+    def inside(self, path: str) -> Fault:
+        """The same fault, its field seen from one level further out."""
+        self.field = path if self.field is None else f"{path}.{self.field}"
+        return self
+
+
+class NotFound(Fault):
+    code = Code.NOT_FOUND
+
+
+class Forbidden(Fault):
+    code = Code.FORBIDDEN
+
+
+class Invalid(Fault):
+    code = Code.INVALID
+
+
+class Required(Invalid):
+    code = Code.REQUIRED
+
+
+class Duplicate(Fault):
+    code = Code.DUPLICATE
+
+
+class Conflict(Fault):
+    """`current` is the record as it stands now."""
+
+    code = Code.CONFLICT
+
+    def __init__(self, message: str, field: str | None = None, *, current: object = None) -> None:
+        super().__init__(message, field)
+        self.current = current
+
+
+class GateClosed(Fault):
+    code = Code.GATE_CLOSED
+
+
+class RequestError(CrmError):
+    code: ClassVar[str]
+
+
+class Unauthenticated(RequestError):
+    code = "UNAUTHENTICATED"
+
+
+class Denied(RequestError):
+    code = "FORBIDDEN"
+
+
+class BadUserInput(RequestError):
+    """`field` is the argument, as the client wrote it."""
+
+    code = "BAD_USER_INPUT"
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Throttled(RequestError):
+    code = "THROTTLED"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RefusedToStart(CrmError):
+    """Raised before a server starts; the message says what to do next."""

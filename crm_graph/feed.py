@@ -1,0 +1,240 @@
+"""The change log and the transactions that write it. Only `transaction` commits; nothing is published that did not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import functools
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from broadcaster import Broadcast
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.attributes import History, get_history
+from sqlalchemy.orm.exc import StaleDataError
+
+from crm_graph.access import Viewer
+from crm_graph.db import Database
+from crm_graph.errors import Conflict, Duplicate
+from crm_graph.models import Action, Change, Entity, Workspace, now
+from crm_graph.models.types import wire
+
+CHANNEL = "crm_graph.changes"
+BOOKKEEPING = {"version", "updated_at"}
+WEIGHTY = {"amount", "currency", "probability", "quantity", "price", "role", "active", "deleted_at"}
+log = logging.getLogger(__name__)
+
+
+class Feed:
+    """The log of one database and the wake-ups that tell other processes to read on."""
+
+    def __init__(self, database: Database, broadcast_url: str) -> None:
+        self.database = database
+        self.broadcast = Broadcast(broadcast_url)
+
+    async def open(self) -> None:
+        await self.broadcast.connect()
+
+    async def close(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.broadcast.disconnect()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, viewer: Viewer, cause: str) -> AsyncIterator[AsyncSession]:
+        """A session whose changes are logged and committed together at the end, or not at all.
+
+        `advance(session)`, called last inside it, tells the revision that the changes stand at. Raises Conflict and
+        Duplicate where the database finds that another transaction was first.
+        """
+        async with self.database.write() as session:
+            journal = Journal(viewer, cause)
+            session.info["journal"] = journal
+            event.listen(session.sync_session, "before_flush", journal.collect)
+            try:
+                yield session
+                await advance(session)
+                await session.commit()
+            except (StaleDataError, DBAPIError) as error:
+                raise _fault(error) from error
+        if journal.entries:
+            await self._wake(viewer.workspace_id, journal.revision)
+
+    async def _wake(self, workspace_id: str, revision: int) -> None:
+        try:
+            await self.broadcast.publish(CHANNEL, f"{workspace_id} {revision}")
+        except Exception:
+            log.exception("A wake-up was not sent; subscribers of other processes will read on by their own clock.")
+
+
+async def advance(session: AsyncSession) -> int:
+    """Write the transaction's changes to the log, which takes their revisions; the last one is returned."""
+    await session.flush()
+    journal = journal_of(session)
+    await journal.write(session)
+    return journal.revision
+
+
+def journal_of(session: AsyncSession) -> Journal:
+    """The journal of the session's transaction, for what its flushes do not show: bulk inserts and links."""
+    journal: Journal = session.info["journal"]
+    return journal
+
+
+@dataclass
+class Entry:
+    """What one transaction did to one record."""
+
+    entity: str
+    record_id: str
+    parent_id: str | None
+    action: Action
+    fields: dict[str, list[Any]]
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+@dataclass
+class Journal:
+    """The changes of one transaction, one entry a record, in the order they were first made."""
+
+    viewer: Viewer
+    cause: str
+    entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
+    revision: int = 0
+    written: int = 0
+    happened_at: dt.datetime = field(default_factory=now)
+
+    def collect(self, session: Any, flush_context: object, instances: object) -> None:
+        """Note what a flush is about to write; an entity that changed gets its new time."""
+        for record in session.new:
+            if isinstance(record, Entity):
+                self.note(record, {name: [None, value] for name, value in _filled(record).items()}, Action.CREATED)
+        for record in session.dirty:
+            if isinstance(record, Entity) and (changed := _changed(record)):
+                record.updated_at = self.happened_at
+                self.note(record, changed)
+
+    def note(self, record: Any, fields: dict[str, list[Any]], action: Action | None = None) -> None:
+        """Add to the record's entry: {name: [old, new]}, in wire values."""
+        weighty = _weighty(type(record).__mapper__)
+        after = {name: wire(getattr(record, name)) for name in weighty}
+        entry = self.entries.get((type(record).__name__, record.id))
+        if entry is None:
+            created = action is Action.CREATED
+            before = {name: None if created else fields[name][0] if name in fields else after[name] for name in weighty}
+            parent = getattr(record, record.PARENT) if record.PARENT else None
+            entry = Entry(type(record).__name__, record.id, parent, action or Action.UPDATED, {}, before, after)
+            self.entries[entry.entity, entry.record_id] = entry
+        for name, (old, new) in fields.items():
+            entry.fields[name] = [entry.fields[name][0] if name in entry.fields else old, new]
+        entry.after = after
+        if entry.action is not Action.CREATED:
+            entry.action = action or _action(record, entry.fields)
+
+    def inserted(self, model: type[Entity], rows: Sequence[dict[str, Any]]) -> None:
+        """Note rows that a bulk insert created; each has every column's value."""
+        name = model.__name__
+        weighty = _weighty(model.__mapper__)
+        nothing = dict.fromkeys(weighty)
+        hidden = {*BOOKKEEPING, *_secrets(model.__mapper__), "workspace_id", "id", "created_at", "custom"}
+        for row in rows:
+            fields = {key: [None, wire(value)] for key, value in row.items() if value is not None and key not in hidden}
+            after = {key: wire(row.get(key)) for key in weighty}
+            parent = row.get(model.PARENT) if model.PARENT else None
+            self.entries[name, row["id"]] = Entry(name, row["id"], parent, Action.CREATED, fields, nothing, after)
+
+    async def write(self, session: AsyncSession) -> None:
+        """Number the new entries and add them to the log. The counter's row is locked from here to the commit."""
+        entries = list(self.entries.values())[self.written :]
+        current = Workspace.id == self.viewer.workspace_id
+        if not entries:
+            if not self.revision:
+                self.revision = await session.scalar(sa.select(Workspace.revision).where(current)) or 0
+            return
+        advanced = sa.update(Workspace).where(current).values(revision=Workspace.revision + len(entries))
+        self.revision = (
+            await session.execute(
+                advanced.returning(Workspace.revision), execution_options={"synchronize_session": False}
+            )
+        ).scalar_one()
+        shared = {
+            "workspace_id": self.viewer.workspace_id,
+            "actor": self.viewer.actor,
+            "user_id": self.viewer.user_id,
+            "cause": self.cause,
+            "happened_at": self.happened_at,
+            "recorded_at": now(),
+        }
+        first = self.revision - len(entries) + 1
+        rows = [{**shared, "revision": number, **vars(entry)} for number, entry in enumerate(entries, first)]
+        await session.execute(sa.insert(Change), rows)
+        self.written += len(entries)
+
+
+def _changed(record: Entity) -> dict[str, list[Any]]:
+    changed = {}
+    secrets = _secrets(type(record).__mapper__)
+    for attribute in type(record).__mapper__.column_attrs:
+        name = attribute.key
+        history: History = get_history(record, name)
+        if name in BOOKKEEPING or not history.has_changes():
+            continue
+        old, new = history.deleted[0] if history.deleted else None, history.added[0] if history.added else None
+        if old != new:
+            changed[name] = ["…", "…"] if name in secrets else [wire(old), wire(new)]
+    return changed
+
+
+def _filled(record: Entity) -> dict[str, Any]:
+    """The values of a record about to be inserted, its id set first: defaults come only with the insert itself."""
+    mapper = type(record).__mapper__
+    for attribute in mapper.column_attrs:
+        default = attribute.columns[0].default
+        if default is not None and getattr(record, attribute.key) is None:
+            value = default.arg(None) if default.is_callable else default.arg
+            setattr(record, attribute.key, value)
+    hidden = {*BOOKKEEPING, *_secrets(mapper), "workspace_id", "id", "created_at", "custom"}
+    values = {each.key: getattr(record, each.key) for each in mapper.column_attrs if each.key not in hidden}
+    return {name: wire(value) for name, value in values.items() if value is not None and value != []}
+
+
+def _action(record: Entity, fields: dict[str, list[Any]]) -> Action:
+    if "deleted_at" in fields:
+        return Action.RESTORED if fields["deleted_at"][1] is None else Action.DELETED
+    return next((Action(event) for name, event in record.EVENTS.items() if name in fields), Action.UPDATED)
+
+
+@functools.cache
+def _weighty(mapper: Mapper[Any]) -> tuple[str, ...]:
+    """The columns that decide who sees a record and what it adds to totals."""
+    return tuple(
+        each.key for each in mapper.column_attrs if each.key in WEIGHTY or "references" in each.columns[0].info
+    )
+
+
+@functools.cache
+def _secrets(mapper: Mapper[Any]) -> frozenset[str]:
+    return frozenset(each.key for each in mapper.column_attrs if each.columns[0].info.get("secret"))
+
+
+def _fault(error: Exception) -> Exception:
+    text = str(getattr(error, "orig", error))
+    if isinstance(error, StaleDataError) or "deadlock" in text or "locked" in text:
+        return Conflict("Somebody else changed this at the same time. Read it again and repeat.")
+    if isinstance(error, IntegrityError) and "unique" in text.lower():
+        column = text.rpartition(".")[2] if "UNIQUE constraint failed" in text else _column(text)
+        return Duplicate("Another record has this value already.", column)
+    return error
+
+
+def _column(text: str) -> str | None:
+    """The last column of the key in PostgreSQL's «Key (workspace_id, external_id)=(…) already exists»."""
+    _, found, rest = text.partition("Key (")
+    return rest.partition(")")[0].split(", ")[-1] if found else None

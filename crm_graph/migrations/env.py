@@ -1,0 +1,63 @@
+"""Runs migrations on the connection that `crm_graph.migrations` hands over, or on CRM_GRAPH_DATABASE_URL."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from alembic import context
+
+from crm_graph.db import Database
+from crm_graph.models import Base, types
+from crm_graph.settings import Settings
+
+
+def render(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
+    """Column types as migrations spell them: by what is stored, so that later changes of a type leave history alone."""
+    if kind != "type":
+        return False
+    match item:
+        case types.Time():
+            return "types.Time()"
+        case types.Json():
+            return "types.Json()"
+        case types.Text():
+            return f"types.Text({item.limit})"
+        case types.Amount():
+            return "sa.BigInteger()"
+        case types.Integer():
+            return "sa.Integer()"
+        case types.Boolean():
+            return "sa.Boolean()"
+        case types.Date():
+            return "sa.Date()"
+        case types.Enum():
+            return "sa.String(32)"
+    return False
+
+
+def run(connection: sa.Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_type=True,
+        render_item=render,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def connect_and_run() -> None:
+    database = Database(Settings.from_environment().database_url)
+    async with database.writer.connect() as connection:
+        await connection.run_sync(run)
+        await connection.commit()
+    await database.close()
+
+
+if (given := context.config.attributes.get("connection")) is not None:
+    run(given)
+else:
+    asyncio.run(connect_and_run())

@@ -1,0 +1,91 @@
+"""What was done or is to be done: emails, calls, meetings, notes, tasks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crm_graph.models import types
+from crm_graph.models.base import Assigned, Keyed, now, reference
+
+
+class ActivityType(enum.StrEnum):
+    """What kind of contact it was."""
+
+    EMAIL = "EMAIL"
+    CALL = "CALL"
+    MEETING = "MEETING"
+    NOTE = "NOTE"
+    TASK = "TASK"
+
+
+class ActivityDirection(enum.StrEnum):
+    """Who began it."""
+
+    INBOUND = "INBOUND"
+    OUTBOUND = "OUTBOUND"
+
+
+class Priority(enum.StrEnum):
+    """How urgent it is."""
+
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+    URGENT = "URGENT"
+
+
+class Activity(Assigned):
+    """Something that happened at `happens_at`, or is planned for it. A task is open until `done`."""
+
+    __tablename__ = "activities"
+    __table_args__ = (
+        sa.UniqueConstraint("workspace_id", "external_id"),
+        sa.Index(None, "workspace_id", "happens_at", "id"),
+    )
+    prefix = "act"
+    EVENTS = {"done": "COMPLETED"}
+
+    type: Mapped[ActivityType] = mapped_column(types.Enum(ActivityType))
+    subject: Mapped[str] = mapped_column(types.Text(500))
+    body: Mapped[str | None] = mapped_column(types.Text(types.LONG_TEXT))
+    happens_at: Mapped[dt.datetime] = mapped_column(default=now)
+    duration_minutes: Mapped[int | None]
+    direction: Mapped[ActivityDirection | None] = mapped_column(types.Enum(ActivityDirection))
+    outcome: Mapped[str | None]
+    due_at: Mapped[dt.datetime | None]
+    done: Mapped[bool] = mapped_column(default=False)
+    done_at: Mapped[dt.datetime | None]
+    priority: Mapped[Priority | None] = mapped_column(types.Enum(Priority))
+
+
+class ActivityLink(Keyed):
+    """One record that an activity is about: exactly one of the columns is set."""
+
+    __tablename__ = "activity_links"
+    prefix = "link"
+    TARGETS = ("account_id", "contact_id", "lead_id", "opportunity_id", "case_id", "campaign_id")
+
+    activity_id: Mapped[str] = reference("activities", nullable=False)
+    account_id: Mapped[str | None] = reference("accounts")
+    contact_id: Mapped[str | None] = reference("contacts")
+    lead_id: Mapped[str | None] = reference("leads")
+    opportunity_id: Mapped[str | None] = reference("opportunities")
+    case_id: Mapped[str | None] = reference("cases")
+    campaign_id: Mapped[str | None] = reference("campaigns")
+
+
+class Participant(Keyed):
+    """Somebody who took part in an activity: a user, a contact, a lead, or just an address."""
+
+    __tablename__ = "participants"
+    prefix = "part"
+
+    activity_id: Mapped[str] = reference("activities", nullable=False)
+    user_id: Mapped[str | None] = reference("users")
+    contact_id: Mapped[str | None] = reference("contacts")
+    lead_id: Mapped[str | None] = reference("leads")
+    email: Mapped[str | None] = mapped_column(types.Email())

@@ -1,0 +1,125 @@
+"""What all tables share. Every key is (workspace_id, id), so no row can point into another workspace."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr, mapped_column
+from typeid import TypeID
+
+from crm_graph.models import types
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def reference(table: str, *, nullable: bool = True, index: bool = True) -> MappedColumn[Any]:
+    """A column with the id of a row of `table` in the same workspace: its type, its foreign key and its index."""
+    return mapped_column(types.Id(), nullable=nullable, info={"references": table, "indexed": index})
+
+
+class Base(DeclarativeBase):
+    metadata = sa.MetaData(naming_convention=NAMES)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: types.Text(),
+        int: types.Integer(),
+        bool: types.Boolean(),
+        Decimal: types.Amount(),
+        dt.datetime: types.Time(),
+        dt.date: types.Date(),
+    }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        table = cls.__dict__.get("__table__")
+        if not isinstance(table, sa.Table):
+            return
+        for column in list(table.columns):
+            target = column.info.get("references")
+            if target is not None:
+                keys = ["workspace_id", column.name]
+                table.append_constraint(
+                    sa.ForeignKeyConstraint(keys, [f"{target}.workspace_id", f"{target}.id"], use_alter=False)
+                )
+                if column.info["indexed"]:
+                    sa.Index(None, table.c.workspace_id, column)
+
+
+class Keyed(Base):
+    """Every table of a workspace: the key."""
+
+    __abstract__ = True
+    prefix: ClassVar[str]
+
+    @declared_attr
+    def workspace_id(cls) -> Mapped[str]:
+        return mapped_column(types.Id(), sa.ForeignKey("workspaces.id"), primary_key=True, sort_order=-20)
+
+    @declared_attr
+    def id(cls) -> Mapped[str]:
+        return mapped_column(types.Id(), primary_key=True, default=cls.new_id, sort_order=-19)
+
+    @classmethod
+    def new_id(cls) -> str:
+        """A new TypeID: sortable by time, unique everywhere."""
+        return str(TypeID(prefix=cls.prefix))
+
+
+class Entity(Keyed):
+    """Every record that people work with: version, times, soft deletion. The change log records these.
+
+    `EVENTS` names the columns whose change is an event of its own in the log; `PARENT` the column of the record that
+    this one is a part of.
+    """
+
+    __abstract__ = True
+    EVENTS: ClassVar[dict[str, str]] = {}
+    PARENT: ClassVar[str | None] = None
+
+    version: Mapped[int] = mapped_column(types.Integer(least=1), default=1, sort_order=90)
+    created_at: Mapped[dt.datetime] = mapped_column(default=now, sort_order=91)
+    updated_at: Mapped[dt.datetime] = mapped_column(default=now, sort_order=92)
+    deleted_at: Mapped[dt.datetime | None] = mapped_column(sort_order=93)
+    custom: Mapped[dict[str, Any]] = mapped_column(types.Json(), default=dict, sort_order=94)
+
+    @declared_attr.directive
+    def __mapper_args__(cls) -> dict[str, Any]:
+        return {"version_id_col": cls.version}
+
+
+class Assigned(Entity):
+    """Every record that belongs to somebody: what the gate decides sight by."""
+
+    __abstract__ = True
+
+    owner_id: Mapped[str | None] = mapped_column(
+        types.Id(), info={"references": "users", "indexed": True}, sort_order=80
+    )
+    team_id: Mapped[str | None] = mapped_column(
+        types.Id(), info={"references": "teams", "indexed": True}, sort_order=81
+    )
+    external_id: Mapped[str | None] = mapped_column(types.Text(100), sort_order=82)
+
+    @declared_attr.directive
+    def __table_args__(cls) -> tuple[Any, ...]:
+        return (sa.UniqueConstraint("workspace_id", "external_id"),)
+
+
+class Visibility(enum.StrEnum):
+    """Who may read and edit the records of an entity unless they own them."""
+
+    PUBLIC = "PUBLIC"
+    PUBLIC_READ = "PUBLIC_READ"
+    PRIVATE = "PRIVATE"

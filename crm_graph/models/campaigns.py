@@ -1,0 +1,90 @@
+"""Marketing campaigns and the people they reach."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from dataclasses import dataclass
+from decimal import Decimal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crm_graph.models import types
+from crm_graph.models.base import Assigned, Entity, reference
+from crm_graph.models.types import part
+
+
+class CampaignType(enum.StrEnum):
+    """How a campaign reaches people."""
+
+    EMAIL = "EMAIL"
+    WEBINAR = "WEBINAR"
+    EVENT = "EVENT"
+    ADVERTISEMENT = "ADVERTISEMENT"
+    DIRECT_MAIL = "DIRECT_MAIL"
+    SOCIAL = "SOCIAL"
+    REFERRAL_PROGRAM = "REFERRAL_PROGRAM"
+    OTHER = "OTHER"
+
+
+class CampaignStatus(enum.StrEnum):
+    """Where a campaign stands."""
+
+    PLANNED = "PLANNED"
+    ACTIVE = "ACTIVE"
+    COMPLETED = "COMPLETED"
+    ABORTED = "ABORTED"
+
+
+@dataclass(frozen=True)
+class MemberStatus:
+    """A status that members of a campaign may have, and whether it counts as a response."""
+
+    name: str = part(types.Text(40))
+    responded: bool = part(types.Boolean(), False)
+
+
+def usual_statuses() -> list[MemberStatus]:
+    return [MemberStatus("SENT"), MemberStatus("RESPONDED", responded=True)]
+
+
+class Campaign(Assigned):
+    """An effort to win customers. Its members' statuses come from its own list."""
+
+    __tablename__ = "campaigns"
+    prefix = "camp"
+
+    name: Mapped[str]
+    type: Mapped[CampaignType | None] = mapped_column(types.Enum(CampaignType))
+    status: Mapped[CampaignStatus] = mapped_column(types.Enum(CampaignStatus), default=CampaignStatus.PLANNED)
+    description: Mapped[str | None] = mapped_column(types.Text(types.LONG_TEXT))
+    start_date: Mapped[dt.date | None]
+    end_date: Mapped[dt.date | None]
+    budget: Mapped[Decimal | None]
+    actual_cost: Mapped[Decimal | None]
+    expected_revenue: Mapped[Decimal | None]
+    currency: Mapped[str | None] = mapped_column(types.Currency())
+    member_statuses: Mapped[list[MemberStatus]] = mapped_column(types.Values(MemberStatus), default=usual_statuses)
+    parent_id: Mapped[str | None] = reference("campaigns")
+
+
+class CampaignMember(Entity):
+    """A contact or a lead that a campaign reaches: one of the two is set."""
+
+    __tablename__ = "campaign_members"
+    __table_args__ = (
+        sa.UniqueConstraint("workspace_id", "campaign_id", "contact_id"),
+        sa.UniqueConstraint("workspace_id", "campaign_id", "lead_id"),
+        sa.UniqueConstraint("workspace_id", "external_id"),
+    )
+    prefix = "cmem"
+    PARENT = "campaign_id"
+    EVENTS = {"first_responded_at": "RESPONDED"}
+
+    campaign_id: Mapped[str] = reference("campaigns", nullable=False, index=False)
+    contact_id: Mapped[str | None] = reference("contacts")
+    lead_id: Mapped[str | None] = reference("leads")
+    status: Mapped[str] = mapped_column(types.Text(40))
+    first_responded_at: Mapped[dt.datetime | None]
+    external_id: Mapped[str | None] = mapped_column(types.Text(100))

@@ -1,0 +1,81 @@
+"""The change log: audit trail, history, and the queue that everything live reads."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crm_graph.models import types
+from crm_graph.models.base import Base, reference
+
+
+class Action(enum.StrEnum):
+    """What happened to the record."""
+
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    DELETED = "DELETED"
+    RESTORED = "RESTORED"
+    MOVED = "MOVED"
+    CONVERTED = "CONVERTED"
+    COMPLETED = "COMPLETED"
+    STATUS_CHANGED = "STATUS_CHANGED"
+    ESCALATED = "ESCALATED"
+    ASSIGNED = "ASSIGNED"
+    RESPONDED = "RESPONDED"
+    SIGNED_IN = "SIGNED_IN"
+    SIGNED_OUT = "SIGNED_OUT"
+
+
+class Change(Base):
+    """One changed record in one transaction. Rows are never deleted.
+
+    `fields` has the old and new wire values of what changed, {name: [old, new]}; `before` and `after` always have what
+    decides sight and totals, as it was and as it became.
+    """
+
+    __tablename__ = "changes"
+    __table_args__ = (sa.Index(None, "workspace_id", "record_id", "action", "revision"),)
+
+    workspace_id: Mapped[str] = mapped_column(types.Id(), sa.ForeignKey("workspaces.id"), primary_key=True)
+    revision: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+    entity: Mapped[str] = mapped_column(types.Text(40))
+    record_id: Mapped[str] = mapped_column(types.Id())
+    parent_id: Mapped[str | None] = mapped_column(types.Id())
+    action: Mapped[Action] = mapped_column(types.Enum(Action))
+    actor: Mapped[str] = mapped_column(types.Text(100))
+    user_id: Mapped[str | None] = reference("users", index=False)
+    cause: Mapped[str] = mapped_column(types.Text(100))
+    happened_at: Mapped[dt.datetime]
+    recorded_at: Mapped[dt.datetime]
+    fields: Mapped[dict[str, Any]] = mapped_column(types.Json())
+    before: Mapped[dict[str, Any]] = mapped_column(types.Json())
+    after: Mapped[dict[str, Any]] = mapped_column(types.Json())
+
+
+class IdempotencyKey(Base):
+    """The result of a write that a client may send again: which record, at which revision."""
+
+    __tablename__ = "idempotency_keys"
+
+    workspace_id: Mapped[str] = mapped_column(types.Id(), sa.ForeignKey("workspaces.id"), primary_key=True)
+    user_id: Mapped[str] = mapped_column(types.Id(), primary_key=True)
+    key: Mapped[str] = mapped_column(types.Text(100), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(types.Text(64))
+    result: Mapped[dict[str, Any]] = mapped_column(types.Json())
+    revision: Mapped[int] = mapped_column(sa.BigInteger)
+    created_at: Mapped[dt.datetime]
+
+
+class Alias(Base):
+    """A former id of a record, such as one that was merged into another."""
+
+    __tablename__ = "aliases"
+
+    workspace_id: Mapped[str] = mapped_column(types.Id(), sa.ForeignKey("workspaces.id"), primary_key=True)
+    former_id: Mapped[str] = mapped_column(types.Id(), primary_key=True)
+    record_id: Mapped[str] = mapped_column(types.Id())

@@ -1,0 +1,80 @@
+"""The way a deal goes: pipelines of stages. And what is sold: products."""
+
+from __future__ import annotations
+
+import enum
+from decimal import Decimal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crm_graph.models import types
+from crm_graph.models.base import Entity, reference
+
+
+class StageCategory(enum.StrEnum):
+    """Whether a deal in the stage can still close."""
+
+    OPEN = "OPEN"
+    WON = "WON"
+    LOST = "LOST"
+
+
+class ForecastCategory(enum.StrEnum):
+    """Where a deal counts in the forecast."""
+
+    PIPELINE = "PIPELINE"
+    BEST_CASE = "BEST_CASE"
+    COMMIT = "COMMIT"
+    CLOSED = "CLOSED"
+    OMITTED = "OMITTED"
+
+
+class Pipeline(Entity):
+    """An ordered list of stages."""
+
+    __tablename__ = "pipelines"
+    __table_args__ = (sa.UniqueConstraint("workspace_id", "external_id"),)
+    prefix = "pipe"
+
+    name: Mapped[str]
+    description: Mapped[str | None] = mapped_column(types.Text(2000))
+    position: Mapped[int] = mapped_column(default=0)
+    external_id: Mapped[str | None] = mapped_column(types.Text(100))
+
+
+class Stage(Entity):
+    """A column of a pipeline's board."""
+
+    __tablename__ = "stages"
+    __table_args__ = (sa.UniqueConstraint("workspace_id", "external_id"),)
+    prefix = "stg"
+    PARENT = "pipeline_id"
+
+    pipeline_id: Mapped[str] = reference("pipelines", nullable=False)
+    name: Mapped[str]
+    position: Mapped[int] = mapped_column(default=0)
+    probability: Mapped[int] = mapped_column(types.Integer(most=100), default=0)
+    category: Mapped[StageCategory] = mapped_column(types.Enum(StageCategory), default=StageCategory.OPEN)
+    forecast_category: Mapped[ForecastCategory] = mapped_column(
+        types.Enum(ForecastCategory), default=ForecastCategory.PIPELINE
+    )
+    days_until_stale: Mapped[int | None]
+    external_id: Mapped[str | None] = mapped_column(types.Text(100))
+
+
+class Product(Entity):
+    """Something that is sold, with its list price."""
+
+    __tablename__ = "products"
+    __table_args__ = (sa.UniqueConstraint("workspace_id", "external_id"),)
+    prefix = "prod"
+
+    name: Mapped[str]
+    code: Mapped[str | None] = mapped_column(types.Text(100))
+    family: Mapped[str | None]
+    description: Mapped[str | None] = mapped_column(types.Text(types.LONG_TEXT))
+    price: Mapped[Decimal | None]
+    currency: Mapped[str | None] = mapped_column(types.Currency())
+    active: Mapped[bool] = mapped_column(default=True)
+    external_id: Mapped[str | None] = mapped_column(types.Text(100))

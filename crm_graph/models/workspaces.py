@@ -1,0 +1,44 @@
+"""A workspace: one company's CRM, apart from all others."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+from typeid import TypeID
+
+from crm_graph.models import types
+from crm_graph.models.base import Base, Visibility, now
+
+
+class Workspace(Base):
+    """The root of all other rows. `revision` is the number of the last change of the workspace's log."""
+
+    __tablename__ = "workspaces"
+    prefix: ClassVar[str] = "ws"
+
+    id: Mapped[str] = mapped_column(types.Id(), primary_key=True, default=lambda: str(TypeID(prefix=Workspace.prefix)))
+    name: Mapped[str]
+    currency: Mapped[str] = mapped_column(types.Currency(), default="USD")
+    epoch: Mapped[str] = mapped_column(types.Id(), default=lambda: str(TypeID()))
+    revision: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    account_visibility: Mapped[Visibility] = mapped_column(types.Enum(Visibility), default=Visibility.PUBLIC)
+    lead_visibility: Mapped[Visibility] = mapped_column(types.Enum(Visibility), default=Visibility.PUBLIC)
+    opportunity_visibility: Mapped[Visibility] = mapped_column(types.Enum(Visibility), default=Visibility.PUBLIC)
+    case_visibility: Mapped[Visibility] = mapped_column(types.Enum(Visibility), default=Visibility.PUBLIC)
+    campaign_visibility: Mapped[Visibility] = mapped_column(types.Enum(Visibility), default=Visibility.PUBLIC)
+    created_at: Mapped[dt.datetime] = mapped_column(default=now)
+    updated_at: Mapped[dt.datetime] = mapped_column(default=now)
+    version: Mapped[int] = mapped_column(types.Integer(least=1), default=1)
+
+
+class Counter(Base):
+    """A number handed out once, such as a case's. A row of its own, so that it blocks nobody else."""
+
+    __tablename__ = "counters"
+
+    workspace_id: Mapped[str] = mapped_column(types.Id(), sa.ForeignKey("workspaces.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(types.Text(40), primary_key=True)
+    value: Mapped[int] = mapped_column(sa.BigInteger)

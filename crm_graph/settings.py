@@ -1,0 +1,72 @@
+"""Every setting, read once from CRM_GRAPH_* variables."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from crm_graph.errors import RefusedToStart
+
+WEAK_SECRETS = {"secret", "changeme", "password"}
+SECRET_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The README's configuration table describes each one."""
+
+    database_url: str = "sqlite+aiosqlite:///crm.db"
+    broadcast_url: str = "memory://"
+    secret_key: str = field(default="", repr=False)
+    access_token_minutes: int = 15
+    refresh_token_days: int = 30
+    sign_in_tries: int = 10
+    pool_size: int = 10
+    phone_region: str = "US"
+    graphiql: bool = False
+    introspection: bool = False
+    demo_token: str = field(default="", repr=False)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Raises RefusedToStart on a number or a switch that is none."""
+        environ = os.environ if environ is None else environ
+        values: dict[str, object] = {}
+        for setting in dataclasses.fields(cls):
+            name = f"CRM_GRAPH_{setting.name.upper()}"
+            if name in environ:
+                values[setting.name] = _parse(name, environ[name], type(setting.default))
+        return cls(**values)  # type: ignore[arg-type]  # each value has its default's type
+
+    @property
+    def access_token_life(self) -> timedelta:
+        return timedelta(minutes=self.access_token_minutes)
+
+    @property
+    def refresh_token_life(self) -> timedelta:
+        return timedelta(days=self.refresh_token_days)
+
+    def check_secret(self) -> None:
+        """Raises RefusedToStart where the signing secret is missing or could be guessed."""
+        secret = self.secret_key
+        if len(secret.encode()) < SECRET_BYTES or secret.lower() in WEAK_SECRETS or len(set(secret)) < 10:
+            state = "is not set" if not secret else "is too weak"
+            raise RefusedToStart(
+                f"CRM_GRAPH_SECRET_KEY {state}. Set it to at least {SECRET_BYTES} random characters, for example: "
+                'export CRM_GRAPH_SECRET_KEY="$(python3 -c "import secrets; print(secrets.token_urlsafe(48))")"'
+            )
+
+
+def _parse(name: str, text: str, kind: type) -> object:
+    if kind is bool:
+        if text.lower() not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
+            raise RefusedToStart(f"{name} is {text!r}. Set it to 1 or 0.")
+        return text.lower() in {"1", "true", "yes", "on"}
+    if kind is int:
+        if not text.isascii() or not text.isdigit() or int(text) < 1:
+            raise RefusedToStart(f"{name} is {text!r}. Set it to a whole number of at least 1.")
+        return int(text)
+    return text

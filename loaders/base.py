@@ -1,0 +1,104 @@
+"""The loaders of one operation: made when first asked for, thrown away with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from strawberry.dataloader import DataLoader
+
+from crm_graph.access import Viewer, visible
+from crm_graph.db import Database, among
+from crm_graph.models import Entity
+from loaders.pages import Page, PageRequest, Relation, load_counts, load_page, load_pages, load_total
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+E = TypeVar("E", bound=Entity)
+Batch = Callable[[AsyncSession, list[K]], Awaitable[Sequence[V]]]
+
+
+class Loaders:
+    """What a viewer's operation reads with. After `freeze` all of it is read from one snapshot of the database."""
+
+    def __init__(self, database: Database, viewer: Viewer) -> None:
+        self.database = database
+        self.viewer = viewer
+        self._made: dict[Hashable, DataLoader[Any, Any]] = {}
+        self._known: dict[Hashable, Any] = {}
+        self._snapshot: AsyncSession | None = None
+        self._turn = asyncio.Lock()
+
+    def forget(self) -> None:
+        """Read afresh from now on: something was written."""
+        self._made.clear()
+
+    @contextlib.asynccontextmanager
+    async def freeze(self) -> AsyncIterator[None]:
+        """Inside, every batch runs in turn on one session, and sees the database as it stood at the first."""
+        async with self.database.snapshot() as self._snapshot:
+            try:
+                yield
+            finally:
+                self._snapshot = None
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        if self._snapshot is None:
+            async with self.database.read() as session:
+                yield session
+        else:
+            async with self._turn:
+                yield self._snapshot
+
+    def remember(self, key: Hashable, make: Callable[[], V]) -> V:
+        """The value known as `key`, made when first asked for."""
+        if key not in self._known:
+            self._known[key] = make()
+        known: V = self._known[key]
+        return known
+
+    def batch(self, key: Hashable, load: Batch[K, V]) -> DataLoader[K, V]:
+        """The loader known as `key`, whose batches `load` reads."""
+        if key not in self._made:
+
+            async def load_batch(keys: list[K]) -> Sequence[V]:
+                async with self.session() as session:
+                    return await load(session, keys)
+
+            self._made[key] = DataLoader(load_batch)
+        return self._made[key]
+
+    def one(self, model: type[E]) -> DataLoader[str, E | None]:
+        """Records by id; None for what the viewer cannot see."""
+
+        async def load(session: AsyncSession, ids: list[str]) -> Sequence[E | None]:
+            statement = sa.select(model).where(visible(model, self.viewer), among(model.id, ids))
+            found = {record.id: record for record in await session.scalars(statement)}
+            return [found.get(each) for each in ids]
+
+        return self.batch(model, load)
+
+    async def total(self, model: type[Entity], request: PageRequest) -> int:
+        """How many records of an entity there are."""
+        async with self.session() as session:
+            return await load_total(session, self.viewer, model, request)
+
+    async def page(self, model: type[Entity], request: PageRequest) -> Page:
+        """A page of all records of an entity."""
+        async with self.session() as session:
+            return await load_page(session, self.viewer, model, request)
+
+    def pages(self, key: Hashable, relation: Relation, request: PageRequest) -> DataLoader[str, Page]:
+        """Pages of the records that belong to a parent, by the parent's id. `key` stands for relation and request."""
+        return self.batch(key, lambda session, ids: load_pages(session, self.viewer, relation, request, ids))
+
+    def counts(self, key: Hashable, relation: Relation, request: PageRequest) -> DataLoader[str, int]:
+        """How many records belong to a parent, by the parent's id."""
+        return self.batch(
+            ("count", key), lambda session, ids: load_counts(session, self.viewer, relation, request, ids)
+        )

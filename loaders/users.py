@@ -1,0 +1,36 @@
+"""What belongs to users and teams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from crm_graph.access import Viewer, visible
+from crm_graph.db import among
+from crm_graph.models import Account, Case, Lead, Membership, Opportunity, Team, User
+from loaders.pages import Relation
+
+DIRECT_REPORTS = Relation(User, by="manager_id")
+OWNED_ACCOUNTS = Relation(Account, by="owner_id")
+OWNED_LEADS = Relation(Lead, by="owner_id")
+OWNED_OPPORTUNITIES = Relation(Opportunity, by="owner_id")
+OWNED_CASES = Relation(Case, by="owner_id")
+QUEUE = Relation(Case, by="team_id")
+
+
+def _teams(viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any, Any]:
+    return sa.select(Membership.user_id, Membership.team_id).where(
+        visible(Membership, viewer), among(Membership.user_id, ids)
+    )
+
+
+def _members(viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any, Any]:
+    return sa.select(Membership.team_id, Membership.user_id).where(
+        visible(Membership, viewer), among(Membership.team_id, ids)
+    )
+
+
+TEAMS = Relation(Team, pairs=_teams)
+MEMBERS = Relation(User, pairs=_members)

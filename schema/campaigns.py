@@ -1,0 +1,90 @@
+"""Campaigns and the people they reach."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import strawberry
+
+from crm_graph import models
+from crm_graph.models import CampaignStatus, CampaignType
+from crm_graph.services import records
+from loaders import campaigns as relations
+from loaders.activities import activities_of
+from loaders.opportunities import OF_CAMPAIGN
+from schema.node import Connection, Money, Node, by_id, column, connection, edge, money, node, value_type
+from schema.writes import Payload, RecordInput, mutation
+
+if TYPE_CHECKING:
+    from schema.accounts import Contact
+    from schema.activities import Activity
+    from schema.leads import Lead
+    from schema.opportunities import Opportunity
+    from schema.users import Team, User
+
+
+@value_type("A status that members of a campaign may have.")
+class MemberStatus:
+    name: str = strawberry.field(description="What it is called, such as SENT.")
+    responded: bool = strawberry.field(description="Whether it counts as a response.")
+
+
+@node(models.Campaign, "An effort to win customers.")
+class Campaign(Node):
+    name: str = column("What the campaign is called.")
+    type: CampaignType | None = column("How it reaches people.")
+    status: CampaignStatus = column("Where it stands.")
+    description: str | None = column("What it is about.", sortable=False)
+    start_date: dt.date | None = column("Its first day.")
+    end_date: dt.date | None = column("Its last day.")
+    budget: Money | None = money("What it may cost.")
+    actual_cost: Money | None = money("What it cost.")
+    expected_revenue: Money | None = money("What it is to bring.")
+    member_statuses: list[MemberStatus] = column("The statuses of its members, the first one being a new member's.")
+    external_id: str | None = column("Its id in another system, unique among campaigns.")
+    parent: Campaign | None = edge("The campaign that it is a part of.", by="parent_id")
+    owner: User | None = edge("Who runs it.", by="owner_id")
+    team: Team | None = edge("The team that runs it; its owner's home team unless set.", by="team_id")
+    children: Connection[Campaign] = connection("The campaigns that are parts of it.", relations.CHILDREN)
+    members: Connection[CampaignMember] = connection("Whom it reaches.", relations.MEMBERS)
+    opportunities: Connection[Opportunity] = connection("Deals that came from it.", OF_CAMPAIGN)
+    activities: Connection[Activity] = connection("What was done about it.", activities_of("campaign_id"))
+
+
+@node(models.CampaignMember, "A contact or a lead that a campaign reaches.")
+class CampaignMember(Node):
+    status: str = column("One of the campaign's own statuses.", write=False)
+    first_responded_at: dt.datetime | None = column("When the person first responded.", write=False)
+    campaign: Campaign | None = edge("The campaign.", by="campaign_id", write=False)
+    contact: Contact | None = edge("The person, if a contact.", by="contact_id", write=False)
+    lead: Lead | None = edge("The person, if still a lead.", by="lead_id", write=False)
+
+
+@strawberry.type(description="The campaign as it is now.")
+class CampaignPayload(Payload):
+    campaign: Campaign | None = edge(
+        "The campaign; null if it was refused, or if it may not be seen any more.", by="record_id"
+    )
+
+
+@strawberry.type
+class CampaignQuery:
+    campaign: Campaign | None = by_id("One campaign; null if there is none, or if it may not be seen.")
+    campaigns: Connection[Campaign] = connection("All campaigns.")
+
+
+@strawberry.type
+class CampaignMutation:
+    create_campaign: CampaignPayload = mutation(
+        "Add a campaign.", records.create, "CreateCampaignInput", model=models.Campaign
+    )
+    update_campaign: CampaignPayload = mutation(
+        "Change a campaign.", records.update, "UpdateCampaignInput", model=models.Campaign
+    )
+    delete_campaign: CampaignPayload = mutation(
+        "Delete a campaign.", records.delete, RecordInput, model=models.Campaign
+    )
+    restore_campaign: CampaignPayload = mutation(
+        "Bring a deleted campaign back.", records.restore, RecordInput, model=models.Campaign
+    )

@@ -1,0 +1,45 @@
+"""What every resolver gets: who asks, and what to read and write with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import strawberry
+from starlette.requests import HTTPConnection
+
+from crm_graph.access import Viewer
+from crm_graph.db import Database
+from crm_graph.errors import Unauthenticated
+from crm_graph.feed import Feed
+from crm_graph.settings import Settings
+from loaders import Loaders
+
+
+@dataclass
+class Context:
+    """One operation's. `signed_in` is None for a request without a good token; `refusal` then says why."""
+
+    settings: Settings
+    database: Database
+    feed: Feed
+    request: HTTPConnection | None = None
+    signed_in: Viewer | None = None
+    session_id: str | None = None
+    refusal: str = "Sign in first: send a token as «Authorization: Bearer …»."
+    _loaders: Loaders | None = field(default=None, repr=False)
+
+    @property
+    def viewer(self) -> Viewer:
+        """Raises Unauthenticated."""
+        if self.signed_in is None:
+            raise Unauthenticated(self.refusal)
+        return self.signed_in
+
+    @property
+    def loaders(self) -> Loaders:
+        if self._loaders is None:
+            self._loaders = Loaders(self.database, self.viewer)
+        return self._loaders
+
+
+Info = strawberry.Info[Context, None]

@@ -1,0 +1,244 @@
+"""Filters and orders, made from what a node type declares.
+
+Every condition is true or false, never unknown: a comparison with a null is false, so that `not` means the rest.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import types
+from decimal import Decimal
+from typing import Any, ClassVar, Optional
+
+import sqlalchemy as sa
+import strawberry
+from sqlalchemy.orm import aliased
+from strawberry import UNSET
+from strawberry.annotation import StrawberryAnnotation
+
+from crm_graph.access import Viewer, visible
+from crm_graph.db import among, fold, fold_text
+from crm_graph.errors import BadUserInput
+
+LONGEST_TEXT = 1000
+MOST_VALUES = 1000
+
+
+class Comparison:
+    """A condition on one column; the fields are the operators, all of which must hold."""
+
+    folds: ClassVar[bool]
+
+    def where(self, column: Any, name: str) -> sa.ColumnElement[bool]:
+        """Raises BadUserInput for a value that no column can have."""
+        conditions = []
+        for operator, value in vars(self).items():
+            if operator == "eq" and value is None:
+                conditions.append(column.is_(None))
+            elif value is not UNSET and value is not None:
+                conditions.append(self._condition(column, operator, self._clean(value, name)))
+        return sa.and_(sa.true(), *conditions)
+
+    def _clean(self, value: Any, name: str) -> Any:
+        if isinstance(value, list):
+            if len(value) > MOST_VALUES:
+                raise BadUserInput(f"At most {MOST_VALUES} values can be compared with.", f"filter.{name}")
+            return [self._clean(item, name) for item in value if item is not None]
+        if isinstance(value, str) and not isinstance(value, enum.Enum):
+            if (
+                len(value) > LONGEST_TEXT
+                or "\0" in value
+                or (
+                    not value.isprintable()
+                    and not value.isascii()
+                    and any("\ud800" <= letter <= "\udfff" for letter in value)
+                )
+            ):
+                raise BadUserInput(
+                    f"Not a text that could be stored, of at most {LONGEST_TEXT} characters.", f"filter.{name}"
+                )
+            return fold_text(value) if self.folds else value
+        return value
+
+    def _condition(self, column: Any, operator: str, value: Any) -> sa.ColumnElement[bool]:
+        if operator == "is_null":
+            return sa.and_(column.is_(None) if value else column.is_not(None))
+        side = fold(column) if self.folds else column
+        match operator:
+            case "eq":
+                condition = side == value
+            case "in_" | "not_in":
+                texts = all(isinstance(item, str) for item in value)
+                condition = among(side, [str(item) for item in value]) if texts else side.in_(value)
+            case "gt":
+                condition = side > value
+            case "gte":
+                condition = side >= value
+            case "lt":
+                condition = side < value
+            case "lte":
+                condition = side <= value
+            case "contains":
+                condition = side.contains(value, autoescape=True)
+            case _:
+                condition = side.startswith(value, autoescape=True)
+        known = sa.and_(column.is_not(None), condition)
+        return sa.not_(known) if operator == "not_in" else known
+
+
+def _comparison(name: str, kind: Any, *operators: str, description: str, folds: bool = False) -> type[Comparison]:
+    meanings = {
+        "eq": ("Equal; null for rows without a value.", Optional[kind]),
+        "in_": ("Equal to one of these.", Optional[list[kind]]),
+        "not_in": ("Equal to none of these; also true without a value.", Optional[list[kind]]),
+        "gt": ("Greater, or later.", Optional[kind]),
+        "gte": ("Greater or equal.", Optional[kind]),
+        "lt": ("Less, or earlier.", Optional[kind]),
+        "lte": ("Less or equal.", Optional[kind]),
+        "contains": ("Has this in it.", Optional[kind]),
+        "starts_with": ("Starts with this.", Optional[kind]),
+        "is_null": ("Whether there is no value.", Optional[bool]),
+    }
+    fields = {each: (meanings[each][1], meanings[each][0]) for each in (*operators, "is_null")}
+    made = input_type(name, (Comparison,), fields, description)
+    made.folds = folds
+    return made  # type: ignore[no-any-return]  # an input over Comparison
+
+
+def input_type(
+    name: str, bases: tuple[type, ...], fields: dict[str, tuple[Any, str]], description: str, left_out: Any = UNSET
+) -> Any:
+    """An input type from {name: (annotation, description)}; what a client leaves out is `left_out`."""
+    body: dict[str, Any] = {"__annotations__": dict.fromkeys(fields, Any), "__module__": __name__}
+    for python_name, (_, meaning) in fields.items():
+        spelled = python_name.removesuffix("_") if python_name.endswith("_") else None
+        body[python_name] = strawberry.field(name=spelled, description=meaning, default=left_out)
+    made: Any = strawberry.input(
+        types.new_class(name, bases, {}, lambda space: space.update(body)), description=description
+    )
+    for field in made.__strawberry_definition__.fields:
+        field.type_annotation = StrawberryAnnotation(fields[field.python_name][0], namespace=NAMES)
+    NAMES[name] = made
+    return made
+
+
+NAMES: dict[str, Any] = {"Optional": Optional, "list": list}
+"""The input types made here, by name, in which annotations between them are looked up."""
+
+_EXACT = ("eq", "in_", "not_in")
+_RANGE = (*_EXACT, "gt", "gte", "lt", "lte")
+COMPARISONS: dict[Any, type[Comparison]] = {
+    strawberry.ID: _comparison("IDFilter", strawberry.ID, *_EXACT, description="Compares ids."),
+    str: _comparison(
+        "StringFilter",
+        str,
+        *_RANGE,
+        "contains",
+        "starts_with",
+        description="Compares text, upper and lower case being the same.",
+        folds=True,
+    ),
+    int: _comparison("IntFilter", int, *_RANGE, description="Compares whole numbers."),
+    Decimal: _comparison("DecimalFilter", Decimal, *_RANGE, description="Compares exact numbers."),
+    dt.datetime: _comparison("DateTimeFilter", dt.datetime, *_RANGE, description="Compares moments."),
+    dt.date: _comparison("DateFilter", dt.date, *_RANGE, description="Compares days."),
+    bool: _comparison("BooleanFilter", bool, "eq", description="Compares true and false."),
+}
+
+
+def comparison_of(kind: Any) -> type[Comparison] | None:
+    """The comparison for values of a type; None for a type that is not compared."""
+    if kind not in COMPARISONS and isinstance(kind, type) and issubclass(kind, enum.Enum):
+        name = kind.__name__
+        COMPARISONS[kind] = _comparison(f"{name}Filter", kind, *_EXACT, description=f"Compares values of {name}.")
+    return COMPARISONS.get(kind)
+
+
+class Filter:
+    """A condition on a record: all of its fields must hold."""
+
+    model: ClassVar[Any]
+    edges: ClassVar[dict[str, str]]
+    """The columns behind the fields that lead to another record."""
+
+    def where(self, model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+        """Raises BadUserInput for a value that no column can have."""
+        conditions: list[sa.ColumnElement[bool]] = []
+        for name, value in vars(self).items():
+            if value is UNSET or value is None:
+                continue
+            if name == "and_":
+                conditions.extend(each.where(model, viewer) for each in value)
+            elif name == "or_":
+                conditions.append(sa.or_(sa.false(), *(each.where(model, viewer) for each in value)))
+            elif name == "not_":
+                conditions.append(sa.not_(value.where(model, viewer)))
+            elif isinstance(value, Filter):
+                other = aliased(value.model)
+                found = sa.exists().where(
+                    other.id == getattr(model, self.edges[name]), visible(other, viewer), value.where(other, viewer)
+                )
+                conditions.append(found)
+            else:
+                conditions.append(value.where(getattr(model, name), name))
+        return sa.and_(sa.true(), *conditions)
+
+    def mentions(self, name: str) -> bool:
+        """Whether the filter says anything of a column of the record itself."""
+        parts = [value for key, value in vars(self).items() if key in {"and_", "or_", "not_"} and value]
+        nested = [each for part in parts for each in (part if isinstance(part, list) else [part])]
+        return vars(self).get(name) not in (UNSET, None) or any(each.mentions(name) for each in nested)
+
+
+@strawberry.enum(description="Which way an order runs.")
+class OrderDirection(enum.Enum):
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+@strawberry.enum(description="Where rows without a value stand in an order.")
+class NullsOrder(enum.Enum):
+    FIRST = "FIRST"
+    LAST = "LAST"
+
+
+def filter_type(name: str, model: Any, columns: dict[str, Any], edges: dict[str, tuple[str, str]]) -> None:
+    """Make the filter of a node type, from its columns' types and, for each edge, (column, target's name)."""
+    fields: dict[str, tuple[Any, str]] = {}
+    for column, kind in columns.items():
+        comparison = comparison_of(kind)
+        if comparison is not None:
+            fields[column] = (Optional[comparison], f"A condition on `{_camel(column)}`.")
+    for edge, (column, target) in edges.items():
+        fields[column] = (Optional[COMPARISONS[strawberry.ID]], f"A condition on the id of `{_camel(edge)}`.")
+        fields[edge] = (
+            f"Optional[{target}Filter]",
+            f"A condition on `{_camel(edge)}`, which must be there and visible.",
+        )
+    fields["and_"] = (f"Optional[list[{name}Filter]]", "All of these hold.")
+    fields["or_"] = (f"Optional[list[{name}Filter]]", "At least one of these holds.")
+    fields["not_"] = (f"Optional[{name}Filter]", "This does not hold.")
+    made = input_type(f"{name}Filter", (Filter,), fields, f"Which {name} records to list: all conditions must hold.")
+    made.model, made.edges = model, {edge: column for edge, (column, _) in edges.items()}
+
+
+def order_type(name: str, columns: list[str]) -> None:
+    """Make the order of a node type: an input with a field, a direction and a place for nulls."""
+    members = enum.Enum(f"{name}OrderField", {column.upper(): column for column in columns})  # type: ignore[misc]
+    field = strawberry.enum(members, description=f"What {name} records can be sorted by.")
+    fields = {
+        "field": (field, "What to sort by."),
+        "direction": (OrderDirection, "Which way."),
+        "nulls": (NullsOrder, "Where rows without a value stand."),
+    }
+    made = input_type(f"{name}Order", (), fields, f"One thing to sort {name} records by.")
+    defaults = {"direction": OrderDirection.ASC, "nulls": NullsOrder.LAST}
+    for each in made.__strawberry_definition__.fields:
+        if each.python_name in defaults:
+            each.default = each.default_value = defaults[each.python_name]
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)

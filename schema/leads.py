@@ -1,0 +1,78 @@
+"""People and companies who may become customers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import strawberry
+
+from crm_graph import models
+from crm_graph.models import LeadStatus
+from crm_graph.services import records
+from loaders import campaigns
+from loaders.activities import activities_of
+from schema.accounts import Address
+from schema.node import Connection, Money, Node, by_id, column, connection, edge, money, node
+from schema.writes import Payload, RecordInput, mutation
+
+if TYPE_CHECKING:
+    from schema.accounts import Account, Contact
+    from schema.activities import Activity
+    from schema.campaigns import CampaignMember
+    from schema.opportunities import Opportunity
+    from schema.users import Team, User
+
+
+@node(
+    models.Lead, "Somebody who may become a customer: a person and a company before they are a contact and an account."
+)
+class Lead(Node):
+    first_name: str | None = column("The given name.")
+    last_name: str = column("The family name.")
+    company: str | None = column("Where the person works.")
+    title: str | None = column("What the person is there.")
+    email: str | None = column("The email address.")
+    phone: str | None = column("The phone number, in E.164 form.")
+    mobile: str | None = column("The mobile number, in E.164 form.")
+    website: str | None = column("The company's web address.")
+    industry: str | None = column("The industry the company works in.")
+    employees: int | None = column("How many people work there.")
+    annual_revenue: Money | None = money("What the company takes in a year.")
+    address: Address | None = column("The postal address.")
+    description: str | None = column("Anything else worth knowing.", sortable=False)
+    source: str | None = column("Where the lead came from.")
+    status: LeadStatus = column("How far it has come. Only convertLead makes it CONVERTED.")
+    score: int | None = column("How promising it is, from 0 to 100.")
+    email_opt_out: bool = column("Whether the person wants no more marketing by email.")
+    email_opt_out_at: dt.datetime | None = column("When the person said so.", write=False)
+    phone_opt_out: bool = column("Whether the person wants no more calls.")
+    phone_opt_out_at: dt.datetime | None = column("When the person said so.", write=False)
+    converted_at: dt.datetime | None = column("When it was converted; from then on it is read-only.", write=False)
+    external_id: str | None = column("Its id in another system, unique among leads.")
+    owner: User | None = edge("Who follows it up.", by="owner_id")
+    team: Team | None = edge("The team that follows it up; its owner's home team unless set.", by="team_id")
+    converted_account: Account | None = edge("The account it became.", by="converted_account_id", write=False)
+    converted_contact: Contact | None = edge("The contact it became.", by="converted_contact_id", write=False)
+    converted_opportunity: Opportunity | None = edge("The deal it became.", by="converted_opportunity_id", write=False)
+    activities: Connection[Activity] = connection("What was done with it.", activities_of("lead_id"))
+    campaign_members: Connection[CampaignMember] = connection("Its places in campaigns.", campaigns.OF_LEAD)
+
+
+@strawberry.type(description="The lead as it is now.")
+class LeadPayload(Payload):
+    lead: Lead | None = edge("The lead; null if it was refused, or if it may not be seen any more.", by="record_id")
+
+
+@strawberry.type
+class LeadQuery:
+    lead: Lead | None = by_id("One lead; null if there is none, or if it may not be seen.")
+    leads: Connection[Lead] = connection("All leads.")
+
+
+@strawberry.type
+class LeadMutation:
+    create_lead: LeadPayload = mutation("Add a lead.", records.create, "CreateLeadInput", model=models.Lead)
+    update_lead: LeadPayload = mutation("Change a lead.", records.update, "UpdateLeadInput", model=models.Lead)
+    delete_lead: LeadPayload = mutation("Delete a lead.", records.delete, RecordInput, model=models.Lead)
+    restore_lead: LeadPayload = mutation("Bring a deleted lead back.", records.restore, RecordInput, model=models.Lead)

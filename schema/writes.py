@@ -1,0 +1,190 @@
+"""Mutations: an input made from what a node type declares, one transaction, one payload.
+
+    @strawberry.type
+    class OpportunityMutation:
+        move_opportunity: OpportunityPayload = mutation("Move a deal.", opportunities.move, MoveOpportunityInput)
+
+The service is called as service(session, viewer, **input); fields that an input took over from its node type arrive
+together as `values`. What it returns, a record or a dict of ids, becomes the payload's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Any, Optional
+
+import strawberry
+from strawberry import UNSET, Some
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+from strawberry.utils.str_converters import to_camel_case
+
+from crm_graph.errors import Code, Conflict, Duplicate, Fault, Invalid
+from crm_graph.feed import advance
+from crm_graph.models import Entity
+from crm_graph.services import idempotency
+from schema.filters import NAMES, input_type
+from schema.scalars import CurrencyCode
+
+Service = Callable[..., Awaitable[Any]]
+ErrorCode = strawberry.enum(Code, name="ErrorCode", description="What went wrong with a write.")
+
+
+@strawberry.type(description="Why a write was refused. Nothing was changed.")
+class UserError:
+    code: ErrorCode = strawberry.field(description="What kind of fault it is.")  # type: ignore[valid-type]
+    field: str | None = strawberry.field(description="The input's field at fault, as a path: `emails.0.address`.")
+    message: str = strawberry.field(description="What is wrong, in a sentence.")
+
+
+class Result:
+    """What a payload's fields read: the ids that the service answered, or the faults."""
+
+    def __init__(self, ids: Mapping[str, Any], revision: str | None, user_errors: list[UserError]) -> None:
+        self.__dict__.update(ids)
+        self.revision = revision
+        self.user_errors = user_errors
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+@strawberry.type(description="What every write answers.")
+class Payload:
+    revision: str | None = strawberry.field(description="The workspace's revision with this write in it.")
+    user_errors: list[UserError] = strawberry.field(description="Why the write was refused; empty when it was done.")
+
+
+@strawberry.input(description="An amount of money.")
+class MoneyInput:
+    amount: Decimal = strawberry.field(description="The exact amount, at most 14 digits before the point and 4 after.")
+    currency: CurrencyCode | None = strawberry.field(
+        description="Its currency; the workspace's if omitted.", default=None
+    )
+
+
+NAMES["MoneyInput"] = MoneyInput
+KEY = (Optional[str], "A key of the client's choice, at most 100 characters: repeating the write with it is safe.")
+VERSION = (Optional[int], "The version that the client knows; the write is refused if it is not the newest.")
+
+
+class Write:
+    """An input. `taken` are the fields that were taken over from a node type and go to the service as `values`."""
+
+    taken: frozenset[str] = frozenset()
+
+    def arguments(self) -> dict[str, Any]:
+        """What the service is called with. Raises Invalid for amounts in several currencies."""
+        arguments: dict[str, Any] = {"values": {}} if self.taken else {}
+        for name, value in vars(self).items():
+            if name in self.taken:
+                if value is not UNSET and value is not None:
+                    _take(arguments["values"], name, value.value if isinstance(value, Some) else value)
+            elif name != "idempotency_key":
+                arguments[name] = None if value is UNSET else value
+        return arguments
+
+
+def _take(values: dict[str, Any], name: str, value: Any) -> None:
+    if isinstance(value, MoneyInput):
+        values[name] = value.amount
+        if value.currency is not None and values.setdefault("currency", value.currency) != value.currency:
+            raise Invalid("All amounts of one record are in one currency.", f"{name}.currency")
+    else:
+        values[name] = value
+
+
+def write_input(
+    name: str,
+    description: str,
+    fields: Mapping[str, tuple[Any, str]],
+    taken: Mapping[str, tuple[Any, str]] | None = None,
+) -> Any:
+    """An input of a mutation: `fields` are its own, `taken` those that go to the service as `values`."""
+    made = input_type(name, (Write,), {**fields, **(taken or {}), "idempotency_key": KEY}, description)
+    made.taken = frozenset(taken or {})
+    return made
+
+
+class Mutation(StrawberryField):
+    """A root field that writes in one transaction."""
+
+    service: Service
+    input: Any
+    model: type[Entity] | None = None
+
+    @property
+    def is_basic_field(self) -> bool:
+        return False
+
+    @property
+    def arguments(self) -> list[StrawberryArgument]:
+        if self._arguments is None:
+            kind = NAMES[self.input] if isinstance(self.input, str) else self.input
+            self._arguments = [
+                StrawberryArgument("input", None, StrawberryAnnotation(kind), description="What to write.")
+            ]
+        return self._arguments
+
+    @arguments.setter
+    def arguments(self, value: list[StrawberryArgument]) -> None:
+        self._arguments = value
+
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Result:
+        context, write = info.context, kwargs["input"]
+        viewer = context.viewer
+        ids: Mapping[str, Any] = {}
+        try:
+            try:
+                ids, revision = await self._write(context, write)
+            except Duplicate as fault:
+                # Two sends of one write met; the first is there now, and the second answers what it answered.
+                if fault.field != "key":
+                    raise
+                ids, revision = await self._write(context, write)
+        except Fault as fault:
+            current = fault.current if isinstance(fault, Conflict) else None
+            ids = {"record_id": current.id} if isinstance(current, Entity) else {}
+            context.loaders.forget()
+            return Result(ids, None, [user_error(fault)])
+        context.loaders.forget()
+        return Result(ids, f"{viewer.epoch}.{revision}", [])
+
+    async def _write(self, context: Any, write: Write) -> tuple[Mapping[str, Any], int]:
+        viewer, key = context.viewer, getattr(write, "idempotency_key", None) or None
+        fingerprint = hashlib.sha256(f"{self.python_name}{write}".encode()).hexdigest()
+        async with context.feed.transaction(viewer, self.python_name) as session:
+            if key is not None and (done := await idempotency.recall(session, viewer, key, fingerprint)):
+                return done.result, done.revision
+            on = () if self.model is None else (self.model,)
+            answer = await self.service(session, viewer, *on, **write.arguments())
+            ids = {"record_id": answer.id} if isinstance(answer, Entity) else answer
+            revision = await advance(session)
+            if key is not None:
+                await idempotency.remember(session, viewer, key, ids, revision)
+        return ids, revision
+
+
+def user_error(fault: Fault) -> UserError:
+    path = fault.field and ".".join(to_camel_case(part) for part in fault.field.split("."))
+    return UserError(code=fault.code, field=path, message=fault.message)
+
+
+def mutation(description: str, service: Service, input_: Any, *, model: type[Entity] | None = None) -> Any:
+    """A mutation that calls one service with one input, which may be named before it is made.
+
+    A service of records.py, which does the same for every entity, gets `model` too.
+    """
+    field = Mutation(description=description)
+    field.service, field.input, field.model = service, input_, model
+    return field
+
+
+RecordInput = write_input(
+    "RecordInput",
+    "Which record to delete or to restore.",
+    {"id": (strawberry.ID, "Which one."), "expected_version": VERSION},
+)

@@ -1,0 +1,80 @@
+"""One database of each kind for a test run, a workspace of its own for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import make_url
+from starlette.applications import Starlette
+
+from crm_graph import app, migrations
+from crm_graph.db import Database
+from crm_graph.settings import Settings
+from tests.support.gate import Gate
+from tests.support.postgres import create_database, drop_database
+from tests.support.world import World, build_world
+
+POSTGRES_URL = os.environ.get("CRM_GRAPH_TEST_POSTGRES_URL")
+REDIS_URL = os.environ.get("CRM_GRAPH_TEST_REDIS_URL")
+REQUIRE_ALL = os.environ.get("CRM_GRAPH_TEST_REQUIRE_ALL") == "1"
+
+
+def skip(reason: str) -> None:
+    """Skip for want of a service; where all are required, that is a failure."""
+    if REQUIRE_ALL:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+async def database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> AsyncIterator[str]:
+    """A migrated database."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('db')}/crm.db"
+    elif POSTGRES_URL is None:
+        skip("CRM_GRAPH_TEST_POSTGRES_URL is not set: nothing was tested on PostgreSQL.")
+    else:
+        url = await create_database(POSTGRES_URL, f"crm_graph_test_{worker_id}_{os.getpid()}")
+    database = Database(url)
+    await migrations.upgrade(database.writer)
+    await database.close()
+    yield url
+    if request.param != "sqlite":
+        assert POSTGRES_URL is not None
+        await drop_database(POSTGRES_URL, make_url(url).database or "")
+
+
+@pytest.fixture(scope="session")
+async def application(database_url: str) -> AsyncIterator[Starlette]:
+    """The application, with the gate watched in every statement that it sends."""
+    settings = Settings(
+        database_url=database_url, secret_key="0123456789abcdefghijklmnopqrstuvwxyz", graphiql=True, introspection=True
+    )
+    application = app.build(settings)
+    gate = Gate(application.state.database)
+    application.state.gate = gate
+    async with application.router.lifespan_context(application):
+        yield application
+
+
+@pytest.fixture
+async def world(application: Starlette) -> AsyncIterator[World]:
+    """A workspace with an admin, and everything a test does in it."""
+    world = await build_world(application)
+    yield world
+    await world.close()
+    assert application.state.gate.breaches == []
+
+
+@pytest.fixture
+def samples() -> Path:
+    """The folder of sample data beside the checkout; tests that need it are skipped where it is not."""
+    folder = Path(__file__).parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        skip(f"{folder} is not there: nothing was imported from real data.")
+    return folder

@@ -1,0 +1,222 @@
+"""A workspace for one test: its people, and what they ask and write through GraphQL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from starlette.applications import Starlette
+
+from crm_graph.access import Viewer
+from crm_graph.db import Database
+from crm_graph.feed import Feed
+from crm_graph.models import ApiToken, Base, Change, Membership, Report, Role, Team, User, Visibility, Workspace
+from crm_graph.services import auth
+
+
+@dataclass
+class Person:
+    """A user with a token."""
+
+    id: str
+    token: str
+    role: Role
+
+
+@dataclass
+class World:
+    """The workspace, its admin, and the means to look into the database behind the application's back."""
+
+    application: Starlette
+    workspace_id: str
+    admin: Person
+    client: httpx.AsyncClient = field(repr=False)
+
+    @property
+    def database(self) -> Database:
+        database: Database = self.application.state.database
+        return database
+
+    @property
+    def feed(self) -> Feed:
+        feed: Feed = self.application.state.feed
+        return feed
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+    # Asking
+
+    async def ask(self, document: str, *, by: Person | None = None, **variables: Any) -> dict[str, Any]:
+        """The whole answer to an operation, errors and all."""
+        return await self.send({"query": document, "variables": variables}, token=(by or self.admin).token)
+
+    async def data(self, document: str, *, by: Person | None = None, **variables: Any) -> dict[str, Any]:
+        """The data of an operation that must not fail."""
+        answer = await self.ask(document, by=by, **variables)
+        assert "errors" not in answer, answer["errors"]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    async def write(self, mutation: str, selection: str, *, by: Person | None = None, **values: Any) -> dict[str, Any]:
+        """The payload of a mutation with one input, refused or not: {"userErrors": [...], ...selection}."""
+        name = mutation[0].upper() + mutation[1:]
+        kind = "RecordInput" if mutation.startswith(("delete", "restore")) else f"{name}Input"
+        document = (
+            f"mutation Write($input: {kind}!) {{ answer: {mutation}(input: $input) "
+            f"{{ revision userErrors {{ code field message }} {selection} }} }}"
+        )
+        data = await self.data(document, by=by, input=values)
+        answer: dict[str, Any] = data["answer"]
+        return answer
+
+    async def make(self, entity: str, *, by: Person | None = None, **values: Any) -> str:
+        """The id of a new record, made by the entity's create mutation: `make("account", name="Acme")`."""
+        mutation = f"create{entity[0].upper()}{entity[1:]}"
+        answer = await self.write(mutation, f"record: {entity} {{ id }}", by=by, **values)
+        assert answer["userErrors"] == [], answer["userErrors"]
+        record_id: str = answer["record"]["id"]
+        return record_id
+
+    async def send(self, body: Any, *, token: str | None = None, **options: Any) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        response = await self.client.post("/graphql", json=body, headers=headers, **options)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    @contextlib.contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """The SQL statements sent inside the block, sign-in included."""
+        seen: list[str] = []
+        gate = self.application.state.gate
+        before = len(gate.statements)
+        yield seen
+        seen.extend(gate.statements[before:])
+
+    # People and settings
+
+    async def person(
+        self,
+        role: Role = Role.REP,
+        *,
+        manager: Person | None = None,
+        team_id: str | None = None,
+        name: str | None = None,
+    ) -> Person:
+        """A new user: reports to `manager`, is at home in a team."""
+        async with self.raw() as connection:
+            managers = []
+            if manager is not None:
+                above = sa.select(Report.manager_id, Report.depth).where(Report.user_id == manager.id)
+                managers = [(row[0], row[1] + 1) for row in await connection.execute(above)]
+            return await _add_person(connection, self.workspace_id, role, name, manager, managers, team_id)
+
+    async def team(self, *members: Person, name: str = "Team") -> str:
+        """A new team of which these people are members; its id. Their home team stays what it was."""
+        team_id = Team.new_id()
+        async with self.raw() as connection:
+            row = {"workspace_id": self.workspace_id, "id": team_id, "name": name}
+            await connection.execute(sa.insert(Team), [row])
+            for member in members:
+                values = {"workspace_id": self.workspace_id, "team_id": team_id, "user_id": member.id}
+                await connection.execute(sa.insert(Membership), [{**values, "id": Membership.new_id()}])
+        return team_id
+
+    async def default(self, entities: str, visibility: Visibility) -> None:
+        """Set the default visibility of an entity: `default("account", Visibility.PRIVATE)`."""
+        async with self.raw() as connection:
+            statement = sa.update(Workspace).where(Workspace.id == self.workspace_id)
+            await connection.execute(statement.values({f"{entities}_visibility": visibility}))
+
+    # Behind the application's back
+
+    @contextlib.asynccontextmanager
+    async def raw(self) -> AsyncIterator[Any]:
+        """A connection of an engine of its own, which nobody watches; commits at the end."""
+        engine = raw_engine(self.database)
+        async with engine.begin() as connection:
+            yield connection
+        await engine.dispose()
+
+    async def rows(self, model: Any) -> list[dict[str, Any]]:
+        """All of the workspace's rows of a table."""
+        async with self.raw() as connection:
+            found = await connection.execute(sa.select(model.__table__).where(model.workspace_id == self.workspace_id))
+            return [dict(row) for row in found.mappings()]
+
+    async def everything(self) -> dict[str, list[dict[str, Any]]]:
+        """Every row of the workspace, log included: to assert that nothing changed."""
+        content = {}
+        async with self.raw() as connection:
+            for table in Base.metadata.sorted_tables:
+                key = table.c.get("workspace_id", table.c.get("id"))
+                if key is None or table.name in {"sign_in_tries", "sessions"}:
+                    continue
+                found = await connection.execute(
+                    sa.select(table).where(key == self.workspace_id).order_by(*table.primary_key.columns)
+                )
+                content[table.name] = [dict(row) for row in found.mappings()]
+        return content
+
+    async def changes(self) -> list[dict[str, Any]]:
+        """The workspace's log in order."""
+        return sorted(await self.rows(Change), key=lambda row: row["revision"])
+
+    async def viewer(self, person: Person | None = None) -> Viewer:
+        """The viewer that a person is, for calling services directly."""
+        async with self.database.read() as session:
+            principal = await auth.authenticate(session, self.application.state.settings, (person or self.admin).token)
+        return principal.viewer
+
+
+def raw_engine(database: Database) -> AsyncEngine:
+    return create_async_engine(database.url)
+
+
+async def build_world(application: Starlette) -> World:
+    """A new workspace with an admin."""
+    workspace = {"id": f"ws_{auth.new_api_token()[4:30]}", "name": "Test"}
+    engine = raw_engine(application.state.database)
+    async with engine.begin() as connection:
+        await connection.execute(sa.insert(Workspace), [workspace])
+        admin = await _add_person(connection, workspace["id"], Role.ADMIN, "Ada Admin", None, [], None)
+    await engine.dispose()
+    transport = httpx.ASGITransport(app=application)
+    return World(
+        application, workspace["id"], admin, httpx.AsyncClient(transport=transport, base_url="http://crm.test")
+    )
+
+
+async def _add_person(
+    connection: Any,
+    workspace_id: str,
+    role: Role,
+    name: str | None,
+    manager: Person | None,
+    above: list[tuple[str, int]],
+    team_id: str | None,
+) -> Person:
+    person = Person(User.new_id(), auth.new_api_token(), role)
+    user = {
+        "workspace_id": workspace_id,
+        "id": person.id,
+        "name": name or f"{role} {person.id[-4:]}",
+        "role": role,
+        "manager_id": manager and manager.id,
+        "team_id": team_id,
+    }
+    await connection.execute(sa.insert(User), [user])
+    token = {"workspace_id": workspace_id, "id": ApiToken.new_id(), "user_id": person.id, "name": "test"}
+    await connection.execute(sa.insert(ApiToken), [{**token, "token_hash": auth.digest(person.token)}])
+    lines = [(person.id, 0), *above]
+    rows = [{"workspace_id": workspace_id, "manager_id": m, "user_id": person.id, "depth": d} for m, d in lines]
+    await connection.execute(sa.insert(Report), rows)
+    if team_id is not None:
+        place = {"workspace_id": workspace_id, "id": Membership.new_id(), "team_id": team_id, "user_id": person.id}
+        await connection.execute(sa.insert(Membership), [place])
+    return person
