@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
-from schema import accounts, activities, campaigns, cases, leads, opportunities, pipelines, users
+from schema import accounts, activities, boards, campaigns, cases, leads, opportunities, pipelines, users
 from schema.node import TYPES, connect_modules
 from schema.scalars import config
 from schema.view import CrmSchema
@@ -16,6 +16,7 @@ class Query(
     leads.LeadQuery,
     opportunities.OpportunityQuery,
     pipelines.PipelineQuery,
+    boards.BoardQuery,
     activities.ActivityQuery,
     cases.CaseQuery,
     campaigns.CampaignQuery,

@@ -14,12 +14,13 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Generic, Literal, Optional, TypeVar
 
 import strawberry
+from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
@@ -27,6 +28,7 @@ from strawberry.types.base import StrawberryContainer, StrawberryList, Strawberr
 from strawberry.types.field import StrawberryField
 from strawberry.types.lazy_type import LazyType
 
+from crm_graph.access import Viewer
 from crm_graph.models import Entity
 from crm_graph.services.records import label
 from loaders import Order, Page, PageRequest, Relation
@@ -38,6 +40,7 @@ from schema.writes import VERSION, MoneyInput, write_input
 T = TypeVar("T")
 Write = bool | Literal["create"]
 """Whether clients may set a field: always, never, or only when they create the record."""
+Figures = Callable[[AsyncSession, Viewer, list[str]], Awaitable[Sequence[Any]]]
 TYPES: dict[str, Any] = {}
 """The node types by name. The modules of domains refer to each other's types, and find them here."""
 
@@ -141,9 +144,21 @@ class MoneyColumn(Declared):
 class ToOne(Declared):
     """The record that column `by` points to; null where the viewer may not see it."""
 
+    optional: bool
+
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         key = getattr(source, self.by)
         return None if key is None else info.context.loaders.one(self.target.__model__).load(key)
+
+
+class Figure(Declared):
+    """A value computed in SQL, for all records of a level at once."""
+
+    load: Figures
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        loaders = info.context.loaders
+        return loaders.batch(self.load, lambda session, ids: self.load(session, loaders.viewer, ids)).load(source.id)
 
 
 class ById(Declared):
@@ -257,10 +272,17 @@ def money(description: str, *, write: Write = True) -> Any:
     return field
 
 
-def edge(description: str, *, by: str, write: Write = True) -> Any:
-    """The one record that a column points to."""
+def edge(description: str, *, by: str, write: Write = True, optional: bool = False) -> Any:
+    """The one record that a column points to. `optional` for a column that the service fills where clients do not."""
     field = ToOne(description=description)
-    field.by, field.write = by, write
+    field.by, field.write, field.optional = by, write, optional
+    return field
+
+
+def figure(description: str, load: Figures) -> Any:
+    """What `load` answers for the record's id, one value an id, in their order."""
+    field = Figure(description=description)
+    field.load = load
     return field
 
 
@@ -306,6 +328,7 @@ def derive(declared: Any) -> None:
     kinds: dict[str, Any] = {}
     edges: dict[str, tuple[str, str]] = {}
     inputs: dict[str, tuple[Any, str, Write]] = {}
+    optional = {field.by for field in fields if isinstance(field, ToOne) and field.optional}
     for field in fields:
         if isinstance(field, ToOne):
             target = str(field.type_annotation and field.type_annotation.raw_annotation).partition("|")[0].strip()
@@ -327,7 +350,7 @@ def derive(declared: Any) -> None:
     update: dict[str, tuple[Any, str]] = {}
     for each, (kind, meaning, when) in writable.items():
         column = model.__table__.columns[each]
-        needed = not column.nullable and column.default is None and when is True
+        needed = not column.nullable and column.default is None and each not in optional
         create[each] = (kind if needed else maybe(kind), meaning)
         if when is True:
             update[each] = (maybe(kind), meaning)
@@ -373,11 +396,9 @@ def maybe(kind: Any) -> Any:
 
 def connect_modules() -> None:
     """Give the modules of domains each other's types, which their annotations name. Once, when all are imported."""
-    shared = dict(TYPES)
-    for each in shared.values():
-        namespace = vars(sys.modules[each.__module__])
-        for name, value in shared.items():
-            namespace.setdefault(name, value)
+    for module in [each for name, each in sys.modules.items() if name.startswith("schema.")]:
+        for name, value in TYPES.items():
+            vars(module).setdefault(name, value)
 
 
 def _argument(name: str, annotation: Any, description: str) -> StrawberryArgument:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import strawberry
 
 from crm_graph import models
 from crm_graph.models import ForecastCategory
-from crm_graph.services import records
+from crm_graph.services import opportunities, records
 from loaders import opportunities as relations
 from loaders.activities import activities_of
 from schema.node import Connection, Money, Node, by_id, column, connection, edge, money, node
-from schema.writes import Payload, RecordInput, mutation
+from schema.writes import Payload, RecordInput, mutation, write_input
 
 if TYPE_CHECKING:
     from schema.accounts import Account, Contact
@@ -43,8 +43,8 @@ class Opportunity(Node):
     stage_entered_at: dt.datetime = column("When it came into its stage.", write=False)
     external_id: str | None = column("Its id in another system, unique among opportunities.")
     account: Account | None = edge("Who buys.", by="account_id")
-    pipeline: Pipeline | None = edge("The pipeline it goes through.", by="pipeline_id", write="create")
-    stage: Stage | None = edge("The stage it is in.", by="stage_id", write="create")
+    pipeline: Pipeline | None = edge("The pipeline it goes through.", by="pipeline_id", write="create", optional=True)
+    stage: Stage | None = edge("The stage it is in.", by="stage_id", write="create", optional=True)
     campaign: Campaign | None = edge("The campaign that it came from.", by="campaign_id")
     owner: User | None = edge("Who works on it.", by="owner_id")
     team: Team | None = edge("The team that works on it; its owner's home team unless set.", by="team_id")
@@ -70,11 +70,35 @@ class OpportunityLine(Node):
     product: Product | None = edge("The product.", by="product_id", write="create")
 
 
+write_input(
+    "MoveOpportunityInput",
+    "Where to move a deal.",
+    {
+        "opportunity_id": (strawberry.ID, "Which deal."),
+        "stage_id": (strawberry.ID, "The stage to move to, of the same pipeline; its own to change its place only."),
+        "expected_version": (int, "The version that the client knows; the move is refused if it is not the newest."),
+        "above_id": (Optional[strawberry.ID], "The card that shall stand right above it; on top if omitted."),
+        "below_id": (Optional[strawberry.ID], "The card that shall stand right below it."),
+        "lost_reason": (Optional[str], "Why it was lost; for a stage of category LOST."),
+    },
+)
+
+
 @strawberry.type(description="The opportunity as it is now.")
 class OpportunityPayload(Payload):
     opportunity: Opportunity | None = edge(
         "The opportunity; null if it was refused, or if it may not be seen any more.", by="record_id"
     )
+
+
+@strawberry.type(description="The contact role as it is now.")
+class ContactRolePayload(Payload):
+    contact_role: ContactRole | None = edge("The contact role; null if it was refused.", by="record_id")
+
+
+@strawberry.type(description="The line as it is now.")
+class OpportunityLinePayload(Payload):
+    opportunity_line: OpportunityLine | None = edge("The line; null if it was refused.", by="record_id")
 
 
 @strawberry.type
@@ -86,14 +110,33 @@ class OpportunityQuery:
 @strawberry.type
 class OpportunityMutation:
     create_opportunity: OpportunityPayload = mutation(
-        "Add an opportunity.", records.create, "CreateOpportunityInput", model=models.Opportunity
+        "Add a deal, on top of its stage.", opportunities.create, "CreateOpportunityInput"
     )
-    update_opportunity: OpportunityPayload = mutation(
-        "Change an opportunity.", records.update, "UpdateOpportunityInput", model=models.Opportunity
+    update_opportunity: OpportunityPayload = mutation("Change a deal.", opportunities.update, "UpdateOpportunityInput")
+    move_opportunity: OpportunityPayload = mutation(
+        "Move a deal to a stage, or to another place in its stage.", opportunities.move, "MoveOpportunityInput"
     )
     delete_opportunity: OpportunityPayload = mutation(
-        "Delete an opportunity.", records.delete, RecordInput, model=models.Opportunity
+        "Delete a deal.", records.delete, RecordInput, model=models.Opportunity
     )
     restore_opportunity: OpportunityPayload = mutation(
-        "Bring a deleted opportunity back.", records.restore, RecordInput, model=models.Opportunity
+        "Bring a deleted deal back.", records.restore, RecordInput, model=models.Opportunity
+    )
+    create_contact_role: ContactRolePayload = mutation(
+        "Give a person a part in a deal.", opportunities.add_contact_role, "CreateContactRoleInput"
+    )
+    update_contact_role: ContactRolePayload = mutation(
+        "Change a person's part in a deal.", opportunities.update_contact_role, "UpdateContactRoleInput"
+    )
+    delete_contact_role: OpportunityPayload = mutation(
+        "Take a person out of a deal.", opportunities.remove, RecordInput, model=models.ContactRole
+    )
+    create_opportunity_line: OpportunityLinePayload = mutation(
+        "Add a product of interest to a deal.", opportunities.add_line, "CreateOpportunityLineInput"
+    )
+    update_opportunity_line: OpportunityLinePayload = mutation(
+        "Change a product of interest.", opportunities.update_line, "UpdateOpportunityLineInput"
+    )
+    delete_opportunity_line: OpportunityPayload = mutation(
+        "Take a product out of a deal.", opportunities.remove, RecordInput, model=models.OpportunityLine
     )

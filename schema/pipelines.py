@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import strawberry
 
 from crm_graph import models
-from crm_graph.models import ForecastCategory, StageCategory
-from crm_graph.services import records
+from crm_graph.models import ForecastCategory, GateField, StageCategory
+from crm_graph.services import pipelines
 from loaders import Order
 from loaders import opportunities as relations
 from schema.node import Connection, Money, Node, by_id, column, connection, edge, money, node
@@ -36,6 +36,7 @@ class Stage(Node):
     category: StageCategory = column("Whether its deals are open, won or lost.")
     forecast_category: ForecastCategory = column("Where its deals count in the forecast.")
     days_until_stale: int | None = column("After how many days in it a deal is stale.")
+    required_fields: list[GateField] = column("What a deal must have to enter it: its gate.")
     external_id: str | None = column("Its id in another system, unique among stages.")
     pipeline: Pipeline | None = edge("The pipeline that it is a part of.", by="pipeline_id", write="create")
     opportunities: Connection[Opportunity] = connection("The deals in it.", relations.IN_STAGE)
@@ -84,30 +85,30 @@ class PipelineQuery:
 @strawberry.type
 class PipelineMutation:
     create_pipeline: PipelinePayload = mutation(
-        "Add a pipeline.", records.create, "CreatePipelineInput", model=models.Pipeline
+        "Add a pipeline.", pipelines.create, "CreatePipelineInput", model=models.Pipeline
     )
     update_pipeline: PipelinePayload = mutation(
-        "Change a pipeline.", records.update, "UpdatePipelineInput", model=models.Pipeline
+        "Change a pipeline.", pipelines.update, "UpdatePipelineInput", model=models.Pipeline
     )
     delete_pipeline: PipelinePayload = mutation(
-        "Delete a pipeline.", records.delete, RecordInput, model=models.Pipeline
+        "Delete a pipeline.", pipelines.delete, RecordInput, model=models.Pipeline
     )
     restore_pipeline: PipelinePayload = mutation(
-        "Bring a deleted pipeline back.", records.restore, RecordInput, model=models.Pipeline
+        "Bring a deleted pipeline back.", pipelines.restore, RecordInput, model=models.Pipeline
     )
-    create_stage: StagePayload = mutation("Add a stage.", records.create, "CreateStageInput", model=models.Stage)
-    update_stage: StagePayload = mutation("Change a stage.", records.update, "UpdateStageInput", model=models.Stage)
-    delete_stage: StagePayload = mutation("Delete a stage.", records.delete, RecordInput, model=models.Stage)
+    create_stage: StagePayload = mutation("Add a stage.", pipelines.create, "CreateStageInput", model=models.Stage)
+    update_stage: StagePayload = mutation("Change a stage.", pipelines.update, "UpdateStageInput", model=models.Stage)
+    delete_stage: StagePayload = mutation("Delete a stage.", pipelines.delete, RecordInput, model=models.Stage)
     restore_stage: StagePayload = mutation(
-        "Bring a deleted stage back.", records.restore, RecordInput, model=models.Stage
+        "Bring a deleted stage back.", pipelines.restore, RecordInput, model=models.Stage
     )
     create_product: ProductPayload = mutation(
-        "Add a product.", records.create, "CreateProductInput", model=models.Product
+        "Add a product.", pipelines.create, "CreateProductInput", model=models.Product
     )
     update_product: ProductPayload = mutation(
-        "Change a product.", records.update, "UpdateProductInput", model=models.Product
+        "Change a product.", pipelines.update, "UpdateProductInput", model=models.Product
     )
-    delete_product: ProductPayload = mutation("Delete a product.", records.delete, RecordInput, model=models.Product)
+    delete_product: ProductPayload = mutation("Delete a product.", pipelines.delete, RecordInput, model=models.Product)
     restore_product: ProductPayload = mutation(
-        "Bring a deleted product back.", records.restore, RecordInput, model=models.Product
+        "Bring a deleted product back.", pipelines.restore, RecordInput, model=models.Product
     )

@@ -10,7 +10,7 @@ from crm_graph.models.cases import Case, CaseOrigin, CaseStatus, CaseType
 from crm_graph.models.changes import Action, Alias, Change, IdempotencyKey
 from crm_graph.models.leads import Lead, LeadStatus
 from crm_graph.models.opportunities import ContactRole, Opportunity, OpportunityLine
-from crm_graph.models.pipelines import ForecastCategory, Pipeline, Product, Stage, StageCategory
+from crm_graph.models.pipelines import ForecastCategory, GateField, Pipeline, Product, Stage, StageCategory
 from crm_graph.models.users import ApiToken, Membership, Report, Role, Session, SignInTry, Team, User
 from crm_graph.models.workspaces import Counter, Workspace
 
@@ -41,7 +41,7 @@ __all__ = [
     "Counter",
     "EmailAddress",
     "Entity",
-    "ForecastCategory",
+    "ForecastCategory", "GateField",
     "IdempotencyKey",
     "Keyed",
     "Lead",

@@ -31,7 +31,7 @@ class Opportunity(Assigned):
     account_id: Mapped[str | None] = reference("accounts")
     pipeline_id: Mapped[str] = reference("pipelines", nullable=False)
     stage_id: Mapped[str] = reference("stages", nullable=False, index=False)
-    rank: Mapped[str]
+    rank: Mapped[str] = mapped_column(types.Text(1000))
     stage_entered_at: Mapped[dt.datetime] = mapped_column(default=now)
     amount: Mapped[Decimal | None]
     currency: Mapped[str | None] = mapped_column(types.Currency())

@@ -30,6 +30,21 @@ class ForecastCategory(enum.StrEnum):
     OMITTED = "OMITTED"
 
 
+class GateField(enum.StrEnum):
+    """A field of a deal that a stage may ask for."""
+
+    ACCOUNT = "ACCOUNT"
+    AMOUNT = "AMOUNT"
+    CLOSE_DATE = "CLOSE_DATE"
+    NEXT_STEP = "NEXT_STEP"
+    LEAD_SOURCE = "LEAD_SOURCE"
+    LOST_REASON = "LOST_REASON"
+
+    @property
+    def column(self) -> str:
+        return "account_id" if self is GateField.ACCOUNT else self.value.lower()
+
+
 class Pipeline(Entity):
     """An ordered list of stages."""
 
@@ -60,6 +75,7 @@ class Stage(Entity):
         types.Enum(ForecastCategory), default=ForecastCategory.PIPELINE
     )
     days_until_stale: Mapped[int | None]
+    required_fields: Mapped[list[GateField]] = mapped_column(types.Enums(GateField), default=list)
     external_id: Mapped[str | None] = mapped_column(types.Text(100))
 
 

@@ -366,6 +366,28 @@ class TextList(Json):
         return [self.item.clean(text) for text in value]
 
 
+class Enums(Json):
+    """A short list of members of an enum, by name."""
+
+    cache_ok = True
+
+    def __init__(self, members: type[enum.StrEnum]) -> None:
+        super().__init__()
+        self.item = Enum(members)
+
+    @property
+    def members(self) -> type[enum.StrEnum]:
+        return self.item.members
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> list[enum.StrEnum]:
+        return [self.members(name) for name in value or ()]
+
+    def clean(self, value: object) -> list[enum.StrEnum]:
+        if not isinstance(value, (list, tuple)):
+            raise Invalid("A list is expected.")
+        return list(dict.fromkeys(self.item.clean(name) for name in value))
+
+
 def part(kind: Any, default: Any = dataclasses.MISSING) -> Any:
     """A field of a Value's dataclass, with the column type that cleans it."""
     return dataclasses.field(default=default, metadata={"type": kind})

@@ -59,10 +59,11 @@ async def find(
 async def create(session: AsyncSession, viewer: Viewer, model: type[E], *, values: Values, **fixed: Any) -> E:
     """A new record. Its owner is the viewer unless the values name another or nobody; its team the owner's home team.
 
-    `fixed` are the columns that the service decides. Raises Forbidden, Invalid, Required, NotFound, Duplicate.
+    `fixed` are the columns that the service decides and vouches for: they may point to what the viewer cannot see.
+    Raises Forbidden, Invalid, Required, NotFound, Duplicate.
     """
     require(viewer, Permission.CREATE)
-    cleaned = {**clean(model, values), **fixed}
+    cleaned = clean(model, values)
     for column in model.__table__.columns:
         if column.key in values or column.key in fixed or column.nullable or column.default is not None:
             continue
@@ -70,7 +71,7 @@ async def create(session: AsyncSession, viewer: Viewer, model: type[E], *, value
             raise Required("A value is needed.", column.key)
     await check_references(session, viewer, model, cleaned)
     await _check_external_id(session, viewer, model, cleaned)
-    record = model(workspace_id=viewer.workspace_id, id=model.new_id(), **cleaned)
+    record = model(workspace_id=viewer.workspace_id, id=model.new_id(), **{**cleaned, **fixed})
     if isinstance(record, Assigned):
         if "owner_id" not in values and "team_id" not in values:
             record.owner_id = viewer.user_id

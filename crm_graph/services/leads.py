@@ -1,0 +1,343 @@
+"""Leads, and what they become: conversion makes an account, a contact and a deal of one."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.access import Permission, Viewer, require, unscoped
+from crm_graph.errors import Fault, Forbidden, Invalid
+from crm_graph.feed import journal_of
+from crm_graph.models import (
+    Account,
+    Activity,
+    ActivityLink,
+    ActivityType,
+    Assigned,
+    Campaign,
+    CampaignMember,
+    Contact,
+    ContactRole,
+    Lead,
+    LeadStatus,
+    Opportunity,
+    PhoneNumber,
+    now,
+)
+from crm_graph.models.types import Values as ValueList
+from crm_graph.services import contacts, opportunities, records
+from crm_graph.services.records import Values
+
+A = TypeVar("A", Account, Contact)
+
+
+async def create(session: AsyncSession, viewer: Viewer, *, values: Values) -> Lead:
+    """Raises Forbidden, Invalid, Required, NotFound, Duplicate."""
+    _check_status(values)
+    lead = await records.create(session, viewer, Lead, values=values)
+    contacts.date_opt_outs(lead)
+    return lead
+
+
+async def update(
+    session: AsyncSession, viewer: Viewer, *, id: str, values: Values, expected_version: int | None
+) -> Lead:
+    """Raises NotFound, Forbidden, Conflict, Invalid, Required, Duplicate; Invalid about `id` for a converted lead."""
+    lead = await records.find(session, viewer, Lead, id, to=Permission.EDIT)
+    records.check_version(lead, expected_version)
+    _check_open(lead, "id")
+    _check_status(values)
+    await records.assign(session, viewer, lead, values)
+    contacts.date_opt_outs(lead)
+    return lead
+
+
+async def delete(session: AsyncSession, viewer: Viewer, *, id: str, expected_version: int | None) -> Lead:
+    """Raises NotFound, Forbidden, Conflict; Invalid about `id` for a converted lead."""
+    lead = await records.delete(session, viewer, Lead, id=id, expected_version=expected_version)
+    _check_open(lead, "id")
+    return lead
+
+
+async def convert(
+    session: AsyncSession,
+    viewer: Viewer,
+    *,
+    lead_id: str,
+    account_id: str | None = None,
+    contact_id: str | None = None,
+    create_opportunity: bool | None = None,
+    opportunity_name: str | None = None,
+    owner_id: str | None = None,
+    expected_version: int | None = None,
+    values: Values,
+) -> dict[str, str | None]:
+    """Make an account, a contact and (unless `create_opportunity` is False) a deal of a lead, which is read-only then.
+
+    An account and a contact that are there already only get what they lack; a contact's own account is the target
+    where none is named. `values` are the deal's: amount, currency, pipeline, stage, close date. All three belong to
+    `owner_id`, or else to the lead's owner, whether or not the viewer may then see them. Answers the four ids.
+
+    Raises NotFound, Forbidden, Conflict, Invalid, Required; GateClosed where the deal's stage asks for more.
+    """
+    lead = await records.find(session, viewer, Lead, lead_id, to=Permission.EDIT, field="lead_id")
+    records.check_version(lead, expected_version)
+    _check_open(lead, "lead_id")
+    require(viewer, Permission.CREATE)
+    wants_deal = create_opportunity is not False
+    if not wants_deal and (values or opportunity_name is not None):
+        raise Invalid("Nothing can be said of a deal that is not made.", "create_opportunity")
+    owner = await _owner(session, viewer, lead, owner_id)
+    contact = None if contact_id is None else await _target(session, viewer, Contact, contact_id, "contact_id")
+    if contact is not None and contact.account_id is not None:
+        if account_id not in (None, contact.account_id):
+            raise Invalid("This contact works at another account.", "contact_id")
+        account_id = contact.account_id
+    account = await _account(session, viewer, lead, account_id, owner)
+    contact = await _contact(session, viewer, lead, contact, account, owner)
+    campaign_id = await _latest_campaign(session, viewer, lead)
+    opportunity = None
+    if wants_deal:
+        named = {"name": account.name if opportunity_name is None else opportunity_name, **values, **owner}
+        opportunity = await _opportunity(session, viewer, lead, named, account, contact, campaign_id)
+    lead.status, lead.converted_at = LeadStatus.CONVERTED, now()
+    lead.converted_account_id, lead.converted_contact_id = account.id, contact.id
+    lead.converted_opportunity_id = opportunity and opportunity.id
+    await _move_memberships(session, viewer, lead, contact)
+    await _move_activities(session, viewer, lead, owner)
+    return {
+        "record_id": lead.id,
+        "account_id": account.id,
+        "contact_id": contact.id,
+        "opportunity_id": opportunity and opportunity.id,
+    }
+
+
+def end_of_quarter(day: dt.date) -> dt.date:
+    """The last day of the calendar quarter, which is the fiscal one here."""
+    first_of_last = dt.date(day.year, (day.month + 2) // 3 * 3, 1)
+    return (first_of_last + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
+
+
+def _check_status(values: Values) -> None:
+    if values.get("status") == LeadStatus.CONVERTED:
+        raise Invalid("Only convertLead makes a lead CONVERTED.", "status")
+
+
+def _check_open(lead: Lead, field: str) -> None:
+    if lead.converted_at is not None:
+        raise Invalid("The lead was converted, and is read-only since.", field)
+
+
+async def _owner(session: AsyncSession, viewer: Viewer, lead: Lead, owner_id: str | None) -> dict[str, str | None]:
+    """Whose the three records are: owner and team."""
+    if owner_id is None:
+        return {"owner_id": lead.owner_id, "team_id": lead.team_id}
+    await records.check_references(session, viewer, Lead, records.clean(Lead, {"owner_id": owner_id}))
+    return {"owner_id": owner_id, "team_id": await records.home_team(session, viewer, owner_id)}
+
+
+async def _target(session: AsyncSession, viewer: Viewer, model: type[A], record_id: str, field: str) -> A:
+    try:
+        return await records.find(session, viewer, model, record_id, to=Permission.EDIT, field=field)
+    except Forbidden as fault:
+        raise fault.inside(field) from None
+
+
+async def _account(
+    session: AsyncSession, viewer: Viewer, lead: Lead, account_id: str | None, owner: dict[str, str | None]
+) -> Account:
+    values = {
+        "billing_address": lead.address,
+        "industry": lead.industry,
+        "employees": lead.employees,
+        "website": lead.website,
+        "phone": lead.phone,
+        "annual_revenue": lead.annual_revenue,
+        "currency": None if lead.annual_revenue is None else lead.currency,
+    }
+    if account_id is None:
+        name = {"name": lead.company or lead.full_name}
+        account = await records.create(session, viewer, Account, values={**name, **values, **owner})
+    else:
+        account = await _target(session, viewer, Account, account_id, "account_id")
+        lacking = _lacking(account, values, owner)
+        if "annual_revenue" in lacking:
+            lacking["currency"] = lead.currency
+        await records.assign(session, viewer, account, lacking)
+    await session.flush()
+    return account
+
+
+async def _contact(
+    session: AsyncSession,
+    viewer: Viewer,
+    lead: Lead,
+    contact: Contact | None,
+    account: Account,
+    owner: dict[str, str | None],
+) -> Contact:
+    values = {
+        "first_name": lead.first_name,
+        "title": lead.title,
+        "description": lead.description,
+        "email": lead.email,
+        "mailing_address": lead.address,
+        "lead_source": lead.source,
+    }
+    if contact is None:
+        person = {
+            "last_name": lead.last_name,
+            "phones": _phones([], lead),
+            "email_opt_out": lead.email_opt_out,
+            "email_opt_out_at": lead.email_opt_out_at,
+            "phone_opt_out": lead.phone_opt_out,
+            "phone_opt_out_at": lead.phone_opt_out_at,
+        }
+        contact = await contacts.create(session, viewer, values={**values, **person, **owner})
+    else:
+        lacking = {**_lacking(contact, values, owner), "phones": _phones(contact.phones, lead)}
+        await records.assign(session, viewer, contact, lacking)
+        contacts.settle(contact, lacking)
+    contact.account_id = account.id
+    await session.flush()
+    return contact
+
+
+def _lacking(record: Assigned, values: Values, owner: dict[str, str | None]) -> dict[str, Any]:
+    """The values for which the record has none yet. Without an owner it gets one, but stays with its team."""
+    lacking = {
+        name: value for name, value in values.items() if value is not None and getattr(record, name) is None
+    }
+    if record.owner_id is None and owner["owner_id"] is not None:
+        lacking |= {"owner_id": owner["owner_id"], "team_id": record.team_id or owner["team_id"]}
+    return lacking
+
+
+def _phones(known: list[PhoneNumber], lead: Lead) -> list[PhoneNumber]:
+    """A contact's numbers, and the lead's mobile and other number where the contact has none of the kind."""
+
+    def is_mobile(phone: PhoneNumber) -> bool:
+        return (phone.label or "").casefold() == "mobile"
+
+    phones = list(known)
+    for number, label in ((lead.phone, None), (lead.mobile, "mobile")):
+        new = PhoneNumber(number or "", label)
+        if number is not None and all(
+            phone.number != number and is_mobile(phone) is not is_mobile(new) for phone in phones
+        ):
+            phones.append(new)
+    return phones[: ValueList.limit]
+
+
+async def _opportunity(
+    session: AsyncSession,
+    viewer: Viewer,
+    lead: Lead,
+    values: dict[str, Any],
+    account: Account,
+    contact: Contact,
+    campaign_id: str | None,
+) -> Opportunity:
+    if values.get("close_date") is None:
+        values["close_date"] = end_of_quarter(now().date())
+    values["lead_source"] = lead.source
+    try:
+        opportunity = await opportunities.create(
+            session, viewer, values=values, account_id=account.id, campaign_id=campaign_id
+        )
+    except Fault as fault:
+        fault.field = "opportunity_name" if fault.field == "name" else fault.field
+        raise
+    await session.flush()
+    await records.create(
+        session,
+        viewer,
+        ContactRole,
+        values={"primary": True},
+        opportunity_id=opportunity.id,
+        contact_id=contact.id,
+    )
+    return opportunity
+
+
+async def _latest_campaign(session: AsyncSession, viewer: Viewer, lead: Lead) -> str | None:
+    reason = "a deal came from its campaign whoever converts the lead"
+    return await session.scalar(
+        sa.select(CampaignMember.campaign_id)
+        .join(Campaign, Campaign.id == CampaignMember.campaign_id)
+        .where(unscoped(CampaignMember, reason), unscoped(Campaign, reason))
+        .where(CampaignMember.workspace_id == viewer.workspace_id, Campaign.workspace_id == viewer.workspace_id)
+        .where(CampaignMember.lead_id == lead.id, CampaignMember.deleted_at.is_(None), Campaign.deleted_at.is_(None))
+        .order_by(CampaignMember.created_at.desc(), CampaignMember.id.desc())
+        .limit(1)
+    )
+
+
+async def _move_memberships(session: AsyncSession, viewer: Viewer, lead: Lead, contact: Contact) -> None:
+    """The contact takes the lead's places in campaigns. Where it has one already, the two become one."""
+    members = await session.scalars(
+        sa.select(CampaignMember)
+        .where(unscoped(CampaignMember, "a person keeps the places that the viewer cannot see"))
+        .where(CampaignMember.workspace_id == viewer.workspace_id)
+        .where(
+            sa.or_(
+                CampaignMember.contact_id == contact.id,
+                sa.and_(CampaignMember.lead_id == lead.id, CampaignMember.deleted_at.is_(None)),
+            )
+        )
+        .order_by(CampaignMember.id)
+        .with_for_update()
+    )
+    places: dict[str, CampaignMember] = {}
+    moving = []
+    for member in members:
+        if member.contact_id is None:
+            moving.append(member)
+        else:
+            places[member.campaign_id] = member
+    for member in moving:
+        place = places.get(member.campaign_id)
+        if place is None:
+            member.contact_id, member.lead_id = contact.id, None
+        else:
+            place.unite(member)
+
+
+async def _move_activities(session: AsyncSession, viewer: Viewer, lead: Lead, owner: dict[str, str | None]) -> None:
+    """What was done with the lead was done with all three; what is still to be done is their owner's."""
+    keys = {
+        "account_id": lead.converted_account_id,
+        "contact_id": lead.converted_contact_id,
+        "opportunity_id": lead.converted_opportunity_id,
+    }
+    about_lead = sa.select(ActivityLink.activity_id).where(
+        ActivityLink.workspace_id == viewer.workspace_id, ActivityLink.lead_id == lead.id
+    )
+    activities = await session.scalars(
+        sa.select(Activity)
+        .where(unscoped(Activity, "a lead takes along what the viewer cannot see"))
+        .where(Activity.workspace_id == viewer.workspace_id, Activity.id.in_(about_lead))
+        .order_by(Activity.id)
+        .with_for_update()
+    )
+    links = await session.scalars(
+        sa.select(ActivityLink).where(
+            ActivityLink.workspace_id == viewer.workspace_id, ActivityLink.activity_id.in_(about_lead)
+        )
+    )
+    linked = {(link.activity_id, name) for link in links for name, key in keys.items() if getattr(link, name) == key}
+    for activity in activities:
+        if owner["owner_id"] is not None and activity.deleted_at is None and _is_open(activity):
+            activity.owner_id, activity.team_id = owner["owner_id"], owner["team_id"]
+        new = {name: key for name, key in keys.items() if key is not None and (activity.id, name) not in linked}
+        for name, key in new.items():
+            session.add(ActivityLink(workspace_id=viewer.workspace_id, activity_id=activity.id, **{name: key}))
+        journal_of(session).note(activity, {name: [None, key] for name, key in new.items()})
+
+
+def _is_open(activity: Activity) -> bool:
+    return activity.happens_at > now() or (activity.type is ActivityType.TASK and not activity.done)

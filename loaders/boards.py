@@ -1,0 +1,85 @@
+"""Totals of deals, as SQL aggregates. Amounts of different currencies are never added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.access import Viewer, visible
+from crm_graph.db import among
+from crm_graph.models import Opportunity, Stage
+from loaders.pages import Where
+
+# SQLite's sums overflow at 64 bits: high and low digits are added apart and joined here.
+_SPLIT = 1_000_000
+_SCALE = Decimal(10_000)
+
+
+@dataclass(frozen=True)
+class CurrencyTotal:
+    """Sums over deals of one currency; `weighted` is the sum of amount x probability / 100, unrounded."""
+
+    currency: str
+    count: int
+    amount: Decimal
+    weighted: Decimal
+
+
+@dataclass
+class Totals:
+    """How many deals, those without an amount included, and their sums per currency in the order of its code."""
+
+    count: int = 0
+    sums: list[CurrencyTotal] = field(default_factory=list)
+
+    def add(self, currency: str | None, count: int, sums: Sequence[Any]) -> None:
+        self.count += count
+        if currency is not None:
+            high, low, weighted_high, weighted_low = (int(each or 0) for each in sums)
+            amount = Decimal(high * _SPLIT + low) / _SCALE
+            weighted = Decimal(weighted_high * _SPLIT + weighted_low) / _SCALE / 100
+            self.sums.append(CurrencyTotal(currency, count, amount, weighted))
+
+
+def deal_sums() -> list[sa.ColumnElement[Any]]:
+    """The aggregates that `Totals.add` takes."""
+    units = sa.type_coerce(Opportunity.amount, sa.BigInteger)
+    parts = (units // _SPLIT, units % _SPLIT)
+    return [sa.func.sum(each) for each in (*parts, *(part * Opportunity.probability for part in parts))]
+
+
+async def load_stage_totals(
+    session: AsyncSession, viewer: Viewer, where: Where | None, stage_ids: Sequence[str]
+) -> list[Totals]:
+    """The totals of stages, counting what the viewer sees and the filter lets through."""
+    currency = sa.case((Opportunity.amount.is_not(None), Opportunity.currency))
+    statement = (
+        sa.select(Opportunity.stage_id, currency.label("currency"), sa.func.count(), *deal_sums())
+        .where(visible(Opportunity, viewer), among(Opportunity.stage_id, stage_ids))
+        .group_by(Opportunity.stage_id, currency)
+        .order_by(Opportunity.stage_id, currency)
+    )
+    if where is not None:
+        statement = statement.where(where(Opportunity, viewer))
+    totals = {stage_id: Totals() for stage_id in stage_ids}
+    for stage_id, code, count, *sums in await session.execute(statement):
+        totals[stage_id].add(code, count, sums)
+    return [totals[stage_id] for stage_id in stage_ids]
+
+
+async def load_stages(session: AsyncSession, viewer: Viewer, pipeline_ids: Sequence[str]) -> list[list[Stage]]:
+    """All stages of pipelines, in their order."""
+    statement = (
+        sa.select(Stage)
+        .where(visible(Stage, viewer), among(Stage.pipeline_id, pipeline_ids))
+        .order_by(Stage.position, Stage.id)
+    )
+    found: dict[str, list[Stage]] = {pipeline_id: [] for pipeline_id in pipeline_ids}
+    for stage in await session.scalars(statement):
+        found[stage.pipeline_id].append(stage)
+    return [found[pipeline_id] for pipeline_id in pipeline_ids]
