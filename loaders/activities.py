@@ -1,4 +1,4 @@
-"""What activities are about."""
+"""What activities are about, and who took part in them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,48 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
 from crm_graph.db import among
-from crm_graph.models import Activity, ActivityLink
+from crm_graph.models import Activity, ActivityLink, Entity, Participant
 from loaders.pages import Relation
 
 
 def activities_of(target: str) -> Relation:
     """The activities that are linked to a record by column `target` of the links."""
+    key = ActivityLink.__table__.columns[target]
 
     def pairs(viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any, Any]:
-        key = ActivityLink.__table__.columns[target]
         return sa.select(key, ActivityLink.activity_id).where(
             ActivityLink.workspace_id == viewer.workspace_id, among(key, ids)
         )
 
     return Relation(Activity, pairs=pairs)
+
+
+def targets_of(model: type[Entity], target: str) -> Relation:
+    """The records of an entity that activities are about, by its column `target` of the links."""
+    key = ActivityLink.__table__.columns[target]
+
+    def pairs(viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any, Any]:
+        return sa.select(ActivityLink.activity_id, key).where(
+            ActivityLink.workspace_id == viewer.workspace_id,
+            among(ActivityLink.activity_id, ids),
+            key.is_not(None),
+        )
+
+    return Relation(model, pairs=pairs)
+
+
+async def load_participants(session: AsyncSession, viewer: Viewer, ids: list[str]) -> Sequence[list[Participant]]:
+    """Who took part in the activities with these ids."""
+    statement = (
+        sa.select(Participant)
+        .where(Participant.workspace_id == viewer.workspace_id, among(Participant.activity_id, ids))
+        .order_by(Participant.id)
+    )
+    found: dict[str, list[Participant]] = {each: [] for each in ids}
+    for participant in await session.scalars(statement):
+        found[participant.activity_id].append(participant)
+    return [found[each] for each in ids]

@@ -19,6 +19,7 @@ from loaders.pages import Page, PageRequest, Relation, load_counts, load_page, l
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 E = TypeVar("E", bound=Entity)
+Values = Callable[[AsyncSession, Viewer, list[Any]], Awaitable[Sequence[Any]]]
 Batch = Callable[[AsyncSession, list[K]], Awaitable[Sequence[V]]]
 
 
@@ -72,6 +73,10 @@ class Loaders:
 
             self._made[key] = DataLoader(load_batch)
         return self._made[key]
+
+    def values(self, load: Values) -> DataLoader[Any, Any]:
+        """What `load` answers for ids, one value an id in their order."""
+        return self.batch(load, lambda session, ids: load(session, self.viewer, ids))
 
     def one(self, model: type[E]) -> DataLoader[str, E | None]:
         """Records by id; None for what the viewer cannot see."""

@@ -6,10 +6,6 @@ and go, needs no offset, and nulls have their place in it like any value.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,9 +16,10 @@ from sqlalchemy.orm import aliased
 
 from crm_graph.access import Viewer, visible
 from crm_graph.db import among, fold
-from crm_graph.errors import BadUserInput, Fault
+from crm_graph.errors import BadUserInput
 from crm_graph.models import Entity
-from crm_graph.models.types import Enum, Text, wire
+from crm_graph.models.types import Enum, Text
+from loaders.cursors import decode, encode
 
 LARGEST_PAGE = 100
 USUAL_PAGE = 25
@@ -120,17 +117,18 @@ async def load_pages(
     keys = [order.key(model) for order in request.order]
     parent, numbered = _children(relation, viewer, ids)
     position = sa.func.row_number().over(partition_by=parent, order_by=_ordering(model, request, keys))
-    labelled = [key.label(f"key_{place}") for place, key in enumerate(keys)]
+    # Labels that no column has: a stage has a `position` of its own.
+    labelled = [key.label(f"_key_{place}") for place, key in enumerate(keys)]
     inner = (
-        numbered.with_only_columns(model, parent.label("parent"), position.label("position"), *labelled)
+        numbered.with_only_columns(model, parent.label("_parent"), position.label("_position"), *labelled)
         .where(_condition(model, viewer, request), *_bounds(model, request, keys))
         .subquery()
     )
     row = aliased(model, inner)
     statement = (
-        sa.select(row, inner.c.parent, *(inner.c[label.name] for label in labelled))
-        .where(inner.c.position <= request.size + 1)
-        .order_by(inner.c.parent, inner.c.position)
+        sa.select(row, inner.c["_parent"], *(inner.c[label.name] for label in labelled))
+        .where(inner.c["_position"] <= request.size + 1)
+        .order_by(inner.c["_parent"], inner.c["_position"])
     )
     found: dict[str, list[tuple[Any, Sequence[Any]]]] = {each: [] for each in ids}
     for each in await session.execute(statement):
@@ -181,7 +179,7 @@ def _bounds(model: type[Entity], request: PageRequest, keys: list[Any]) -> list[
     bounds = []
     for name, cursor, backward in (("after", request.after, False), ("before", request.before, True)):
         if cursor is not None:
-            values = _decode(model, request.order, keys, cursor, name)
+            values = decode(_list(model, request.order), [key.type for key in keys], cursor, name)
             bounds.append(_beyond(model, request.order, keys, values, backward))
     return bounds
 
@@ -212,43 +210,12 @@ def _page(model: type[Entity], request: PageRequest, found: list[tuple[Any, Sequ
         found.reverse()
     return Page(
         rows=[row for row, _ in found],
-        cursors=[_encode(model, request.order, values) for _, values in found],
+        cursors=[encode(_list(model, request.order), values) for _, values in found],
         has_next=request.before is not None if request.backward else more,
         has_previous=more if request.backward else request.after is not None,
     )
 
 
-def _signature(model: type[Entity], orders: Sequence[Order]) -> str:
-    return hashlib.sha256(f"{model.__name__}{orders}".encode()).hexdigest()[:8]
-
-
-def _encode(model: type[Entity], orders: Sequence[Order], values: Sequence[Any]) -> str:
-    content = [_signature(model, orders), *(wire(value) for value in values)]
-    return base64.urlsafe_b64encode(json.dumps(content, ensure_ascii=False).encode()).decode()
-
-
-def _decode(model: type[Entity], orders: Sequence[Order], keys: list[Any], cursor: str, name: str) -> list[Any]:
-    try:
-        signature, *values = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except (binascii.Error, ValueError, TypeError):
-        raise BadUserInput(f"{name} is not a cursor of this server.", name) from None
-    if signature != _signature(model, orders) or len(values) != len(keys):
-        raise BadUserInput(f"{name} is a cursor of another list or of another order.", name)
-    return [_value(key.type, value, name) for key, value in zip(keys, values, strict=True)]
-
-
-def _value(kind: Any, value: Any, name: str) -> Any:
-    if value is None:
-        return None
-    if isinstance(kind, (Text, sa.String)):
-        clean = isinstance(value, str) and "\0" not in value
-    elif isinstance(kind, sa.Integer):
-        clean = isinstance(value, int) and abs(value) < 2**31
-    else:
-        try:
-            return kind.clean(value)
-        except Fault:
-            clean = False
-    if not clean:
-        raise BadUserInput(f"{name} is not a cursor of this server.", name)
-    return value
+def _list(model: type[Entity], orders: Sequence[Order]) -> str:
+    """What a cursor is of: the entity and the order."""
+    return f"{model.__name__}{orders}"

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from crm_graph.access import Viewer, visible
 from crm_graph.db import among
-from crm_graph.models import Account, Case, Lead, Membership, Opportunity, Team, User
+from crm_graph.models import Account, ApiToken, Case, Lead, Membership, Opportunity, Team, User
 from loaders.pages import Relation
 
 DIRECT_REPORTS = Relation(User, by="manager_id")
@@ -17,6 +17,7 @@ OWNED_ACCOUNTS = Relation(Account, by="owner_id")
 OWNED_LEADS = Relation(Lead, by="owner_id")
 OWNED_OPPORTUNITIES = Relation(Opportunity, by="owner_id")
 OWNED_CASES = Relation(Case, by="owner_id")
+API_TOKENS = Relation(ApiToken, by="user_id")
 QUEUE = Relation(Case, by="team_id")
 
 

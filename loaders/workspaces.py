@@ -14,3 +14,7 @@ async def load_revision(session: AsyncSession, viewer: Viewer) -> str:
     statement = sa.select(Workspace.epoch, Workspace.revision).where(Workspace.id == viewer.workspace_id)
     epoch, revision = (await session.execute(statement)).one()
     return f"{epoch}.{revision}"
+
+
+async def load_workspace(session: AsyncSession, viewer: Viewer) -> Workspace:
+    return (await session.execute(sa.select(Workspace).where(Workspace.id == viewer.workspace_id))).scalar_one()

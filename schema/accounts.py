@@ -13,6 +13,8 @@ from crm_graph.services import contacts, records
 from loaders import accounts as relations
 from loaders.activities import activities_of
 from schema.node import Connection, Money, Node, by_id, column, connection, edge, money, node, value_type
+from schema.summaries import AccountSummary, summary
+from schema.timelines import TimelineEntry, timeline
 from schema.writes import Payload, RecordInput, mutation
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class Account(Node):
     cases: Connection[Case] = connection("Its questions and problems.", relations.CASES)
     activities: Connection[Activity] = connection("What was done with it.", activities_of("account_id"))
     campaigns: Connection[Campaign] = connection("Campaigns that reach its contacts.", relations.CAMPAIGNS)
+    timeline: Connection[TimelineEntry] = timeline("All that happened with it, newest first.")
+    summary: AccountSummary = summary("The account in figures.")
 
 
 @value_type("One of a person's email addresses.")

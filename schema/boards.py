@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
-from strawberry.annotation import StrawberryAnnotation
+from strawberry import UNSET
+from strawberry.dataloader import DataLoader
 from strawberry.types.arguments import StrawberryArgument
 
 from crm_graph import models
@@ -16,7 +17,7 @@ from loaders.opportunities import IN_STAGE
 from loaders.workspaces import load_revision
 from schema.context import Info
 from schema.filters import NAMES
-from schema.node import Connection, Declared, Listed, checked_id
+from schema.node import Connection, Declared, Listed, argument
 from schema.scalars import CurrencyCode
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ class BoardStage:
     @strawberry.field(description="Totals over all cards of the column.")
     async def totals(self, info: Info) -> DealTotals:
         loaders, where = info.context.loaders, self.board.where
-        load = loaders.batch(
+        load: DataLoader[str, Any] = loaders.batch(
             (self.board.key, "totals"),
             lambda session, ids: load_stage_totals(session, loaders.viewer, where, ids),
         )
-        return await load.load(self.stage.id)  # type: ignore[return-value]  # loaders.boards.Totals has its attributes
+        return await load.load(self.stage.id)
 
     @strawberry.field(description="The cards in the order that people gave them.")
     async def cards(self, info: Info, first: First = None, after: After = None) -> Connection[Opportunity]:
@@ -78,38 +79,32 @@ class PipelineBoard:
 
     @strawberry.field(description="Its columns, in the order of the stages.")
     async def stages(self, info: Info) -> list[BoardStage]:
-        loaders = info.context.loaders
-        load = loaders.batch("stages", lambda session, ids: load_stages(session, loaders.viewer, ids))
-        return [BoardStage(stage=stage, board=self) for stage in await load.load(self.pipeline.id)]
+        stages = await info.context.loaders.values(load_stages).load(self.pipeline.id)
+        return [BoardStage(stage=stage, board=self) for stage in stages]
 
 
 class Board(Declared):
     """The root field of boards; its filter is the one of deals."""
 
-    @property
-    def arguments(self) -> list[StrawberryArgument]:
-        if self._arguments is None:
-            condition = StrawberryAnnotation(NAMES["OpportunityFilter"] | None)
-            self._arguments = [
-                StrawberryArgument("pipeline_id", None, StrawberryAnnotation(strawberry.ID), description="Which one."),
-                StrawberryArgument("filter", None, condition, description="Only these deals.", default=None),
-            ]
-        return self._arguments
-
-    @arguments.setter
-    def arguments(self, value: list[StrawberryArgument]) -> None:
-        self._arguments = value
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        return [
+            argument("pipeline_id", strawberry.ID, "Which one.", UNSET),
+            argument("filter", NAMES["OpportunityFilter"] | None, "Only these deals."),
+        ]
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> PipelineBoard | None:
-        pipeline = await info.context.loaders.one(models.Pipeline).load(checked_id(kwargs["pipeline_id"]))
+        pipeline: Any = await info.context.loaders.one(models.Pipeline).load(kwargs["pipeline_id"])
         condition = kwargs.get("filter")
         if pipeline is None:
             return None
         return PipelineBoard(pipeline=pipeline, where=condition and condition.where, key=repr(condition))
 
 
+def board(description: str) -> Any:
+    """The board of the pipeline that the client names."""
+    return Board(description=description)
+
+
 @strawberry.type
 class BoardQuery:
-    pipeline_board: PipelineBoard | None = Board(
-        description="A pipeline as a board; null if there is none, or if it may not be seen."
-    )
+    pipeline_board: PipelineBoard | None = board("A pipeline as a board; null if there is none, or not to be seen.")

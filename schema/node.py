@@ -14,13 +14,12 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Generic, Literal, Optional, TypeVar
 
 import strawberry
-from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
@@ -28,19 +27,17 @@ from strawberry.types.base import StrawberryContainer, StrawberryList, Strawberr
 from strawberry.types.field import StrawberryField
 from strawberry.types.lazy_type import LazyType
 
-from crm_graph.access import Viewer
 from crm_graph.models import Entity
 from crm_graph.services.records import label
-from loaders import Order, Page, PageRequest, Relation
+from loaders import Order, Page, PageRequest, Relation, Values
 from schema.context import Info
-from schema.filters import NAMES, comparison_of, filter_type, input_type, order_type
-from schema.scalars import CurrencyCode
+from schema.filters import NAMES, comparison_of, filter_type, input_type, order_type, page_request
+from schema.scalars import CurrencyCode, enum_type
 from schema.writes import VERSION, MoneyInput, write_input
 
 T = TypeVar("T")
 Write = bool | Literal["create"]
 """Whether clients may set a field: always, never, or only when they create the record."""
-Figures = Callable[[AsyncSession, Viewer, list[str]], Awaitable[Sequence[Any]]]
 TYPES: dict[str, Any] = {}
 """The node types by name. The modules of domains refer to each other's types, and find them here."""
 
@@ -121,6 +118,20 @@ class Declared(StrawberryField):
         return False
 
     @property
+    def arguments(self) -> list[StrawberryArgument]:
+        # Made late: the inputs of other types may be among them.
+        if self._arguments is None:
+            self._arguments = self.declare_arguments()
+        return self._arguments
+
+    @arguments.setter
+    def arguments(self, value: list[StrawberryArgument]) -> None:
+        self._arguments = value
+
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        return []
+
+    @property
     def target(self) -> Any:
         """The node type that the field leads to."""
         return _inner(self.type)
@@ -154,29 +165,20 @@ class ToOne(Declared):
 class Figure(Declared):
     """A value computed in SQL, for all records of a level at once."""
 
-    load: Figures
+    load: Values
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        loaders = info.context.loaders
-        return loaders.batch(self.load, lambda session, ids: self.load(session, loaders.viewer, ids)).load(source.id)
+        return info.context.loaders.values(self.load).load(source.id)
 
 
 class ById(Declared):
     """A root field: one record by its id."""
 
-    @property
-    def arguments(self) -> list[StrawberryArgument]:
-        if self._arguments is None:
-            id_ = StrawberryAnnotation(strawberry.ID)
-            self._arguments = [StrawberryArgument("id", None, id_, description="Its id.")]
-        return self._arguments
-
-    @arguments.setter
-    def arguments(self, value: list[StrawberryArgument]) -> None:
-        self._arguments = value
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        return [argument("id", strawberry.ID, "Its id.", UNSET)]
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return info.context.loaders.one(self.target.__model__).load(checked_id(kwargs["id"]))
+        return info.context.loaders.one(self.target.__model__).load(kwargs["id"])
 
 
 class ToMany(Declared):
@@ -184,28 +186,14 @@ class ToMany(Declared):
 
     relation: Relation | None = None
 
-    @property
-    def arguments(self) -> list[StrawberryArgument]:
-        if self._arguments is None:
-            name = self.target.__name__
-            order: Any = NAMES[f"{name}Order"]
-            self._arguments = [
-                _argument(
-                    "first",
-                    int | None,
-                    "How many rows from the start of the list or from `after`: 1 to 100; 25 if omitted.",
-                ),
-                _argument("after", str | None, "Only rows after this cursor."),
-                _argument("last", int | None, "How many rows from the end of the list or from `before`: 1 to 100."),
-                _argument("before", str | None, "Only rows before this cursor."),
-                _argument("filter", NAMES[f"{name}Filter"] | None, "Only rows for which this holds."),
-                _argument("order_by", list[order] | None, "What the rows are sorted by, first things first."),
-            ]
-        return self._arguments
-
-    @arguments.setter
-    def arguments(self, value: list[StrawberryArgument]) -> None:
-        self._arguments = value
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        name = self.target.__name__
+        order: Any = NAMES[f"{name}Order"]
+        return [
+            *page_arguments(),
+            argument("filter", NAMES[f"{name}Filter"] | None, "Only rows for which this holds."),
+            argument("order_by", list[order] | None, "What the rows are sorted by, first things first."),
+        ]
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Listed:
         loaders = info.context.loaders
@@ -219,35 +207,19 @@ class ToMany(Declared):
         return Listed(page, lambda: loaders.counts(key, relation, request).load(source.id))
 
 
-def checked_id(value: str) -> str:
-    """An id as a client sent it; one that cannot be in the database becomes one that is not."""
-    return value if value.isascii() and "\0" not in value else ""
+def argument(name: str, annotation: Any, description: str, default: Any = None) -> StrawberryArgument:
+    """An argument of a field that is declared in Python."""
+    return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, default=default)
 
 
-def page_request(target: Any, arguments: dict[str, Any]) -> PageRequest:
-    """The page that a connection's arguments ask for. Raises BadUserInput."""
-    condition = arguments.get("filter")
-    request = PageRequest(
-        order=orders(target, arguments.get("order_by")),
-        first=arguments.get("first"),
-        after=arguments.get("after"),
-        last=arguments.get("last"),
-        before=arguments.get("before"),
-        where=condition and condition.where,
-        deleted=condition is not None and condition.mentions("deleted_at"),
-    )
-    request.check()
-    return request
-
-
-def orders(target: Any, chosen: list[Any] | None) -> tuple[Order, ...]:
-    """The columns of an order; the id ends it, so that it is total."""
-    terms = [
-        Order(each.field.value, each.direction.value == "DESC", each.nulls.value == "FIRST") for each in chosen or ()
-    ] or list(target.__order__)
-    names = [term.column for term in terms]
-    terms = [term for place, term in enumerate(terms) if term.column not in names[:place]]
-    return (*terms, *(() if "id" in names else (Order("id"),)))
+def page_arguments() -> list[StrawberryArgument]:
+    """What every list can be asked for."""
+    return [
+        argument("first", int | None, "How many rows from the start or from `after`: 1 to 100; 25 if omitted."),
+        argument("after", str | None, "Only rows after this cursor."),
+        argument("last", int | None, "How many rows from the end or from `before`: 1 to 100."),
+        argument("before", str | None, "Only rows before this cursor."),
+    ]
 
 
 COMMON = {
@@ -279,7 +251,7 @@ def edge(description: str, *, by: str, write: Write = True, optional: bool = Fal
     return field
 
 
-def figure(description: str, load: Figures) -> Any:
+def figure(description: str, load: Values) -> Any:
     """What `load` answers for the record's id, one value an id, in their order."""
     field = Figure(description=description)
     field.load = load
@@ -306,8 +278,8 @@ def node(
     def declare(cls: type[T]) -> type[T]:
         for attribute in model.__table__.columns:
             members = getattr(attribute.type, "members", None)
-            if members is not None and not hasattr(members, "__strawberry_definition__"):
-                strawberry.enum(members, description=members.__doc__)
+            if members is not None:
+                enum_type(members)
         for name, (kind, meaning) in COMMON.items():
             cls.__annotations__[name] = kind
             setattr(cls, name, column(meaning, write=False))
@@ -316,7 +288,7 @@ def node(
         declared.__model__, declared.__order__ = model, order
         TYPES[cls.__name__] = declared
         derive(declared)
-        return declared  # type: ignore[no-any-return]  # what strawberry.type returns is the class
+        return declared
 
     return declare
 
@@ -373,7 +345,7 @@ def value_type(description: str) -> Callable[[type[T]], type[T]]:
         for field in made.__strawberry_definition__.fields:
             if not isinstance(field.type, StrawberryOptional):
                 field.default = field.default_value = UNSET
-        return declared  # type: ignore[no-any-return]  # what strawberry.type returns is the class
+        return declared
 
     return declare
 
@@ -399,16 +371,6 @@ def connect_modules() -> None:
     for module in [each for name, each in sys.modules.items() if name.startswith("schema.")]:
         for name, value in TYPES.items():
             vars(module).setdefault(name, value)
-
-
-def _argument(name: str, annotation: Any, description: str) -> StrawberryArgument:
-    return StrawberryArgument(
-        python_name=name,
-        graphql_name=None,
-        type_annotation=StrawberryAnnotation(annotation),
-        description=description,
-        default=None,
-    )
 
 
 def _inner(kind: Any) -> Any:

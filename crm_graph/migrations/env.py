@@ -37,6 +37,13 @@ def render(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
     return False
 
 
+def tell(*, step: Any, **kwargs: Any) -> None:
+    """Pass a step on to whoever wants to hear of it."""
+    applied = context.config.attributes.get("applied")
+    if applied is not None:
+        applied(step.up_revision_id, step.up_revision.doc)
+
+
 def run(connection: sa.Connection) -> None:
     context.configure(
         connection=connection,
@@ -44,6 +51,7 @@ def run(connection: sa.Connection) -> None:
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
         render_item=render,
+        on_version_apply=tell,
     )
     with context.begin_transaction():
         context.run_migrations()

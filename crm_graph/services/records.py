@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from crm_graph import models
 from crm_graph.access import Permission, Viewer, editable, require, unscoped, visible
+from crm_graph.db import storable
 from crm_graph.errors import Conflict, Duplicate, Invalid, NotFound, Required
 from crm_graph.models import Assigned, Base, Entity
 from crm_graph.models.types import Amount
@@ -46,8 +47,8 @@ async def find(
         visible(model, viewer, deleted=deleted), model.id == record_id
     )
     if to is not None:
-        statement = statement.with_for_update(of=model)
-    row = (await session.execute(statement)).one_or_none()
+        statement = statement.with_for_update(of=model, key_share=True)
+    row = (await session.execute(statement)).one_or_none() if storable(record_id) else None
     if row is None:
         raise NotFound(f"There is no such {label(model)}.", field)
     if to is not None:
@@ -185,7 +186,9 @@ async def check_acyclic(
         return
     # Two moves at once could close a cycle that neither sees: the workspace's row lets them pass one by one.
     await session.execute(
-        sa.select(models.Workspace.id).where(models.Workspace.id == viewer.workspace_id).with_for_update()
+        sa.select(models.Workspace.id)
+        .where(models.Workspace.id == viewer.workspace_id)
+        .with_for_update(key_share=True)  # others may still refer to the row, as every insert does
     )
     above = (
         sa.select(model.id, model.__table__.columns[field].label("above"))

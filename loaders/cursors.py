@@ -1,0 +1,54 @@
+"""Cursors: the values of a row in an order, and a mark of the list that they belong to."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from crm_graph.db import storable
+from crm_graph.errors import BadUserInput, Fault
+from crm_graph.models.types import Text, wire
+
+
+def encode(of: str, values: Sequence[Any]) -> str:
+    """The cursor of a row; `of` names the list and its order."""
+    content = [_mark(of), *(wire(value) for value in values)]
+    return base64.urlsafe_b64encode(json.dumps(content, ensure_ascii=False).encode()).decode()
+
+
+def decode(of: str, kinds: Sequence[Any], cursor: str, argument: str) -> list[Any]:
+    """The values in a cursor, of the given column types. Raises BadUserInput naming the argument."""
+    try:
+        mark, *values = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+    except (binascii.Error, ValueError, TypeError, RecursionError):
+        raise BadUserInput(f"{argument} is not a cursor of this server.", argument) from None
+    if mark != _mark(of) or len(values) != len(kinds):
+        raise BadUserInput(f"{argument} is a cursor of another list or of another order.", argument)
+    return [_value(kind, value, argument) for kind, value in zip(kinds, values, strict=True)]
+
+
+def _mark(of: str) -> str:
+    return hashlib.sha256(of.encode()).hexdigest()[:8]
+
+
+def _value(kind: Any, value: Any, argument: str) -> Any:
+    if value is None:
+        return None
+    if isinstance(kind, (Text, sa.String)):
+        known = isinstance(value, str) and storable(value)
+    elif isinstance(kind, sa.Integer):
+        known = type(value) is int and abs(value) < (2**63 if isinstance(kind, sa.BigInteger) else 2**31)
+    else:
+        try:
+            return kind.clean(value)
+        except Fault:
+            known = False
+    if not known:
+        raise BadUserInput(f"{argument} is not a cursor of this server.", argument)
+    return value

@@ -1,0 +1,133 @@
+"""What happened with an account, in one list."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import strawberry
+from strawberry.types.arguments import StrawberryArgument
+
+from crm_graph import models
+from crm_graph.models import CaseStatus, Change
+from loaders import Page, PageRequest
+from loaders.timelines import ACTIVITY, MOVE, RESPONSE, STATUS, load_changes, load_timeline_counts, load_timelines
+from schema.context import Info
+from schema.node import Declared, Listed, page_arguments
+
+if TYPE_CHECKING:
+    from schema.activities import Activity
+    from schema.campaigns import CampaignMember
+    from schema.cases import Case
+    from schema.opportunities import Opportunity
+    from schema.pipelines import Stage
+    from schema.users import User
+
+
+async def _change(entry: Any, info: Info) -> Change:
+    change: Change = await info.context.loaders.values(load_changes).load(entry.revision)
+    return change
+
+
+async def _one(info: Info, model: Any, record_id: str | None) -> Any:
+    return None if record_id is None else await info.context.loaders.one(model).load(record_id)
+
+
+@strawberry.interface(description="Something that happened.")
+class TimelineEntry:
+    id: strawberry.ID = strawberry.field(description="Unique in the timeline.")
+    at: dt.datetime = strawberry.field(description="When it happened.")
+    record_id: strawberry.Private[str]
+    revision: strawberry.Private[int]
+
+    @strawberry.field(description="Who did it; of an activity, whose it is.")
+    async def actor(self, info: Info) -> User | None:
+        change = await _change(self, info)
+        return await _one(info, models.User, change.user_id)
+
+
+@strawberry.type(description="An activity.")
+class ActivityEntry(TimelineEntry):
+    @strawberry.field(description="The activity.")
+    async def activity(self, info: Info) -> Activity | None:
+        return await _one(info, models.Activity, self.record_id)
+
+    @strawberry.field(description="Whose activity it is.")
+    async def actor(self, info: Info) -> User | None:
+        activity = await _one(info, models.Activity, self.record_id)
+        return await _one(info, models.User, activity and activity.owner_id)
+
+
+@strawberry.type(description="A deal came into another stage.")
+class StageMove(TimelineEntry):
+    @strawberry.field(description="The deal.")
+    async def opportunity(self, info: Info) -> Opportunity | None:
+        return await _one(info, models.Opportunity, self.record_id)
+
+    @strawberry.field(description="The stage that it left.")
+    async def from_stage(self, info: Info) -> Stage | None:
+        old, _ = (await _change(self, info)).fields["stage_id"]
+        return await _one(info, models.Stage, old)
+
+    @strawberry.field(description="The stage that it came into.")
+    async def to_stage(self, info: Info) -> Stage | None:
+        _, new = (await _change(self, info)).fields["stage_id"]
+        return await _one(info, models.Stage, new)
+
+
+@strawberry.type(description="A case came into another status.")
+class CaseStatusChange(TimelineEntry):
+    @strawberry.field(description="The case.")
+    async def case(self, info: Info) -> Case | None:
+        return await _one(info, models.Case, self.record_id)
+
+    @strawberry.field(description="The status that it left.")
+    async def from_status(self, info: Info) -> CaseStatus | None:
+        old, _ = (await _change(self, info)).fields["status"]
+        return old and CaseStatus(old)
+
+    @strawberry.field(description="The status that it came into.")
+    async def to_status(self, info: Info) -> CaseStatus:
+        _, new = (await _change(self, info)).fields["status"]
+        return CaseStatus(new)
+
+
+@strawberry.type(description="Somebody responded to a campaign.")
+class MemberResponse(TimelineEntry):
+    @strawberry.field(description="Who responded, and to what.")
+    async def campaign_member(self, info: Info) -> CampaignMember | None:
+        return await _one(info, models.CampaignMember, self.record_id)
+
+
+ENTRIES = {ACTIVITY: ActivityEntry, MOVE: StageMove, STATUS: CaseStatusChange, RESPONSE: MemberResponse}
+
+
+class Timeline(Declared):
+    """The field that leads from an account to its timeline."""
+
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        return page_arguments()
+
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Listed:
+        loaders, request = info.context.loaders, PageRequest(**kwargs)
+        request.check()
+        pages = loaders.batch(
+            ("timeline", request), lambda session, ids: load_timelines(session, loaders.viewer, request, ids)
+        )
+        counts = loaders.values(load_timeline_counts)
+        page = await pages.load(source.id)
+        entries = [
+            ENTRIES[row.kind](
+                id=strawberry.ID(f"{row.record_id}.{row.revision}"),
+                at=row.at,
+                record_id=row.record_id,
+                revision=row.revision,
+            )
+            for row in page.rows
+        ]
+        return Listed(Page(entries, page.cursors, page.has_next, page.has_previous), lambda: counts.load(source.id))
+
+
+def timeline(description: str) -> Any:
+    """The timeline of an account."""
+    return Timeline(description=description)
