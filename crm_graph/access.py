@@ -7,13 +7,13 @@ that no statement on an entity's table goes round them.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import aliased
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from crm_graph import models
@@ -32,25 +32,34 @@ class Viewer:
     actor: str
     epoch: str
     currency: str
-    defaults: Mapping[str, Visibility]
+    defaults: Mapping[str, Visibility] = field(hash=False)
+    _conditions: dict[Any, sa.ColumnElement[bool]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, workspace: models.Workspace, user: models.User | None, actor: str) -> Viewer:
-        return cls(
-            workspace_id=workspace.id,
-            user_id=user.id if user else None,
-            role=user.role if user else Role.ADMIN,
-            actor=actor,
-            epoch=workspace.epoch,
-            currency=workspace.currency,
-            defaults={
-                "accounts": workspace.account_visibility,
-                "leads": workspace.lead_visibility,
-                "opportunities": workspace.opportunity_visibility,
-                "cases": workspace.case_visibility,
-                "campaigns": workspace.campaign_visibility,
-            },
+        defaults = (
+            ("accounts", workspace.account_visibility),
+            ("leads", workspace.lead_visibility),
+            ("opportunities", workspace.opportunity_visibility),
+            ("cases", workspace.case_visibility),
+            ("campaigns", workspace.campaign_visibility),
         )
+        user_id, role = (user.id, user.role) if user else (None, Role.ADMIN)
+        return _viewer(workspace.id, user_id, role, actor, workspace.epoch, workspace.currency, defaults)
+
+
+@functools.lru_cache(maxsize=1000)
+def _viewer(
+    workspace_id: str,
+    user_id: str | None,
+    role: Role,
+    actor: str,
+    epoch: str,
+    currency: str,
+    defaults: tuple[tuple[str, Visibility], ...],
+) -> Viewer:
+    """Equal viewers are one, so that the conditions of the gate are built once for a user and not for each request."""
+    return Viewer(workspace_id, user_id, role, actor, epoch, currency, dict(defaults))
 
 
 class Permission(enum.StrEnum):
@@ -93,8 +102,8 @@ def _compile_gate(element: _Gate, compiler: SQLCompiler, **kwargs: Any) -> str:
     return f"({compiler.process(condition, **kwargs)}) {compiler.process(comment, **kwargs)}"
 
 
-def _marked(mark: str, model: Any, condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    return _Gate(condition, sa.literal_column(f"/* {mark} {_class(model).__tablename__} */"))
+def _marked(mark: str, kind: type[Any], condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    return _Gate(condition, sa.literal_column(f"/* {mark} {kind.__tablename__} */"))
 
 
 def visible(model: Any, viewer: Viewer, *, deleted: bool = False) -> sa.ColumnElement[bool]:
@@ -102,100 +111,119 @@ def visible(model: Any, viewer: Viewer, *, deleted: bool = False) -> sa.ColumnEl
 
     `deleted` lets deleted rows through as well.
     """
-    conditions = [model.workspace_id == viewer.workspace_id, _sight(model, viewer)]
-    if not deleted:
-        conditions.append(model.deleted_at.is_(None))
-    return _marked("visible", model, sa.and_(*conditions))
+
+    def build() -> sa.ColumnElement[bool]:
+        conditions = [model.workspace_id == viewer.workspace_id, _sight(_class(model), model, viewer)]
+        if not deleted:
+            conditions.append(model.deleted_at.is_(None))
+        return _marked("visible", _class(model), sa.and_(*conditions))
+
+    return _once(viewer, model, ("visible", model, deleted), build)
 
 
 def unscoped(model: Any, reason: str) -> sa.ColumnElement[bool]:
     """A condition that is always true, for what must look past the gate; `reason` says why."""
     assert reason
-    return _marked("unscoped", model, sa.true())
+    return _marked("unscoped", _class(model), sa.true())
 
 
 def editable(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
     """Whether the record itself lets the viewer change it, given a role that may change records at all."""
+    return _once(viewer, model, ("editable", model), lambda: _consent(_class(model), model, viewer))
+
+
+def _once(viewer: Viewer, model: Any, key: Any, build: Callable[[], sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
+    """The viewer's condition on a class is built once; one on an alias is of one statement only."""
+    if not isinstance(model, type):
+        return build()
+    if key not in viewer._conditions:
+        viewer._conditions[key] = build()
+    return viewer._conditions[key]
+
+
+def _consent(kind: type[Any], row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+    """Whether a row of a kind lets the viewer change it. `row` has the kind's columns as attributes."""
     if viewer.role is Role.ADMIN:
         return sa.true()
-    match _class(model):
-        case models.Account | models.Lead | models.Opportunity | models.Case | models.Campaign as kind:
-            return sa.true() if viewer.defaults[kind.__tablename__] is Visibility.PUBLIC else _mine(model, viewer)
+    match kind:
+        case models.Account | models.Lead | models.Opportunity | models.Case | models.Campaign:
+            return sa.true() if viewer.defaults[kind.__tablename__] is Visibility.PUBLIC else _mine(row, viewer)
         case models.Contact:
-            return _follows(model.account_id, models.Account, viewer, editable, _mine(model, viewer))
+            return _follows(row.account_id, models.Account, viewer, _consent, _mine(row, viewer))
         case models.Activity:
-            return sa.or_(model.owner_id.is_(None), _mine(model, viewer))
+            return sa.or_(row.owner_id.is_(None), _mine(row, viewer))
         case models.CampaignMember:
-            return _follows(model.campaign_id, models.Campaign, viewer, editable)
+            return _follows(row.campaign_id, models.Campaign, viewer, _consent)
         case models.ContactRole | models.OpportunityLine:
-            return _follows(model.opportunity_id, models.Opportunity, viewer, editable)
+            return _follows(row.opportunity_id, models.Opportunity, viewer, _consent)
         case models.ApiToken:
-            return sa.and_(model.user_id == viewer.user_id)
+            return sa.and_(row.user_id == viewer.user_id)
         case _:
             return sa.true()
 
 
-def _sight(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+def _sight(kind: type[Any], row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+    """Whether a row of a kind shows itself to the viewer. `row` has the kind's columns as attributes."""
     if viewer.role is Role.ADMIN:
         return sa.true()
-    match _class(model):
-        case models.Account | models.Lead | models.Opportunity | models.Case | models.Campaign as kind:
-            return _mine(model, viewer) if viewer.defaults[kind.__tablename__] is Visibility.PRIVATE else sa.true()
+    match kind:
+        case models.Account | models.Lead | models.Opportunity | models.Case | models.Campaign:
+            return _mine(row, viewer) if viewer.defaults[kind.__tablename__] is Visibility.PRIVATE else sa.true()
         case models.Contact:
             if viewer.defaults["accounts"] is not Visibility.PRIVATE:
                 return sa.true()
-            return _follows(model.account_id, models.Account, viewer, _sight, _mine(model, viewer))
+            return _follows(row.account_id, models.Account, viewer, _sight, _mine(row, viewer))
         case models.Activity:
-            return _activity_sight(model, viewer)
+            return _activity_sight(row, viewer)
         case models.CampaignMember:
             return sa.and_(
-                _follows(model.campaign_id, models.Campaign, viewer, _sight),
-                _follows(model.contact_id, models.Contact, viewer, _sight, sa.true()),
-                _follows(model.lead_id, models.Lead, viewer, _sight, sa.true()),
+                _follows(row.campaign_id, models.Campaign, viewer, _sight),
+                _follows(row.contact_id, models.Contact, viewer, _sight, sa.true()),
+                _follows(row.lead_id, models.Lead, viewer, _sight, sa.true()),
             )
         case models.ContactRole:
             return sa.and_(
-                _follows(model.opportunity_id, models.Opportunity, viewer, _sight),
-                _follows(model.contact_id, models.Contact, viewer, _sight),
+                _follows(row.opportunity_id, models.Opportunity, viewer, _sight),
+                _follows(row.contact_id, models.Contact, viewer, _sight),
             )
         case models.OpportunityLine:
-            return _follows(model.opportunity_id, models.Opportunity, viewer, _sight)
+            return _follows(row.opportunity_id, models.Opportunity, viewer, _sight)
         case models.ApiToken:
-            return sa.and_(model.user_id == viewer.user_id)
+            return sa.and_(row.user_id == viewer.user_id)
         case _:
             return sa.true()
 
 
-def _mine(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+def _mine(row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
     """The record is the viewer's, of somebody below the viewer, or of a team of the viewer's."""
-    report, membership = aliased(models.Report), aliased(models.Membership)
+    report, membership = models.Report, models.Membership
     below = sa.select(report.user_id).where(
         report.workspace_id == viewer.workspace_id, report.manager_id == viewer.user_id
     )
     teams = sa.select(membership.team_id).where(membership.user_id == viewer.user_id, visible(membership, viewer))
-    return sa.or_(model.owner_id.in_(below), model.team_id.in_(teams))
+    return sa.or_(row.owner_id.in_(below.correlate(None)), row.team_id.in_(teams.correlate(None)))
 
 
 def _follows(
     key: Any,
-    target: Any,
+    target: type[Any],
     viewer: Viewer,
-    rule: Any,
+    rule: Callable[[type[Any], Any, Viewer], sa.ColumnElement[bool]],
     otherwise: sa.ColumnElement[bool] | None = None,
 ) -> sa.ColumnElement[bool]:
     """The rule of the record that `key` points to decides; where the key is null, `otherwise` does."""
-    other = aliased(target)
-    condition = rule(other, viewer)
+    other = target.__table__.alias().c
+    condition = rule(target, other, viewer)
     if isinstance(condition, sa.True_):
         return sa.true()
     found = sa.exists().where(
-        other.id == key, _marked("visible", other, sa.and_(other.workspace_id == viewer.workspace_id, condition))
+        other.id == key, _marked("visible", target, sa.and_(other.workspace_id == viewer.workspace_id, condition))
     )
     return found if otherwise is None else sa.or_(found, sa.and_(key.is_(None), otherwise))
 
 
-def _activity_sight(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
-    link, participant = aliased(models.ActivityLink), aliased(models.Participant)
+def _activity_sight(row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+    link, participant = models.ActivityLink.__table__.alias().c, models.Participant.__table__.alias().c
     targets = {
         link.account_id: models.Account,
         link.contact_id: models.Contact,
@@ -206,15 +234,16 @@ def _activity_sight(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
     }
     related = [sa.and_(key.is_not(None), _follows(key, target, viewer, _sight)) for key, target in targets.items()]
     return sa.or_(
-        model.owner_id == viewer.user_id,
+        row.owner_id == viewer.user_id,
         sa.exists().where(
             participant.workspace_id == viewer.workspace_id,
-            participant.activity_id == model.id,
+            participant.activity_id == row.id,
             participant.user_id == viewer.user_id,
         ),
-        sa.exists().where(link.workspace_id == viewer.workspace_id, link.activity_id == model.id, sa.or_(*related)),
+        sa.exists().where(link.workspace_id == viewer.workspace_id, link.activity_id == row.id, sa.or_(*related)),
     )
 
 
-def _class(model: Any) -> Any:
-    return sa.inspect(model).mapper.class_
+def _class(model: Any) -> type[Any]:
+    kind: type[Any] = model if isinstance(model, type) else sa.inspect(model).mapper.class_
+    return kind

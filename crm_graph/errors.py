@@ -24,7 +24,16 @@ from typing import ClassVar
 
 
 class Code(enum.StrEnum):
-    """What went wrong, for a program to read."""
+    """What went wrong, for a program to read.
+
+    NOT_FOUND: there is no such record, or it may not be seen.
+    FORBIDDEN: it may be seen, but not changed like this.
+    INVALID: a value cannot be.
+    REQUIRED: a value is missing.
+    DUPLICATE: another record has the value already.
+    CONFLICT: somebody else changed the record first.
+    GATE_CLOSED: a stage or a status asks for a field that is empty.
+    """
 
     NOT_FOUND = "NOT_FOUND"
     FORBIDDEN = "FORBIDDEN"

@@ -7,21 +7,22 @@ import contextlib
 import datetime as dt
 import functools
 import logging
-from collections.abc import AsyncIterator, Sequence
+import pickle
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from broadcaster import Broadcast
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import History, get_history
 from sqlalchemy.orm.exc import StaleDataError
 
 from crm_graph.access import Viewer
-from crm_graph.db import Database
+from crm_graph.db import Database, insert_many
 from crm_graph.errors import Conflict, Duplicate
 from crm_graph.models import Action, Change, Entity, Workspace, now
 from crm_graph.models.types import wire
@@ -29,6 +30,10 @@ from crm_graph.models.types import wire
 CHANNEL = "crm_graph.changes"
 BOOKKEEPING = {"version", "updated_at"}
 WEIGHTY = {"amount", "currency", "probability", "quantity", "price", "role", "active", "deleted_at"}
+# What the databases call two transactions that met (serialisation, deadlock, lock not available), and a taken key.
+MET = {"40001", "40P01", "55P03", "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"}
+TAKEN = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
+BATCH = 1000
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +68,7 @@ class Feed:
                 await session.commit()
             except (StaleDataError, DBAPIError) as error:
                 raise _fault(error) from error
-        if journal.entries:
+        if journal.written:
             await self._wake(viewer.workspace_id, journal.revision)
 
     async def _wake(self, workspace_id: str, revision: int) -> None:
@@ -108,7 +113,9 @@ class Journal:
     cause: str
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
     revision: int = 0
-    written: int = 0
+    written: bool = False
+    packed: list[bytes] = field(default_factory=list)
+    waiting: int = 0
     happened_at: dt.datetime = field(default_factory=now)
 
     def collect(self, session: Any, flush_context: object, instances: object) -> None:
@@ -140,25 +147,25 @@ class Journal:
 
     def inserted(self, model: type[Entity], rows: Sequence[dict[str, Any]]) -> None:
         """Note rows that a bulk insert created; each has every column's value."""
-        name = model.__name__
-        weighty = _weighty(model.__mapper__)
-        nothing = dict.fromkeys(weighty)
-        hidden = {*BOOKKEEPING, *_secrets(model.__mapper__), "workspace_id", "id", "created_at", "custom"}
-        for row in rows:
-            fields = {key: [None, wire(value)] for key, value in row.items() if value is not None and key not in hidden}
-            after = {key: wire(row.get(key)) for key in weighty}
-            parent = row.get(model.PARENT) if model.PARENT else None
-            self.entries[name, row["id"]] = Entry(name, row["id"], parent, Action.CREATED, fields, nothing, after)
+        self.entries.update({(each.entity, each.record_id): each for each in _created(model, rows)})
+
+    def pack(self, model: type[Entity], rows: Sequence[dict[str, Any]]) -> None:
+        """As `inserted`, for the many rows of an import: they wait for the log in a tenth of the memory.
+
+        The log has them before all others; a later change of one of them is a change of its own.
+        """
+        self.packed.append(pickle.dumps((model, rows), pickle.HIGHEST_PROTOCOL))
+        self.waiting += len(rows)
 
     async def write(self, session: AsyncSession) -> None:
         """Number the new entries and add them to the log. The counter's row is locked from here to the commit."""
-        entries = list(self.entries.values())[self.written :]
+        count = self.waiting + len(self.entries)
         current = Workspace.id == self.viewer.workspace_id
-        if not entries:
+        if not count:
             if not self.revision:
                 self.revision = await session.scalar(sa.select(Workspace.revision).where(current)) or 0
             return
-        advanced = sa.update(Workspace).where(current).values(revision=Workspace.revision + len(entries))
+        advanced = sa.update(Workspace).where(current).values(revision=Workspace.revision + count)
         self.revision = (
             await session.execute(
                 advanced.returning(Workspace.revision), execution_options={"synchronize_session": False}
@@ -172,10 +179,36 @@ class Journal:
             "happened_at": self.happened_at,
             "recorded_at": now(),
         }
-        first = self.revision - len(entries) + 1
-        rows = [{**shared, "revision": number, **vars(entry)} for number, entry in enumerate(entries, first)]
-        await session.execute(sa.insert(Change), rows)
-        self.written += len(entries)
+        number = self.revision - count
+        for batch in self._batches():
+            rows = [{**shared, "revision": place, **vars(entry)} for place, entry in enumerate(batch, number + 1)]
+            await insert_many(session, Change, rows)
+            number += len(rows)
+        self.packed.clear()
+        self.waiting = 0
+        self.entries.clear()  # what changes after this is a change of its own
+        self.written = True
+
+    def _batches(self) -> Iterator[list[Entry]]:
+        for packed in self.packed:
+            yield list(_created(*pickle.loads(packed)))
+        entries = list(self.entries.values())
+        for start in range(0, len(entries), BATCH):
+            yield entries[start : start + BATCH]
+
+
+def _created(model: type[Entity], rows: Sequence[dict[str, Any]]) -> Iterator[Entry]:
+    """The entries of new rows."""
+    name = model.__name__
+    weighty = _weighty(model.__mapper__)
+    nothing = dict.fromkeys(weighty)
+    hidden = {*BOOKKEEPING, *_secrets(model.__mapper__), "workspace_id", "id", "created_at", "custom"}
+    for row in rows:
+        values = {key: wire(value) for key, value in row.items() if value is not None and key not in hidden}
+        fields = {key: (None, value) for key, value in values.items()}
+        after = {key: values.get(key) for key in weighty}
+        parent = row.get(model.PARENT) if model.PARENT else None
+        yield Entry(name, row["id"], parent, Action.CREATED, fields, nothing, after)
 
 
 def _changed(record: Entity) -> dict[str, list[Any]]:
@@ -224,17 +257,19 @@ def _secrets(mapper: Mapper[Any]) -> frozenset[str]:
     return frozenset(each.key for each in mapper.column_attrs if each.columns[0].info.get("secret"))
 
 
-def _fault(error: Exception) -> Exception:
-    text = str(getattr(error, "orig", error))
-    if isinstance(error, StaleDataError) or "deadlock" in text or "locked" in text:
+def _fault(error: StaleDataError | DBAPIError) -> Exception:
+    reason = error.orig if isinstance(error, DBAPIError) else None
+    code = getattr(reason, "sqlstate", None) or getattr(reason, "sqlite_errorname", None)
+    if isinstance(error, StaleDataError) or code in MET:
         return Conflict("Somebody else changed this at the same time. Read it again and repeat.")
-    if isinstance(error, IntegrityError) and "unique" in text.lower():
-        column = text.rpartition(".")[2] if "UNIQUE constraint failed" in text else _column(text)
-        return Duplicate("Another record has this value already.", column)
+    if code in TAKEN:
+        detail = getattr(reason, "detail", None) or str(reason)
+        return Duplicate("Another record has this value already.", _column(detail))
     return error
 
 
-def _column(text: str) -> str | None:
-    """The last column of the key in PostgreSQL's «Key (workspace_id, external_id)=(…) already exists»."""
-    _, found, rest = text.partition("Key (")
-    return rest.partition(")")[0].split(", ")[-1] if found else None
+def _column(text: str) -> str:
+    """The last column of the key: PostgreSQL's «Key (workspace_id, external_id)=(…) already exists», or SQLite's
+    «UNIQUE constraint failed: accounts.workspace_id, accounts.external_id»."""
+    _, postgresql, rest = text.partition("Key (")
+    return rest.partition(")")[0].split(", ")[-1] if postgresql else text.rpartition(".")[2]

@@ -59,6 +59,14 @@ class Settings:
                 'export CRM_GRAPH_SECRET_KEY="$(python3 -c "import secrets; print(secrets.token_urlsafe(48))")"'
             )
 
+    def check_workers(self, workers: int) -> None:
+        """Raises RefusedToStart where several processes would not hear of each other's changes."""
+        if workers > 1 and self.broadcast_url.startswith("memory:"):
+            raise RefusedToStart(
+                f"{workers} workers cannot share a broadcast in memory. Set CRM_GRAPH_BROADCAST_URL to "
+                "redis://127.0.0.1:6379, or start one worker."
+            )
+
 
 def _parse(name: str, text: str, kind: type) -> object:
     if kind is bool:

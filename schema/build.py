@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import strawberry
 
-from schema import accounts, activities, boards, campaigns, cases, leads, opportunities, pipelines, users
+from schema import (
+    accounts,
+    activities,
+    auth,
+    boards,
+    campaigns,
+    cases,
+    leads,
+    nodes,
+    opportunities,
+    pipelines,
+    users,
+    workspaces,
+)
 from schema.node import TYPES, connect_modules
 from schema.scalars import config
+from schema.timelines import ENTRIES
 from schema.view import CrmSchema
 
 
 @strawberry.type(description="What can be read.")
 class Query(
+    nodes.NodeQuery,
     accounts.AccountQuery,
     leads.LeadQuery,
     opportunities.OpportunityQuery,
@@ -21,6 +36,8 @@ class Query(
     cases.CaseQuery,
     campaigns.CampaignQuery,
     users.UserQuery,
+    auth.AuthQuery,
+    workspaces.WorkspaceQuery,
 ):
     pass
 
@@ -34,6 +51,9 @@ class Mutation(
     activities.ActivityMutation,
     cases.CaseMutation,
     campaigns.CampaignMutation,
+    users.UserMutation,
+    auth.AuthMutation,
+    workspaces.WorkspaceMutation,
 ):
     pass
 
@@ -41,4 +61,4 @@ class Mutation(
 def build_schema() -> strawberry.Schema:
     """The schema, ready to execute."""
     connect_modules()
-    return CrmSchema(query=Query, mutation=Mutation, types=list(TYPES.values()), config=config())
+    return CrmSchema(query=Query, mutation=Mutation, types=[*TYPES.values(), *ENTRIES.values()], config=config())

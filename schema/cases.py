@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import strawberry
 
 from crm_graph import models
 from crm_graph.models import CaseOrigin, CaseStatus, CaseType, Priority
-from crm_graph.services import records
+from crm_graph.services import cases, records
 from loaders.activities import activities_of
 from schema.node import Connection, Node, by_id, column, connection, edge, node
-from schema.writes import Payload, RecordInput, mutation
+from schema.writes import VERSION, Payload, RecordInput, mutation, write_input
 
 if TYPE_CHECKING:
     from schema.accounts import Account, Contact
@@ -29,17 +29,53 @@ class Case(Node):
     priority: Priority = column("How urgent it is.")
     origin: CaseOrigin | None = column("The channel that it came by.")
     type: CaseType | None = column("What kind it is.")
-    first_response_at: dt.datetime | None = column("When the customer first got an answer.")
+    first_response_at: dt.datetime | None = column(
+        "When the customer first got an answer; the first OUTBOUND email, call or meeting sets it."
+    )
     resolved_at: dt.datetime | None = column("When it was resolved.", write=False)
     closed_at: dt.datetime | None = column("When it was closed.", write=False)
     escalation_level: int = column("How far up it was escalated; 0 if not at all.", write=False)
     escalation_reason: str | None = column("Why it was escalated last.", write=False)
     external_id: str | None = column("Its id in another system, unique among cases.")
-    account: Account | None = edge("Whose it is.", by="account_id")
-    contact: Contact | None = edge("Who asks.", by="contact_id")
-    owner: User | None = edge("Who works on it.", by="owner_id", write="create")
+    account: Account | None = edge("Whose it is; the contact's account unless set.", by="account_id")
+    contact: Contact | None = edge("Who asks, of that account.", by="contact_id")
+    owner: User | None = edge(
+        "Who works on it; null while it waits in a queue. Changed by assignCase.", by="owner_id", write="create"
+    )
     team: Team | None = edge("The queue it waits in, or its owner's home team.", by="team_id", write="create")
     activities: Connection[Activity] = connection("What was done about it.", activities_of("case_id"))
+
+
+write_input(
+    "ChangeCaseStatusInput",
+    "Where the work on a case stands now.",
+    {
+        "id": (strawberry.ID, "Which case."),
+        "status": (CaseStatus, "The new status. From CLOSED only IN_PROGRESS is possible, which reopens the case."),
+        "expected_version": (int, "The version that the client knows; the change is refused if it is not the newest."),
+    },
+)
+write_input(
+    "AssignCaseInput",
+    "Who works on a case from now on: a person, or a team whose queue it waits in.",
+    {
+        "id": (strawberry.ID, "Which case."),
+        "owner_id": (Optional[strawberry.ID], "The person; the case goes to the person's home team too."),
+        "team_id": (Optional[strawberry.ID], "The team; the case has no owner until somebody takes it."),
+        "expected_version": VERSION,
+    },
+)
+write_input(
+    "EscalateCaseInput",
+    "Why a case goes up a level, and to whom.",
+    {
+        "id": (strawberry.ID, "Which case."),
+        "reason": (str, "Why."),
+        "to_owner_id": (Optional[strawberry.ID], "The person who takes it over."),
+        "to_team_id": (Optional[strawberry.ID], "The team whose queue it goes to."),
+        "expected_version": VERSION,
+    },
+)
 
 
 @strawberry.type(description="The case as it is now.")
@@ -55,7 +91,18 @@ class CaseQuery:
 
 @strawberry.type
 class CaseMutation:
-    create_case: CasePayload = mutation("Add a case.", records.create, "CreateCaseInput", model=models.Case)
-    update_case: CasePayload = mutation("Change a case.", records.update, "UpdateCaseInput", model=models.Case)
+    create_case: CasePayload = mutation(
+        "Add a case. Given a team and no owner it waits in the team's queue.", cases.create, "CreateCaseInput"
+    )
+    update_case: CasePayload = mutation("Change a case.", cases.update, "UpdateCaseInput")
+    change_case_status: CasePayload = mutation(
+        "Say where the work on a case stands.", cases.change_status, "ChangeCaseStatusInput"
+    )
+    assign_case: CasePayload = mutation(
+        "Give a case to a person or to a team's queue.", cases.assign, "AssignCaseInput"
+    )
+    escalate_case: CasePayload = mutation(
+        "Lift a case one level up, at most to 9, with at least HIGH priority.", cases.escalate, "EscalateCaseInput"
+    )
     delete_case: CasePayload = mutation("Delete a case.", records.delete, RecordInput, model=models.Case)
     restore_case: CasePayload = mutation("Bring a deleted case back.", records.restore, RecordInput, model=models.Case)

@@ -11,6 +11,7 @@ from crm_graph.access import Viewer
 from crm_graph.db import Database
 from crm_graph.errors import Unauthenticated
 from crm_graph.feed import Feed
+from crm_graph.services.auth import Principal
 from crm_graph.settings import Settings
 from loaders import Loaders
 
@@ -40,6 +41,22 @@ class Context:
         if self._loaders is None:
             self._loaders = Loaders(self.database, self.viewer)
         return self._loaders
+
+    @property
+    def client(self) -> str | None:
+        """The address that the request came from."""
+        return self.request.client.host if self.request is not None and self.request.client is not None else None
+
+    @property
+    def principal(self) -> Principal:
+        """Raises Unauthenticated."""
+        return Principal(self.viewer, self.session_id)
+
+    @principal.setter
+    def principal(self, principal: Principal) -> None:
+        """Go on as somebody: what was read for anybody else is forgotten."""
+        self.signed_in, self.session_id = principal.viewer, principal.session_id
+        self._loaders = None
 
 
 Info = strawberry.Info[Context, None]

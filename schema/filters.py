@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import types
+import unicodedata
 from decimal import Decimal
 from typing import Any, ClassVar, Optional
 
@@ -18,11 +19,17 @@ from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 
 from crm_graph.access import Viewer, visible
-from crm_graph.db import among, fold, fold_text
+from crm_graph.db import among, fold, fold_text, storable
 from crm_graph.errors import BadUserInput
+from crm_graph.models.types import Enum, Text
+from crm_graph.services.records import TABLES
+from loaders import Order, PageRequest
+from schema.scalars import enum_type
 
 LONGEST_TEXT = 1000
 MOST_VALUES = 1000
+MOST_CONDITIONS = 200
+DEEPEST = 10
 
 
 class Comparison:
@@ -30,46 +37,40 @@ class Comparison:
 
     folds: ClassVar[bool]
 
-    def where(self, column: Any, name: str) -> sa.ColumnElement[bool]:
-        """Raises BadUserInput for a value that no column can have."""
+    def where(self, column: Any, name: str, present: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+        """`present` says whether there is a value. Raises BadUserInput for a value that no column can have."""
         conditions = []
         for operator, value in vars(self).items():
             if operator == "eq" and value is None:
-                conditions.append(column.is_(None))
+                conditions.append(sa.not_(present))
             elif value is not UNSET and value is not None:
-                conditions.append(self._condition(column, operator, self._clean(value, name)))
+                conditions.append(self._condition(column, operator, self._clean(value, name), present))
         return sa.and_(sa.true(), *conditions)
 
     def _clean(self, value: Any, name: str) -> Any:
         if isinstance(value, list):
             if len(value) > MOST_VALUES:
-                raise BadUserInput(f"At most {MOST_VALUES} values can be compared with.", f"filter.{name}")
-            return [self._clean(item, name) for item in value if item is not None]
-        if isinstance(value, str) and not isinstance(value, enum.Enum):
-            if (
-                len(value) > LONGEST_TEXT
-                or "\0" in value
-                or (
-                    not value.isprintable()
-                    and not value.isascii()
-                    and any("\ud800" <= letter <= "\udfff" for letter in value)
-                )
-            ):
+                raise BadUserInput(f"At most {MOST_VALUES} values can be compared with.", f"filter.{_camel(name)}")
+            return [self._clean(item, name) for item in value]
+        if isinstance(value, str):
+            if len(value) > LONGEST_TEXT or not storable(value):
                 raise BadUserInput(
-                    f"Not a text that could be stored, of at most {LONGEST_TEXT} characters.", f"filter.{name}"
+                    f"Not a text that could be stored, of at most {LONGEST_TEXT} characters.", f"filter.{_camel(name)}"
                 )
-            return fold_text(value) if self.folds else value
+            return fold_text(unicodedata.normalize("NFC", value)) if self.folds else value
         return value
 
-    def _condition(self, column: Any, operator: str, value: Any) -> sa.ColumnElement[bool]:
+    def _condition(
+        self, column: Any, operator: str, value: Any, present: sa.ColumnElement[bool]
+    ) -> sa.ColumnElement[bool]:
         if operator == "is_null":
-            return sa.and_(column.is_(None) if value else column.is_not(None))
+            return sa.not_(present) if value else present
         side = fold(column) if self.folds else column
         match operator:
             case "eq":
                 condition = side == value
             case "in_" | "not_in":
-                texts = all(isinstance(item, str) for item in value)
+                texts = isinstance(column.type, (Text, Enum))
                 condition = among(side, [str(item) for item in value]) if texts else side.in_(value)
             case "gt":
                 condition = side > value
@@ -83,7 +84,7 @@ class Comparison:
                 condition = side.contains(value, autoescape=True)
             case _:
                 condition = side.startswith(value, autoescape=True)
-        known = sa.and_(column.is_not(None), condition)
+        known = sa.and_(present, condition)
         return sa.not_(known) if operator == "not_in" else known
 
 
@@ -103,7 +104,7 @@ def _comparison(name: str, kind: Any, *operators: str, description: str, folds: 
     fields = {each: (meanings[each][1], meanings[each][0]) for each in (*operators, "is_null")}
     made = input_type(name, (Comparison,), fields, description)
     made.folds = folds
-    return made  # type: ignore[no-any-return]  # an input over Comparison
+    return made
 
 
 def input_type(
@@ -163,25 +164,40 @@ class Filter:
     """The columns behind the fields that lead to another record."""
 
     def where(self, model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
-        """Raises BadUserInput for a value that no column can have."""
+        """Raises BadUserInput for a value that no column can have, and for more than a database takes."""
+        self._check_size()
+        return self._holds(model, viewer)
+
+    def _check_size(self) -> None:
+        level: list[Any] = [self]
+        count = 0
+        for _ in range(DEEPEST):
+            level = [part for each in level for part in _parts(each)]
+            count += len(level)
+            if count > MOST_CONDITIONS:
+                raise BadUserInput(f"A filter has at most {MOST_CONDITIONS} conditions.", "filter")
+            if not level:
+                return
+        raise BadUserInput(f"A filter is at most {DEEPEST} levels deep.", "filter")
+
+    def _holds(self, model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
         conditions: list[sa.ColumnElement[bool]] = []
         for name, value in vars(self).items():
             if value is UNSET or value is None:
                 continue
             if name == "and_":
-                conditions.extend(each.where(model, viewer) for each in value)
+                conditions.extend(each._holds(model, viewer) for each in value)
             elif name == "or_":
-                conditions.append(sa.or_(sa.false(), *(each.where(model, viewer) for each in value)))
+                conditions.append(sa.or_(sa.false(), *(each._holds(model, viewer) for each in value)))
             elif name == "not_":
-                conditions.append(sa.not_(value.where(model, viewer)))
+                conditions.append(sa.not_(value._holds(model, viewer)))
             elif isinstance(value, Filter):
-                other = aliased(value.model)
-                found = sa.exists().where(
-                    other.id == getattr(model, self.edges[name]), visible(other, viewer), value.where(other, viewer)
-                )
-                conditions.append(found)
+                conditions.append(_leads_to(value.model, getattr(model, self.edges[name]), viewer, value._holds))
             else:
-                conditions.append(value.where(getattr(model, name), name))
+                column, target = getattr(model, name), self.model.__table__.columns[name].info.get("references")
+                # An id of a record that the viewer cannot see is no value: nobody may find it out by asking for it.
+                present = column.is_not(None) if target is None else _leads_to(TABLES[target], column, viewer)
+                conditions.append(value.where(column, name, present))
         return sa.and_(sa.true(), *conditions)
 
     def mentions(self, name: str) -> bool:
@@ -191,14 +207,44 @@ class Filter:
         return vars(self).get(name) not in (UNSET, None) or any(each.mentions(name) for each in nested)
 
 
-@strawberry.enum(description="Which way an order runs.")
+def _parts(part: Any) -> list[Any]:
+    """What a filter or a comparison says, one by one; nothing for a value."""
+    parts: list[Any] = []
+    for value in vars(part).values() if isinstance(part, (Filter, Comparison)) else ():
+        if isinstance(value, list) and isinstance(part, Filter):
+            parts.extend(value)
+        elif value is not UNSET:
+            parts.append(value)
+    return parts
+
+
+def _leads_to(target: Any, column: Any, viewer: Viewer, where: Any = None) -> sa.ColumnElement[bool]:
+    """Whether the column has the id of a record that the viewer sees and that meets a condition."""
+    other = aliased(target)
+    found = sa.exists().where(other.id == column, visible(other, viewer))
+    return found if where is None else found.where(where(other, viewer))
+
+
+@enum_type
 class OrderDirection(enum.Enum):
+    """Which way an order runs.
+
+    ASC: the least first.
+    DESC: the greatest first.
+    """
+
     ASC = "ASC"
     DESC = "DESC"
 
 
-@strawberry.enum(description="Where rows without a value stand in an order.")
+@enum_type
 class NullsOrder(enum.Enum):
+    """Where rows without a value stand in an order.
+
+    FIRST: before all others.
+    LAST: after all others.
+    """
+
     FIRST = "FIRST"
     LAST = "LAST"
 
@@ -226,7 +272,9 @@ def filter_type(name: str, model: Any, columns: dict[str, Any], edges: dict[str,
 def order_type(name: str, columns: list[str]) -> None:
     """Make the order of a node type: an input with a field, a direction and a place for nulls."""
     members = enum.Enum(f"{name}OrderField", {column.upper(): column for column in columns})  # type: ignore[misc]
-    field = strawberry.enum(members, description=f"What {name} records can be sorted by.")
+    meanings = "\n".join(f"{column.upper()}: `{_camel(column)}`." for column in columns)
+    members.__doc__ = f"What {name} records can be sorted by.\n\n{meanings}"
+    field = enum_type(members)
     fields = {
         "field": (field, "What to sort by."),
         "direction": (OrderDirection, "Which way."),
@@ -237,6 +285,32 @@ def order_type(name: str, columns: list[str]) -> None:
     for each in made.__strawberry_definition__.fields:
         if each.python_name in defaults:
             each.default = each.default_value = defaults[each.python_name]
+
+
+def page_request(target: Any, arguments: dict[str, Any]) -> PageRequest:
+    """The page that a connection's arguments ask for. Raises BadUserInput."""
+    condition = arguments.get("filter")
+    request = PageRequest(
+        order=orders(target, arguments.get("order_by")),
+        first=arguments.get("first"),
+        after=arguments.get("after"),
+        last=arguments.get("last"),
+        before=arguments.get("before"),
+        where=condition and condition.where,
+        deleted=condition is not None and condition.mentions("deleted_at"),
+    )
+    request.check()
+    return request
+
+
+def orders(target: Any, chosen: list[Any] | None) -> tuple[Order, ...]:
+    """The columns of an order; the id ends it, so that it is total."""
+    terms = [
+        Order(each.field.value, each.direction.value == "DESC", each.nulls.value == "FIRST") for each in chosen or ()
+    ] or list(target.__order__)
+    names = [term.column for term in terms]
+    terms = [term for place, term in enumerate(terms) if term.column not in names[:place]]
+    return (*terms, *(() if "id" in names else (Order("id"),)))
 
 
 def _camel(name: str) -> str:

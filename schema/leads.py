@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import strawberry
 
 from crm_graph import models
 from crm_graph.models import LeadStatus
-from crm_graph.services import records
+from crm_graph.services import leads, records
 from loaders import campaigns
 from loaders.activities import activities_of
 from schema.accounts import Address
 from schema.node import Connection, Money, Node, by_id, column, connection, edge, money, node
-from schema.writes import Payload, RecordInput, mutation
+from schema.writes import VERSION, MoneyInput, Payload, RecordInput, mutation, write_input
 
 if TYPE_CHECKING:
     from schema.accounts import Account, Contact
@@ -59,9 +59,43 @@ class Lead(Node):
     campaign_members: Connection[CampaignMember] = connection("Its places in campaigns.", campaigns.OF_LEAD)
 
 
+ConvertLeadInput = write_input(
+    "ConvertLeadInput",
+    "What to make of a lead. An account and a contact that are there already only get what they lack.",
+    {
+        "lead_id": (strawberry.ID, "Which lead."),
+        "account_id": (Optional[strawberry.ID], "The account it becomes; the contact's, or else a new one if omitted."),
+        "contact_id": (Optional[strawberry.ID], "The contact it becomes; a new one if omitted."),
+        "create_opportunity": (Optional[bool], "Whether to make a deal too; true if omitted."),
+        "opportunity_name": (Optional[str], "What the deal is called; as the account if omitted."),
+        "owner_id": (
+            Optional[strawberry.ID],
+            "Whose the records are, and what is still to do; as the lead if omitted.",
+        ),
+        "expected_version": VERSION,
+    },
+    {
+        "amount": (Optional[MoneyInput], "What the deal is worth."),
+        "pipeline_id": (Optional[strawberry.ID], "The pipeline the deal goes through; the first one if omitted."),
+        "stage_id": (Optional[strawberry.ID], "The stage the deal is in; the pipeline's first open one if omitted."),
+        "close_date": (Optional[dt.date], "When the deal is expected to close; the end of this quarter if omitted."),
+    },
+)
+
+
 @strawberry.type(description="The lead as it is now.")
 class LeadPayload(Payload):
     lead: Lead | None = edge("The lead; null if it was refused, or if it may not be seen any more.", by="record_id")
+
+
+@strawberry.type(description="The lead as it is now, and what it became.")
+class ConvertLeadPayload(Payload):
+    lead: Lead | None = edge("The lead; null if there is none, or if it may not be seen.", by="record_id")
+    account: Account | None = edge("The account; null if it was refused, or if it may not be seen.", by="account_id")
+    contact: Contact | None = edge("The contact; null if it was refused, or if it may not be seen.", by="contact_id")
+    opportunity: Opportunity | None = edge(
+        "The deal; null if it was refused or none was wanted, or if it may not be seen.", by="opportunity_id"
+    )
 
 
 @strawberry.type
@@ -72,7 +106,13 @@ class LeadQuery:
 
 @strawberry.type
 class LeadMutation:
-    create_lead: LeadPayload = mutation("Add a lead.", records.create, "CreateLeadInput", model=models.Lead)
-    update_lead: LeadPayload = mutation("Change a lead.", records.update, "UpdateLeadInput", model=models.Lead)
-    delete_lead: LeadPayload = mutation("Delete a lead.", records.delete, RecordInput, model=models.Lead)
+    create_lead: LeadPayload = mutation("Add a lead.", leads.create, "CreateLeadInput")
+    update_lead: LeadPayload = mutation("Change a lead that was not converted.", leads.update, "UpdateLeadInput")
+    delete_lead: LeadPayload = mutation("Delete a lead that was not converted.", leads.delete, RecordInput)
     restore_lead: LeadPayload = mutation("Bring a deleted lead back.", records.restore, RecordInput, model=models.Lead)
+    convert_lead: ConvertLeadPayload = mutation(
+        "Make an account, a contact and a deal of a lead, or unite it with those that are there already. Its places in "
+        "campaigns move to the contact, and what was done with it counts for all three.",
+        leads.convert,
+        ConvertLeadInput,
+    )

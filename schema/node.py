@@ -316,7 +316,8 @@ def derive(declared: Any) -> None:
             inputs[field.python_name] = (input_kind(kind), field.description or "", field.write)
     kinds["id"] = strawberry.ID
     filter_type(name, model, kinds, edges)
-    order_type(name, [each for each, kind in kinds.items() if comparison_of(kind)])
+    long = {field.python_name for field in fields if isinstance(field, Column) and not field.sortable}
+    order_type(name, [each for each, kind in kinds.items() if comparison_of(kind) and each not in long])
     writable = {each: entry for each, entry in inputs.items() if entry[2]}
     create: dict[str, tuple[Any, str]] = {}
     update: dict[str, tuple[Any, str]] = {}

@@ -1,12 +1,15 @@
-"""How single values look on the wire."""
+"""How single values look on the wire: scalars and enums."""
 
 from __future__ import annotations
 
 import datetime as dt
+import inspect
+import re
 from decimal import Decimal
-from typing import Any, NewType
+from typing import Any, NewType, TypeVar
 
 import strawberry
+from graphql import FloatValueNode, GraphQLError, IntValueNode, Node, StringValueNode, ValueNode
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.scalar import ScalarDefinition
 
@@ -14,48 +17,58 @@ from crm_graph.errors import Fault
 from crm_graph.models import types
 from crm_graph.models.types import wire
 
+T = TypeVar("T", bound=Any)
+_MEANING = re.compile(r"^([A-Z_]+): (.+)$", re.MULTILINE)
 CurrencyCode = NewType("CurrencyCode", str)
 JSON = NewType("JSON", object)
 
 
-def _parse(kind: Any) -> Any:
-    def parse(value: object) -> object:
-        if not isinstance(value, str) and not (
-            kind is amount and isinstance(value, (int, float)) and value is not True
-        ):
-            raise ValueError("A string is expected.")
+def _scalar(name: str, description: str, kind: Any) -> ScalarDefinition:
+    """A scalar whose values a column type cleans; an amount may be a number too."""
+    numbers = isinstance(kind, types.Amount)
+
+    def parse(value: object, node: Node | None = None) -> object:
+        if not isinstance(value, (str, int, float) if numbers else str):
+            raise GraphQLError("A string is expected.", node)
         try:
             return kind.clean(str(value))
         except Fault as fault:
-            raise ValueError(fault.message) from None
+            raise GraphQLError(fault.message, node) from None
 
-    return parse
+    def parse_literal(node: ValueNode, variables: object = None) -> object:
+        # The text of a number, not the float that it would become.
+        plain = isinstance(node, (StringValueNode, IntValueNode, FloatValueNode) if numbers else StringValueNode)
+        return parse(node.value if plain else None, node)  # type: ignore[attr-defined]  # these three have one
+
+    return strawberry.scalar(
+        name=name, description=description, serialize=wire, parse_value=parse, parse_literal=parse_literal
+    )
 
 
-amount, moment, day, currency = types.Amount(), types.Time(), types.Date(), types.Currency()
+def enum_type(members: T, name: str | None = None) -> T:
+    """The GraphQL enum of an enum: its docstring says what it is, and in lines such as «WON: …» what its members are."""
+    if "__strawberry_definition__" not in vars(members):
+        about, _, rest = (inspect.getdoc(members) or "").partition("\n")
+        strawberry.enum(members, name=name, description=about)
+        meanings = dict(_MEANING.findall(rest))
+        for value in members.__strawberry_definition__.values:
+            value.description = meanings.get(value.name)
+    return members
+
 
 SCALARS: dict[object, ScalarDefinition] = {
-    Decimal: strawberry.scalar(
-        name="Decimal",
-        description='An exact decimal number as a string, without exponent or trailing zeros: "1250.5".',
-        serialize=wire,
-        parse_value=_parse(amount),
+    Decimal: _scalar(
+        "Decimal",
+        'An exact decimal number as a string, without exponent or trailing zeros: "1250.5".',
+        types.Amount(),
     ),
-    dt.datetime: strawberry.scalar(
-        name="DateTime",
-        description='A moment in UTC with microseconds: "2026-05-04T10:00:00.000000Z". Input may have any offset.',
-        serialize=wire,
-        parse_value=_parse(moment),
+    dt.datetime: _scalar(
+        "DateTime",
+        'A moment in UTC with microseconds: "2026-05-04T10:00:00.000000Z". Input may have any offset.',
+        types.Time(),
     ),
-    dt.date: strawberry.scalar(
-        name="Date", description='A day: "2026-05-04".', serialize=wire, parse_value=_parse(day)
-    ),
-    CurrencyCode: strawberry.scalar(
-        name="CurrencyCode",
-        description='Three letters of ISO 4217: "USD".',
-        serialize=str,
-        parse_value=_parse(currency),
-    ),
+    dt.date: _scalar("Date", 'A day: "2026-05-04".', types.Date()),
+    CurrencyCode: _scalar("CurrencyCode", 'Three letters of ISO 4217: "USD".', types.Currency()),
     JSON: strawberry.scalar(name="JSON", description="Any JSON value.", serialize=lambda value: value),
 }
 

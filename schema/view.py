@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 import strawberry
-from cross_web import AsyncHTTPRequestAdapter
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -76,8 +76,7 @@ class GraphQLView(GraphQL[Context, None]):
         if token and scheme.lower() == "bearer":
             try:
                 async with self.database.read() as session:
-                    principal = await auth.authenticate(session, self.settings, token.strip())
-                context.signed_in, context.session_id = principal.viewer, principal.session_id
+                    context.principal = await auth.authenticate(session, self.settings, token.strip())
             except Unauthenticated as error:
                 context.refusal = error.message
         return context
@@ -91,6 +90,8 @@ class GraphQLView(GraphQL[Context, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
+        if not (request_data.operation_name or "").isascii():
+            raise HTTPException(400, "The operation name is not a GraphQL name")
         text = request_data.query or ""
         snapshot = context.signed_in is not None and _STANDS_AT.search(text) and not _WRITES.search(text)
         async with context.loaders.freeze() if snapshot else contextlib.nullcontext():
@@ -98,8 +99,17 @@ class GraphQLView(GraphQL[Context, None]):
                 request, request_adapter, sub_response, context, root_value, request_data
             )
 
+    def decode_json(self, data: str | bytes) -> object:
+        try:
+            return super().decode_json(data)
+        except RecursionError:
+            raise HTTPException(400, "The request body is nested too deeply") from None
+
     def encode_json(self, data: object) -> str:
-        return orjson.dumps(data).decode()
+        try:
+            return orjson.dumps(data).decode()
+        except TypeError:
+            return json.dumps(data)  # a message cites an unpaired surrogate of the client's
 
     async def render_graphql_ide(self, request: Request) -> Response:
         return HTMLResponse(graphiql_page(str(request.url.path), self.settings.demo_token))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 import strawberry
 from strawberry import UNSET, Some
@@ -27,10 +27,10 @@ from crm_graph.feed import advance
 from crm_graph.models import Entity
 from crm_graph.services import idempotency
 from schema.filters import NAMES, input_type
-from schema.scalars import CurrencyCode
+from schema.scalars import CurrencyCode, enum_type
 
 Service = Callable[..., Awaitable[Any]]
-ErrorCode = strawberry.enum(Code, name="ErrorCode", description="What went wrong with a write.")
+ErrorCode = enum_type(Code, "ErrorCode")
 
 
 @strawberry.type(description="Why a write was refused. Nothing was changed.")
@@ -72,9 +72,11 @@ VERSION = (Optional[int], "The version that the client knows; the write is refus
 
 
 class Write:
-    """An input. `taken` are the fields that were taken over from a node type and go to the service as `values`."""
+    """An input. `taken` are the fields that were taken over from a node type and go to the service as `values`; `own`
+    all others. Both are what `write_input` was given, so that another input can be made with more."""
 
-    taken: frozenset[str] = frozenset()
+    own: ClassVar[Mapping[str, tuple[Any, str]]] = {}
+    taken: ClassVar[Mapping[str, tuple[Any, str]]] = {}
 
     def arguments(self) -> dict[str, Any]:
         """What the service is called with. Raises Invalid for amounts in several currencies."""
@@ -105,7 +107,7 @@ def write_input(
 ) -> Any:
     """An input of a mutation: `fields` are its own, `taken` those that go to the service as `values`."""
     made = input_type(name, (Write,), {**fields, **(taken or {}), "idempotency_key": KEY}, description)
-    made.taken = frozenset(taken or {})
+    made.own, made.taken = fields, taken or {}
     return made
 
 
@@ -154,7 +156,8 @@ class Mutation(StrawberryField):
         return Result(ids, f"{viewer.epoch}.{revision}", [])
 
     async def _write(self, context: Any, write: Write) -> tuple[Mapping[str, Any], int]:
-        viewer, key = context.viewer, getattr(write, "idempotency_key", None) or None
+        viewer, sent = context.viewer, vars(write).get("idempotency_key")
+        key = None if sent is UNSET else sent
         fingerprint = hashlib.sha256(f"{self.python_name}{write}".encode()).hexdigest()
         async with context.feed.transaction(viewer, self.python_name) as session:
             if key is not None and (done := await idempotency.recall(session, viewer, key, fingerprint)):

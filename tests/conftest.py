@@ -72,6 +72,14 @@ async def world(application: Starlette) -> AsyncIterator[World]:
 
 
 @pytest.fixture
+async def other_world(application: Starlette) -> AsyncIterator[World]:
+    """Another workspace in the same database, whose records must be as good as not there."""
+    world = await build_world(application)
+    yield world
+    await world.close()
+
+
+@pytest.fixture
 def samples() -> Path:
     """The folder of sample data beside the checkout; tests that need it are skipped where it is not."""
     folder = Path(__file__).parents[1].parent / "shared" / "data"

@@ -50,7 +50,7 @@ async def current(engine: AsyncEngine) -> str | None:
 
 async def require_current(database: Database) -> None:
     """Raises RefusedToStart where the database cannot be reached, or is not at the newest revision."""
-    missing = database.is_sqlite and not Path(database.url.database or "").exists()
+    missing = _is_missing(database)
     revision = None if missing else await _reach(database)
     if revision == newest():
         return
@@ -61,6 +61,11 @@ async def require_current(database: Database) -> None:
         )
     state = "does not exist yet" if missing else "has no tables" if revision is None else f"is at revision {revision}"
     raise RefusedToStart(f"The database {state}; revision {newest()} is needed. Run: crm-graph migrate")
+
+
+def _is_missing(database: Database) -> bool:
+    """A SQLite database that is not there, which connecting would make."""
+    return database.is_sqlite and not Path(database.url.database or "").exists()
 
 
 async def _reach(database: Database) -> str | None:

@@ -37,7 +37,7 @@ def render(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
     return False
 
 
-def tell(*, step: Any, **kwargs: Any) -> None:
+def tell(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
     """Pass a step on to whoever wants to hear of it."""
     applied = context.config.attributes.get("applied")
     if applied is not None:

@@ -16,7 +16,15 @@ from crm_graph.models.types import part
 
 
 class AccountType(enum.StrEnum):
-    """What the company is to us."""
+    """What the company is to us.
+
+    CUSTOMER: buys from us.
+    PROSPECT: may buy from us.
+    PARTNER: sells or works with us.
+    SUPPLIER: sells to us.
+    COMPETITOR: sells what we sell.
+    OTHER: anything else.
+    """
 
     CUSTOMER = "CUSTOMER"
     PROSPECT = "PROSPECT"

@@ -13,7 +13,14 @@ from crm_graph.models.base import Assigned, Keyed, now, reference
 
 
 class ActivityType(enum.StrEnum):
-    """What kind of contact it was."""
+    """What kind of contact it was.
+
+    EMAIL: a message by email.
+    CALL: a call by phone or video.
+    MEETING: a meeting or a demo.
+    NOTE: something written down.
+    TASK: something to do, open until it is done.
+    """
 
     EMAIL = "EMAIL"
     CALL = "CALL"
@@ -23,14 +30,24 @@ class ActivityType(enum.StrEnum):
 
 
 class ActivityDirection(enum.StrEnum):
-    """Who began it."""
+    """Who began it.
+
+    INBOUND: the other side.
+    OUTBOUND: we.
+    """
 
     INBOUND = "INBOUND"
     OUTBOUND = "OUTBOUND"
 
 
 class Priority(enum.StrEnum):
-    """How urgent it is."""
+    """How urgent it is.
+
+    LOW: when there is time.
+    MEDIUM: in its turn.
+    HIGH: before others.
+    URGENT: at once.
+    """
 
     LOW = "LOW"
     MEDIUM = "MEDIUM"
@@ -66,16 +83,18 @@ class ActivityLink(Keyed):
     """One record that an activity is about: exactly one of the columns is set."""
 
     __tablename__ = "activity_links"
-    prefix = "link"
     TARGETS = ("account_id", "contact_id", "lead_id", "opportunity_id", "case_id", "campaign_id")
+    # No link twice; and from a record to its activities the index alone answers.
+    __table_args__ = tuple(sa.UniqueConstraint("workspace_id", target, "activity_id") for target in TARGETS)
+    prefix = "link"
 
     activity_id: Mapped[str] = reference("activities", nullable=False)
-    account_id: Mapped[str | None] = reference("accounts")
-    contact_id: Mapped[str | None] = reference("contacts")
-    lead_id: Mapped[str | None] = reference("leads")
-    opportunity_id: Mapped[str | None] = reference("opportunities")
-    case_id: Mapped[str | None] = reference("cases")
-    campaign_id: Mapped[str | None] = reference("campaigns")
+    account_id: Mapped[str | None] = reference("accounts", index=False)
+    contact_id: Mapped[str | None] = reference("contacts", index=False)
+    lead_id: Mapped[str | None] = reference("leads", index=False)
+    opportunity_id: Mapped[str | None] = reference("opportunities", index=False)
+    case_id: Mapped[str | None] = reference("cases", index=False)
+    campaign_id: Mapped[str | None] = reference("campaigns", index=False)
 
 
 class Participant(Keyed):

@@ -118,7 +118,12 @@ class Assigned(Entity):
 
 
 class Visibility(enum.StrEnum):
-    """Who may read and edit the records of an entity unless they own them."""
+    """Who may read and edit the records of an entity unless they own them.
+
+    PUBLIC: everybody reads and edits.
+    PUBLIC_READ: everybody reads; the owner, the owner's managers and team, and admins edit.
+    PRIVATE: the owner, the owner's managers and team, and admins read and edit.
+    """
 
     PUBLIC = "PUBLIC"
     PUBLIC_READ = "PUBLIC_READ"

@@ -11,12 +11,22 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
-from crm_graph.models.base import Assigned, Entity, reference
+from crm_graph.models.base import Assigned, Entity, now, reference
 from crm_graph.models.types import part
 
 
 class CampaignType(enum.StrEnum):
-    """How a campaign reaches people."""
+    """How a campaign reaches people.
+
+    EMAIL: by email.
+    WEBINAR: by an event online.
+    EVENT: by a fair, a conference or another event.
+    ADVERTISEMENT: by advertisements.
+    DIRECT_MAIL: by letters.
+    SOCIAL: on social networks.
+    REFERRAL_PROGRAM: through people who recommend us.
+    OTHER: in another way.
+    """
 
     EMAIL = "EMAIL"
     WEBINAR = "WEBINAR"
@@ -29,7 +39,13 @@ class CampaignType(enum.StrEnum):
 
 
 class CampaignStatus(enum.StrEnum):
-    """Where a campaign stands."""
+    """Where a campaign stands.
+
+    PLANNED: not begun.
+    ACTIVE: under way.
+    COMPLETED: over.
+    ABORTED: stopped before its end.
+    """
 
     PLANNED = "PLANNED"
     ACTIVE = "ACTIVE"
@@ -68,6 +84,12 @@ class Campaign(Assigned):
     member_statuses: Mapped[list[MemberStatus]] = mapped_column(types.Values(MemberStatus), default=usual_statuses)
     parent_id: Mapped[str | None] = reference("campaigns")
 
+    def status_called(self, name: str | None) -> MemberStatus | None:
+        """The status of that name, upper and lower case being the same; the first one if none is named."""
+        if name is None:
+            return self.member_statuses[0]
+        return next((each for each in self.member_statuses if each.name.casefold() == name.casefold()), None)
+
 
 class CampaignMember(Entity):
     """A contact or a lead that a campaign reaches: one of the two is set."""
@@ -88,3 +110,18 @@ class CampaignMember(Entity):
     status: Mapped[str] = mapped_column(types.Text(40))
     first_responded_at: Mapped[dt.datetime | None]
     external_id: Mapped[str | None] = mapped_column(types.Text(100))
+
+    def reach(self, status: MemberStatus) -> None:
+        """Take on a status. The first one that counts as a response is dated."""
+        self.status = status.name
+        if status.responded and self.first_responded_at is None:
+            self.first_responded_at = now()
+
+    def unite(self, other: CampaignMember) -> None:
+        """Make one of two places of the same person: the earlier response stays, and this one's status, unless it was
+        removed or only the other one had responded."""
+        if self.deleted_at is not None or (self.first_responded_at is None and other.first_responded_at is not None):
+            self.status = other.status
+        responses = (self.first_responded_at, other.first_responded_at)
+        self.first_responded_at = min((each for each in responses if each is not None), default=None)
+        self.deleted_at, other.deleted_at = None, now()

@@ -10,11 +10,20 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
 from crm_graph.models.activities import Priority
-from crm_graph.models.base import Assigned, reference
+from crm_graph.models.base import Assigned, now, reference
+
+HIGHEST_LEVEL = 9
 
 
 class CaseStatus(enum.StrEnum):
-    """Where the work on a case stands."""
+    """Where the work on a case stands.
+
+    NEW: nobody works on it yet.
+    IN_PROGRESS: somebody works on it.
+    WAITING_ON_CUSTOMER: the customer has to answer.
+    RESOLVED: solved, unless the customer disagrees.
+    CLOSED: over.
+    """
 
     NEW = "NEW"
     IN_PROGRESS = "IN_PROGRESS"
@@ -26,9 +35,21 @@ class CaseStatus(enum.StrEnum):
     def ended(self) -> bool:
         return self in {CaseStatus.RESOLVED, CaseStatus.CLOSED}
 
+    def leads_to(self, status: CaseStatus) -> bool:
+        """Whether work may go on there: from CLOSED only by reopening."""
+        return self is not CaseStatus.CLOSED or status in {CaseStatus.CLOSED, CaseStatus.IN_PROGRESS}
+
 
 class CaseOrigin(enum.StrEnum):
-    """The channel that a case came by."""
+    """The channel that a case came by.
+
+    EMAIL: an email.
+    PHONE: a call.
+    WEB: a form on a web page.
+    CHAT: a chat.
+    SOCIAL: a social network.
+    IN_PERSON: a visit.
+    """
 
     EMAIL = "EMAIL"
     PHONE = "PHONE"
@@ -39,7 +60,14 @@ class CaseOrigin(enum.StrEnum):
 
 
 class CaseType(enum.StrEnum):
-    """What a case is about."""
+    """What a case is about.
+
+    QUESTION: somebody wants to know something.
+    PROBLEM: something does not work.
+    INCIDENT: something stopped working for many.
+    FEATURE_REQUEST: somebody wishes for something new.
+    OTHER: anything else.
+    """
 
     QUESTION = "QUESTION"
     PROBLEM = "PROBLEM"
@@ -77,5 +105,12 @@ class Case(Assigned):
     first_response_at: Mapped[dt.datetime | None]
     resolved_at: Mapped[dt.datetime | None]
     closed_at: Mapped[dt.datetime | None]
-    escalation_level: Mapped[int] = mapped_column(default=0)
+    escalation_level: Mapped[int] = mapped_column(types.Integer(most=HIGHEST_LEVEL), default=0)
     escalation_reason: Mapped[str | None] = mapped_column(types.Text(2000))
+
+    def enter(self, status: CaseStatus) -> None:
+        """Put the case into a status. Reopening takes the times of its end back."""
+        moment = now()
+        self.status = status
+        self.resolved_at = (self.resolved_at or moment) if status.ended else None
+        self.closed_at = (self.closed_at or moment) if status is CaseStatus.CLOSED else None

@@ -15,7 +15,15 @@ from crm_graph.models.base import Assigned, reference
 
 
 class LeadStatus(enum.StrEnum):
-    """How far a lead has come."""
+    """How far a lead has come.
+
+    NEW: nobody has been in touch yet.
+    WORKING: somebody is in touch.
+    NURTURING: interested, but not now.
+    QUALIFIED: worth a deal.
+    UNQUALIFIED: not worth a deal.
+    CONVERTED: became a contact; read-only.
+    """
 
     NEW = "NEW"
     WORKING = "WORKING"
@@ -62,3 +70,8 @@ class Lead(Assigned):
     converted_account_id: Mapped[str | None] = reference("accounts")
     converted_contact_id: Mapped[str | None] = reference("contacts")
     converted_opportunity_id: Mapped[str | None] = reference("opportunities")
+
+    @property
+    def full_name(self) -> str:
+        """First and last name, cut to what a name may be long."""
+        return f"{self.first_name or ''} {self.last_name}".strip()[:200].strip()

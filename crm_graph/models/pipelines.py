@@ -13,7 +13,12 @@ from crm_graph.models.base import Entity, reference
 
 
 class StageCategory(enum.StrEnum):
-    """Whether a deal in the stage can still close."""
+    """Whether a deal in the stage can still close.
+
+    OPEN: it can.
+    WON: it was won.
+    LOST: it was lost.
+    """
 
     OPEN = "OPEN"
     WON = "WON"
@@ -21,7 +26,14 @@ class StageCategory(enum.StrEnum):
 
 
 class ForecastCategory(enum.StrEnum):
-    """Where a deal counts in the forecast."""
+    """Where a deal counts in the forecast.
+
+    PIPELINE: it may close.
+    BEST_CASE: it closes if all goes well.
+    COMMIT: it is counted on.
+    CLOSED: it was won.
+    OMITTED: it does not count.
+    """
 
     PIPELINE = "PIPELINE"
     BEST_CASE = "BEST_CASE"
@@ -31,7 +43,15 @@ class ForecastCategory(enum.StrEnum):
 
 
 class GateField(enum.StrEnum):
-    """A field of a deal that a stage may ask for."""
+    """A field of a deal that a stage may ask for.
+
+    ACCOUNT: who buys.
+    AMOUNT: what it is worth.
+    CLOSE_DATE: when it closes.
+    NEXT_STEP: what to do next.
+    LEAD_SOURCE: where it came from.
+    LOST_REASON: why it was lost.
+    """
 
     ACCOUNT = "ACCOUNT"
     AMOUNT = "AMOUNT"

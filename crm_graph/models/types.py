@@ -6,8 +6,10 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import re
 import unicodedata
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -19,11 +21,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from crm_graph.db import storable
 from crm_graph.errors import Invalid, Required
 
 AMOUNT_SCALE = 10_000
+_PLAIN = {str, int, bool, type(None)}
 AMOUNT_LIMIT = Decimal(10) ** 14
 LONG_TEXT = 100_000
+MOST_ITEMS = 50
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LINE_BREAK = re.compile(r"[\n\r\t]")
 _DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+")
@@ -46,18 +51,25 @@ class Text(TypeDecorator[str]):
     def clean(self, value: object) -> str:
         if not isinstance(value, str):
             raise Invalid("Text is expected.")
-        if len(value) > self.limit:
-            raise Invalid(f"At most {self.limit} characters are allowed, got {len(value)}.")
+        self._check_length(value)
         if _CONTROL.search(value) or (self.limit < LONG_TEXT and _LINE_BREAK.search(value)):
             raise Invalid("Control characters are not allowed.")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise Invalid("Unpaired surrogates are not text.") from None
-        value = unicodedata.normalize("NFC", value).strip()
-        if not value:
+        if not storable(value):
+            raise Invalid("Unpaired surrogates are not text.")
+        text = unicodedata.normalize("NFC", value).strip()
+        if not text:
             raise Required("The text is empty.")
-        return value
+        text = self.standard(text)
+        self._check_length(text)  # a standard form may be longer than what it was made from
+        return text
+
+    def standard(self, text: str) -> str:
+        """The standard form of a text without blanks at its ends. Raises Invalid where it has none."""
+        return text
+
+    def _check_length(self, text: str) -> None:
+        if len(text) > self.limit:
+            raise Invalid(f"At most {self.limit} characters are allowed, got {len(text)}.")
 
 
 class Email(Text):
@@ -68,8 +80,7 @@ class Email(Text):
     def __init__(self) -> None:
         super().__init__(254)
 
-    def clean(self, value: object) -> str:
-        text = super().clean(value)
+    def standard(self, text: str) -> str:
         try:
             return email_validator.validate_email(text, check_deliverability=False).normalized
         except email_validator.EmailNotValidError as error:
@@ -85,8 +96,7 @@ class Phone(Text):
     def __init__(self) -> None:
         super().__init__(40)
 
-    def clean(self, value: object) -> str:
-        text = super().clean(value)
+    def standard(self, text: str) -> str:
         try:
             number = phonenumbers.parse(text, self.region)
         except phonenumbers.NumberParseException as error:
@@ -105,12 +115,11 @@ class Url(Text):
     def __init__(self) -> None:
         super().__init__(2000)
 
-    def clean(self, value: object) -> str:
-        text = super().clean(value)
+    def standard(self, text: str) -> str:
         text = text if "://" in text else f"https://{text}"
         try:
             parts = urlsplit(text)
-            host = parts.hostname
+            host = parts.hostname if parts.port != 0 else None  # a port that is none raises too
         except ValueError:
             host = None
         if host is None or parts.scheme not in {"http", "https"} or " " in text:
@@ -126,9 +135,8 @@ class Domain(Text):
     def __init__(self) -> None:
         super().__init__(253)
 
-    def clean(self, value: object) -> str:
-        text = super().clean(value).lower()
-        text = text.split("://", 1)[-1].split("/", 1)[0].removeprefix("www.")
+    def standard(self, text: str) -> str:
+        text = text.lower().split("://", 1)[-1].split("/", 1)[0].removeprefix("www.")
         try:
             ascii_form = text.encode("idna").decode()
         except UnicodeError:
@@ -146,8 +154,8 @@ class Currency(Text):
     def __init__(self) -> None:
         super().__init__(3)
 
-    def clean(self, value: object) -> str:
-        text = super().clean(value).upper()
+    def standard(self, text: str) -> str:
+        text = text.upper()
         if not re.fullmatch("[A-Z]{3}", text):
             raise Invalid("A currency is three letters, such as USD.")
         return text
@@ -181,7 +189,7 @@ class Amount(TypeDecorator[Decimal]):
             raise Invalid("A decimal number is expected, such as 1250.50.") from None
         if not amount.is_finite():
             raise Invalid("A finite number is expected.")
-        if abs(amount) >= AMOUNT_LIMIT:
+        if amount.copy_abs() >= AMOUNT_LIMIT:
             raise Invalid("The amount is too large: at most 14 digits before the point.")
         if amount != amount.quantize(Decimal("0.0001")):
             raise Invalid("At most 4 digits after the point are kept.")
@@ -189,9 +197,15 @@ class Amount(TypeDecorator[Decimal]):
 
 
 def plain(number: Decimal) -> Decimal:
-    """The number without exponent or trailing zeros: 1E+3 and 1000.00 are both 1000."""
-    number = number.normalize()
+    """The number without exponent, trailing zeros or negative zero: 1E+3 and 1000.00 are both 1000."""
+    number = number.normalize() + 0
     return number.quantize(Decimal(1)) if number.as_tuple().exponent > 0 else number  # type: ignore[operator]
+
+
+@functools.lru_cache(1024)
+def decimal_text(number: Decimal) -> str:
+    """A number as clients read it: 1000, 0.5."""
+    return format(plain(number), "f")
 
 
 class Integer(TypeDecorator[int]):
@@ -208,7 +222,7 @@ class Integer(TypeDecorator[int]):
     def clean(self, value: object) -> int:
         try:
             number = int(value)  # type: ignore[call-overload]  # what int refuses is caught
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise Invalid("A whole number is expected.") from None
         if not self.least <= number <= self.most:
             raise Invalid(f"A number from {self.least} to {self.most} is expected.")
@@ -266,6 +280,7 @@ class Time(TypeDecorator[dt.datetime]):
             raise Invalid("A time is expected as in 2026-05-04T10:00:00Z.") from None
 
 
+@functools.lru_cache(1024)  # all rows of a bulk insert have the same few
 def time_text(moment: dt.datetime) -> str:
     """A moment as clients read it: 2026-05-04T10:00:00.000000Z."""
     return moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
@@ -327,7 +342,6 @@ class Values(Value):
     """A short list of such records, such as a contact's emails."""
 
     cache_ok = True
-    limit: ClassVar[int] = 50
 
     def process_bind_param(self, value: Any | None, dialect: Dialect) -> Any:
         return [dump(item) for item in value or ()]
@@ -336,17 +350,7 @@ class Values(Value):
         return [self.kind(**item) for item in value or ()]
 
     def clean(self, value: object) -> Any:
-        if not isinstance(value, (list, tuple)):
-            raise Invalid("A list is expected.")
-        if len(value) > self.limit:
-            raise Invalid(f"At most {self.limit} entries are allowed.")
-        cleaned = []
-        for index, item in enumerate(value):
-            try:
-                cleaned.append(clean_value(self.kind, item))
-            except Invalid as fault:
-                raise fault.inside(str(index)) from None
-        return cleaned
+        return clean_items(value, lambda item: clean_value(self.kind, item))
 
 
 class TextList(Json):
@@ -359,11 +363,7 @@ class TextList(Json):
         return list(value or ())
 
     def clean(self, value: object) -> list[str]:
-        if not isinstance(value, (list, tuple)):
-            raise Invalid("A list is expected.")
-        if len(value) > Values.limit:
-            raise Invalid(f"At most {Values.limit} entries are allowed.")
-        return [self.item.clean(text) for text in value]
+        return clean_items(value, self.item.clean)
 
 
 class Enums(Json):
@@ -383,9 +383,7 @@ class Enums(Json):
         return [self.members(name) for name in value or ()]
 
     def clean(self, value: object) -> list[enum.StrEnum]:
-        if not isinstance(value, (list, tuple)):
-            raise Invalid("A list is expected.")
-        return list(dict.fromkeys(self.item.clean(name) for name in value))
+        return list(dict.fromkeys(clean_items(value, self.item.clean)))
 
 
 def part(kind: Any, default: Any = dataclasses.MISSING) -> Any:
@@ -395,6 +393,21 @@ def part(kind: Any, default: Any = dataclasses.MISSING) -> Any:
 
 def dump(value: Any) -> dict[str, Any]:
     return {key: time_text(item) if isinstance(item, dt.datetime) else item for key, item in vars(value).items()}
+
+
+def clean_items(value: object, clean: Callable[[Any], Any]) -> list[Any]:
+    """A short list, each item in standard form. Raises Invalid, naming the item by its place."""
+    if not isinstance(value, (list, tuple)):
+        raise Invalid("A list is expected.")
+    if len(value) > MOST_ITEMS:
+        raise Invalid(f"At most {MOST_ITEMS} entries are allowed.")
+    cleaned = []
+    for place, item in enumerate(value):
+        try:
+            cleaned.append(clean(item))
+        except Invalid as fault:
+            raise fault.inside(str(place)) from None
+    return cleaned
 
 
 def clean_value(kind: type[Any], value: Any) -> Any:
@@ -414,11 +427,13 @@ def clean_value(kind: type[Any], value: Any) -> Any:
 
 def wire(value: Any) -> Any:
     """A column's value as JSON has it, for clients and for the change log."""
+    if type(value) in _PLAIN:
+        return value
     match value:
         case enum.StrEnum():
             return value.value
         case Decimal():
-            return format(plain(value), "f")
+            return decimal_text(value)
         case dt.datetime():
             return time_text(value)
         case dt.date():

@@ -14,7 +14,13 @@ from crm_graph.models.base import Base, Entity, Keyed, now, reference
 
 
 class Role(enum.StrEnum):
-    """What a user may do, whatever records it is done to."""
+    """What a user may do, whatever records it is done to.
+
+    ADMIN: sees and does everything.
+    MANAGER: deletes, imports, and manages settings and users as well.
+    REP: works on records.
+    READ_ONLY: only reads.
+    """
 
     ADMIN = "ADMIN"
     MANAGER = "MANAGER"
@@ -34,6 +40,15 @@ class Team(Entity):
     external_id: Mapped[str | None] = mapped_column(types.Text(100))
 
 
+class SignInEmail(types.Email):
+    """An address to sign in with: all in lower case, for nobody remembers how he spelt it."""
+
+    cache_ok = True
+
+    def standard(self, text: str) -> str:
+        return super().standard(text).lower()
+
+
 class User(Entity):
     """A person, or an agent known from an import: without email and password nobody can sign in as it.
 
@@ -49,7 +64,7 @@ class User(Entity):
     prefix = "user"
 
     name: Mapped[str]
-    email: Mapped[str | None] = mapped_column(types.Email())
+    email: Mapped[str | None] = mapped_column(SignInEmail())
     phone: Mapped[str | None] = mapped_column(types.Phone())
     title: Mapped[str | None]
     role: Mapped[Role] = mapped_column(types.Enum(Role), default=Role.REP)
@@ -102,9 +117,13 @@ class ApiToken(Entity):
 
 
 class Session(Keyed):
-    """One sign-in: the family of its refresh tokens, of which only the newest is good."""
+    """One sign-in: the family of its refresh tokens, of which only the newest is good.
+
+    A refresh token names its session by the id alone, so that is unique by itself.
+    """
 
     __tablename__ = "sessions"
+    __table_args__ = (sa.UniqueConstraint("id"),)
     prefix = "ses"
 
     user_id: Mapped[str] = reference("users", nullable=False)
@@ -115,7 +134,7 @@ class Session(Keyed):
 
 
 class SignInTry(Base):
-    """Failed sign-ins for one key (a hash of an address or of a client) in a window of time."""
+    """Failed sign-ins, and those under way, for one key (a hash of an email or of a client) in a window of time."""
 
     __tablename__ = "sign_in_tries"
 

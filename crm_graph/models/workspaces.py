@@ -18,6 +18,7 @@ class Workspace(Base):
 
     __tablename__ = "workspaces"
     prefix: ClassVar[str] = "ws"
+    PARENT: ClassVar[str | None] = None
 
     id: Mapped[str] = mapped_column(types.Id(), primary_key=True, default=lambda: str(TypeID(prefix=Workspace.prefix)))
     name: Mapped[str]

@@ -1,20 +1,40 @@
-"""Who asks: sessions with short access tokens and rotating refresh tokens, and personal API tokens."""
+"""Who asks: sessions with short access tokens and rotating refresh tokens, and personal API tokens.
+
+What hashes a password, or must be kept although it is refused, takes the feed and makes its own transactions.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
+import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import jwt
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import Viewer, unscoped
-from crm_graph.errors import Unauthenticated
-from crm_graph.models import ApiToken, User, Workspace, now
+from crm_graph.access import Viewer, unscoped, visible
+from crm_graph.errors import Conflict, Forbidden, Invalid, Unauthenticated
+from crm_graph.feed import Feed, advance, journal_of
+from crm_graph.models import Action, ApiToken, Session, User, Workspace, now
+from crm_graph.models.users import SignInEmail
+from crm_graph.services import passwords, records, throttle
 from crm_graph.settings import Settings
 
 API_TOKEN_PREFIX = "crm_"
+ISSUER = "crm-graph"
+AUDIENCE = "crm-graph-api"
+ALGORITHM = "HS256"
+CLAIMS = ["sub", "wid", "sid", "iat", "exp", "iss", "aud"]
+# An email may be known in several workspaces. A failed sign-in compares so many passwords, whoever it was for.
+CANDIDATES = 3
+WRONG = "The email or the password is wrong."
+STALE = "The refresh token is not valid. Sign in again."
+NO_VIEWER = "sign-in knows no viewer yet"
 
 
 @dataclass(frozen=True)
@@ -25,28 +45,304 @@ class Principal:
     session_id: str | None
 
 
+@dataclass(frozen=True)
+class SignedIn:
+    """What a client gets: the access token for its requests, the refresh token for the next two."""
+
+    principal: Principal
+    access_token: str
+    expires_at: dt.datetime
+    refresh_token: str
+    revision: int
+
+
 def new_api_token() -> str:
     return API_TOKEN_PREFIX + secrets.token_urlsafe(32)
 
 
-def digest(token: str) -> str:
+def digest(text: str) -> str:
     """What is kept of a token: it is random, so a fast hash is enough."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 async def authenticate(session: AsyncSession, settings: Settings, token: str) -> Principal:
-    """Whose token this is. Raises Unauthenticated for one that is unknown, expired or revoked."""
-    statement = (
-        sa.select(ApiToken, User, Workspace)
-        .join(User, sa.and_(User.workspace_id == ApiToken.workspace_id, User.id == ApiToken.user_id))
-        .join(Workspace, Workspace.id == ApiToken.workspace_id)
-        .where(unscoped(ApiToken, "sign-in knows no viewer yet"), unscoped(User, "sign-in knows no viewer yet"))
-        .where(ApiToken.token_hash == digest(token), ApiToken.deleted_at.is_(None))
-        .where(sa.or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now()))
-        .where(User.active, User.deleted_at.is_(None))
-    )
-    row = (await session.execute(statement)).one_or_none()
+    """Whose token this is: an API token or an access token. One statement finds whether it still stands, so that a
+    sign-out, a revocation or a deactivation acts at once.
+
+    Raises Unauthenticated for one that is unknown, expired or revoked.
+    """
+    if token.startswith(API_TOKEN_PREFIX):
+        key: type[Any] = ApiToken
+        # Looked up by its hash: how far two hashes agree tells nothing of the tokens.
+        stands = [
+            unscoped(ApiToken, NO_VIEWER),
+            ApiToken.token_hash == digest(token),
+            ApiToken.deleted_at.is_(None),
+            sa.or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now()),
+        ]
+    else:
+        key, claims = Session, _claims(settings, token)
+        stands = [
+            Session.workspace_id == claims["wid"],
+            Session.id == claims["sid"],
+            Session.user_id == claims["sub"],
+            Session.revoked_at.is_(None),
+            Session.expires_at > now(),
+        ]
+    row = (await session.execute(_holder(key).where(*stands))).one_or_none()
     if row is None:
         raise Unauthenticated("The token is not valid. Sign in again.")
-    api_token, user, workspace = row
-    return Principal(Viewer.of(workspace, user, f"token:{api_token.id}"), None)
+    found, user, workspace = row
+    if isinstance(found, Session):
+        return Principal(_viewer(workspace, user), found.id)
+    return Principal(Viewer.of(workspace, user, f"token:{found.id}"), None)
+
+
+async def sign_in(feed: Feed, settings: Settings, *, email: str, password: str, client: str | None) -> SignedIn:
+    """Open a session. `client` is the address that the request came from.
+
+    Raises Throttled, and one and the same Unauthenticated for an unknown email, a wrong password, a user who has none
+    and one who may not sign in.
+    """
+    address = _address(email)
+    person = digest(f"email {address or email}")
+    origin = client and digest(f"client {throttle.network(client)}")
+    limits = {person: settings.sign_in_tries}
+    if origin:
+        limits[origin] = settings.sign_in_tries * throttle.CLIENT_SHARE
+    await throttle.count(feed.database, limits)
+    async with feed.database.read() as session:
+        candidates = (await session.execute(_candidates(address))).all() if address else []
+    user, workspace = await _matching(candidates, password)
+    viewer = _viewer(workspace, user)
+    async with feed.transaction(viewer, "signIn") as session:
+        await throttle.forgive(session, person, origin)
+        family, secret = await _open(session, settings, viewer, user)
+        return _signed_in(settings, viewer, family, secret, await advance(session))
+
+
+async def refresh(feed: Feed, settings: Settings, *, refresh_token: str) -> SignedIn:
+    """New tokens for old ones, each good once. One that was used before is in a thief's hands, or its successor is:
+    the session ends.
+
+    Raises Unauthenticated.
+    """
+    session_id, _, secret = refresh_token.partition(".")
+    statement = _holder(Session).where(
+        Session.id == (session_id if session_id.isascii() and session_id.isprintable() else ""),
+        Session.revoked_at.is_(None),
+        Session.expires_at > now(),
+    )
+    async with feed.database.read() as session:
+        row = (await session.execute(statement)).one_or_none()
+    if row is None:
+        raise Unauthenticated(STALE)
+    viewer = _viewer(row[2], row[1])
+    async with feed.transaction(viewer, "refreshToken") as session:
+        row = (await session.execute(statement.with_for_update(of=Session))).one_or_none()
+        if row is not None:
+            family, user, _ = row
+            if hmac.compare_digest(family.refresh_hash, digest(secret)):
+                secret = secrets.token_urlsafe(32)
+                family.refresh_hash = digest(secret)
+                family.expires_at = now() + settings.refresh_token_life
+                return _signed_in(settings, viewer, family, secret, await advance(session))
+            family.revoked_at = now()
+            journal_of(session).cause = "refreshTokenReused"
+            journal_of(session).note(user, {}, Action.SIGNED_OUT)
+    raise Unauthenticated(STALE)
+
+
+async def sign_out(session: AsyncSession, viewer: Viewer, *, session_id: str | None) -> User:
+    """End the session that the viewer came by. Raises Invalid for one who came by an API token."""
+    if session_id is None:
+        raise Invalid("An API token has no session to sign out of: revoke the token.")
+    user = await records.find(session, viewer, User, viewer.user_id or "")
+    await session.execute(
+        sa.update(Session)
+        .where(Session.workspace_id == viewer.workspace_id, Session.id == session_id, Session.user_id == user.id)
+        .values(revoked_at=now())
+    )
+    journal_of(session).note(user, {}, Action.SIGNED_OUT)
+    return user
+
+
+async def sign_out_everywhere(session: AsyncSession, viewer: Viewer, *, include_api_tokens: bool | None) -> User:
+    """End all of the viewer's sessions, and with `include_api_tokens` revoke his tokens."""
+    user = await records.find(session, viewer, User, viewer.user_id or "")
+    await end_sessions(session, viewer, user.id)
+    journal_of(session).note(user, {}, Action.SIGNED_OUT)
+    if include_api_tokens:
+        tokens = sa.select(ApiToken).where(visible(ApiToken, viewer), ApiToken.user_id == user.id)
+        for token in await session.scalars(tokens):
+            token.deleted_at = now()
+    return user
+
+
+async def end_sessions(session: AsyncSession, viewer: Viewer, user_id: str, *, but: str | None = None) -> None:
+    """End a user's sessions, except one."""
+    await session.execute(
+        sa.update(Session)
+        .where(Session.workspace_id == viewer.workspace_id, Session.user_id == user_id, Session.revoked_at.is_(None))
+        .where(Session.id != (but or ""))
+        .values(revoked_at=now())
+    )
+
+
+async def create_api_token(
+    session: AsyncSession, viewer: Viewer, *, name: str, expires_at: dt.datetime | None = None
+) -> dict[str, str]:
+    """A new token of the viewer's: its id and, for the only time, the token itself.
+
+    Raises Invalid and Required; Forbidden for one who came by a token, whose finder could outlive its revocation.
+    """
+    if viewer.actor.startswith("token:"):
+        raise Forbidden("A token makes no tokens: sign in with email and password.")
+    cleaned = records.clean(ApiToken, {"name": name, "expires_at": expires_at})
+    if expires_at is not None and expires_at <= now():
+        raise Invalid("This time is over.", "expires_at")
+    token = new_api_token()
+    record = ApiToken(
+        workspace_id=viewer.workspace_id,
+        id=ApiToken.new_id(),
+        user_id=viewer.user_id,
+        token_hash=digest(token),
+        **cleaned,
+    )
+    session.add(record)
+    return {"record_id": record.id, "token": token}
+
+
+async def revoke_api_token(session: AsyncSession, viewer: Viewer, *, id: str) -> ApiToken:
+    """End a token for good: the viewer's own, or anybody's for an admin. Raises NotFound."""
+    token = await records.find(session, viewer, ApiToken, id)
+    token.deleted_at = now()
+    return token
+
+
+async def change_password(feed: Feed, settings: Settings, principal: Principal, *, current: str, new: str) -> int:
+    """Give the viewer a new password and end all of his other sessions; the revision.
+
+    Raises Throttled, Invalid, Required, Conflict.
+    """
+    viewer = principal.viewer
+    person = digest(f"password {viewer.user_id}")
+    await throttle.count(feed.database, {person: settings.sign_in_tries})
+    async with feed.database.read() as session:
+        user = await records.find(session, viewer, User, viewer.user_id or "")
+    known = user.password_hash
+    if not await passwords.matches(known, current):
+        raise Invalid("The current password is wrong.", "current_password")
+    try:
+        password_hash = await passwords.hashed(new)
+    except Invalid as fault:
+        raise fault.inside("new_password") from None
+    async with feed.transaction(viewer, "changePassword") as session:
+        user = await records.find(session, viewer, User, user.id)
+        if user.password_hash != known:
+            raise Conflict("Somebody else changed the password at the same time.")
+        user.password_hash = password_hash
+        await session.flush()
+        await end_sessions(session, viewer, user.id, but=principal.session_id)
+        await throttle.forgive(session, person, None)
+        return await advance(session)
+
+
+def _viewer(workspace: Workspace, user: User) -> Viewer:
+    # The session's id stays out of the log: who knew it could end the session with a made-up refresh token.
+    return Viewer.of(workspace, user, f"user:{user.id}")
+
+
+def _holder(key: Any) -> sa.Select[Any]:
+    """What a viewer came by, with the user and the workspace, if the user may sign in."""
+    return (
+        sa.select(key, User, Workspace)
+        .join(User, sa.and_(User.workspace_id == key.workspace_id, User.id == key.user_id))
+        .join(Workspace, Workspace.id == key.workspace_id)
+        .where(unscoped(User, NO_VIEWER), User.active, User.deleted_at.is_(None))
+    )
+
+
+def _address(email: str) -> str | None:
+    """The email as it is stored; None for what is none, which is unknown like any other."""
+    try:
+        return SignInEmail().clean(email)
+    except Invalid:
+        return None
+
+
+def _candidates(email: str) -> sa.Select[User, Workspace]:
+    return (
+        sa.select(User, Workspace)
+        .join(Workspace, Workspace.id == User.workspace_id)
+        .where(unscoped(User, NO_VIEWER), User.email == email, User.password_hash.is_not(None))
+        .where(User.active, User.deleted_at.is_(None))
+        .order_by(User.created_at, User.id)
+        .limit(CANDIDATES)
+    )
+
+
+async def _matching(candidates: Sequence[Any], password: str) -> tuple[User, Workspace]:
+    """The first whose password it is. Raises Unauthenticated, after as many comparisons whoever was asked for."""
+    for user, workspace in candidates:
+        if await passwords.matches(user.password_hash, password):
+            return user, workspace
+    for _ in range(len(candidates), CANDIDATES):
+        await passwords.matches(None, password)
+    raise Unauthenticated(WRONG)
+
+
+async def _open(session: AsyncSession, settings: Settings, viewer: Viewer, user: User) -> tuple[Session, str]:
+    """A new session and its first secret. Raises Unauthenticated where the password was changed meanwhile."""
+    # Shared, so that a change of the password at this moment comes before or after, but not between.
+    standing = sa.select(User).where(
+        visible(User, viewer), User.id == user.id, User.active, User.password_hash == user.password_hash
+    )
+    found = await session.scalar(standing.with_for_update(read=True))
+    if found is None:
+        raise Unauthenticated(WRONG)
+    over = Session.workspace_id == viewer.workspace_id, Session.user_id == user.id, Session.expires_at <= now()
+    await session.execute(sa.delete(Session).where(*over))
+    secret = secrets.token_urlsafe(32)
+    family = Session(
+        workspace_id=viewer.workspace_id,
+        id=Session.new_id(),
+        user_id=user.id,
+        refresh_hash=digest(secret),
+        expires_at=now() + settings.refresh_token_life,
+    )
+    session.add(family)
+    journal_of(session).note(found, {}, Action.SIGNED_IN)
+    return family, secret
+
+
+def _signed_in(settings: Settings, viewer: Viewer, family: Session, secret: str, revision: int) -> SignedIn:
+    issued_at = now().replace(microsecond=0)
+    expires_at = issued_at + settings.access_token_life
+    claims = {"sub": viewer.user_id, "wid": viewer.workspace_id, "sid": family.id}
+    times = {"iat": issued_at, "exp": expires_at, "iss": ISSUER, "aud": AUDIENCE}
+    return SignedIn(
+        principal=Principal(viewer, family.id),
+        access_token=jwt.encode({**claims, **times}, settings.secret_key, ALGORITHM),
+        expires_at=expires_at,
+        refresh_token=f"{family.id}.{secret}",
+        revision=revision,
+    )
+
+
+def _claims(settings: Settings, token: str) -> dict[str, Any]:
+    """What an access token says. Raises Unauthenticated for one that is expired, or not made by us for us."""
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            settings.secret_key,
+            algorithms=[ALGORITHM],
+            audience=AUDIENCE,
+            issuer=ISSUER,
+            options={"require": CLAIMS},
+        )
+    except jwt.ExpiredSignatureError:
+        raise Unauthenticated("The access token has expired. Refresh it.") from None
+    except jwt.PyJWTError:
+        raise Unauthenticated("The token is not valid. Sign in again.") from None
+    return claims

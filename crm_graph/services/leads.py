@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import Permission, Viewer, require, unscoped
+from crm_graph.access import Permission, Viewer, unscoped
 from crm_graph.errors import Fault, Forbidden, Invalid
 from crm_graph.feed import journal_of
 from crm_graph.models import (
@@ -27,7 +28,7 @@ from crm_graph.models import (
     PhoneNumber,
     now,
 )
-from crm_graph.models.types import Values as ValueList
+from crm_graph.models.types import MOST_ITEMS
 from crm_graph.services import contacts, opportunities, records
 from crm_graph.services.records import Values
 
@@ -86,7 +87,6 @@ async def convert(
     lead = await records.find(session, viewer, Lead, lead_id, to=Permission.EDIT, field="lead_id")
     records.check_version(lead, expected_version)
     _check_open(lead, "lead_id")
-    require(viewer, Permission.CREATE)
     wants_deal = create_opportunity is not False
     if not wants_deal and (values or opportunity_name is not None):
         raise Invalid("Nothing can be said of a deal that is not made.", "create_opportunity")
@@ -105,14 +105,14 @@ async def convert(
         opportunity = await _opportunity(session, viewer, lead, named, account, contact, campaign_id)
     lead.status, lead.converted_at = LeadStatus.CONVERTED, now()
     lead.converted_account_id, lead.converted_contact_id = account.id, contact.id
-    lead.converted_opportunity_id = opportunity and opportunity.id
+    lead.converted_opportunity_id = opportunity.id if opportunity else None
     await _move_memberships(session, viewer, lead, contact)
     await _move_activities(session, viewer, lead, owner)
     return {
         "record_id": lead.id,
         "account_id": account.id,
         "contact_id": contact.id,
-        "opportunity_id": opportunity and opportunity.id,
+        "opportunity_id": lead.converted_opportunity_id,
     }
 
 
@@ -209,9 +209,7 @@ async def _contact(
 
 def _lacking(record: Assigned, values: Values, owner: dict[str, str | None]) -> dict[str, Any]:
     """The values for which the record has none yet. Without an owner it gets one, but stays with its team."""
-    lacking = {
-        name: value for name, value in values.items() if value is not None and getattr(record, name) is None
-    }
+    lacking = {name: value for name, value in values.items() if value is not None and getattr(record, name) is None}
     if record.owner_id is None and owner["owner_id"] is not None:
         lacking |= {"owner_id": owner["owner_id"], "team_id": record.team_id or owner["team_id"]}
     return lacking
@@ -230,7 +228,7 @@ def _phones(known: list[PhoneNumber], lead: Lead) -> list[PhoneNumber]:
             phone.number != number and is_mobile(phone) is not is_mobile(new) for phone in phones
         ):
             phones.append(new)
-    return phones[: ValueList.limit]
+    return phones[:MOST_ITEMS]
 
 
 async def _opportunity(
@@ -309,7 +307,7 @@ async def _move_memberships(session: AsyncSession, viewer: Viewer, lead: Lead, c
 
 async def _move_activities(session: AsyncSession, viewer: Viewer, lead: Lead, owner: dict[str, str | None]) -> None:
     """What was done with the lead was done with all three; what is still to be done is their owner's."""
-    keys = {
+    three = {
         "account_id": lead.converted_account_id,
         "contact_id": lead.converted_contact_id,
         "opportunity_id": lead.converted_opportunity_id,
@@ -317,6 +315,13 @@ async def _move_activities(session: AsyncSession, viewer: Viewer, lead: Lead, ow
     about_lead = sa.select(ActivityLink.activity_id).where(
         ActivityLink.workspace_id == viewer.workspace_id, ActivityLink.lead_id == lead.id
     )
+    links: dict[str, set[str]] = defaultdict(set)
+    for link in await session.scalars(
+        sa.select(ActivityLink).where(
+            ActivityLink.workspace_id == viewer.workspace_id, ActivityLink.activity_id.in_(about_lead)
+        )
+    ):
+        links[link.activity_id] |= {key for name in ActivityLink.TARGETS if (key := getattr(link, name)) is not None}
     activities = await session.scalars(
         sa.select(Activity)
         .where(unscoped(Activity, "a lead takes along what the viewer cannot see"))
@@ -324,20 +329,19 @@ async def _move_activities(session: AsyncSession, viewer: Viewer, lead: Lead, ow
         .order_by(Activity.id)
         .with_for_update()
     )
-    links = await session.scalars(
-        sa.select(ActivityLink).where(
-            ActivityLink.workspace_id == viewer.workspace_id, ActivityLink.activity_id.in_(about_lead)
-        )
-    )
-    linked = {(link.activity_id, name) for link in links for name, key in keys.items() if getattr(link, name) == key}
     for activity in activities:
-        if owner["owner_id"] is not None and activity.deleted_at is None and _is_open(activity):
-            activity.owner_id, activity.team_id = owner["owner_id"], owner["team_id"]
-        new = {name: key for name, key in keys.items() if key is not None and (activity.id, name) not in linked}
+        old = links[activity.id]
+        new = {name: key for name, key in three.items() if key is not None and key not in old}
         for name, key in new.items():
             session.add(ActivityLink(workspace_id=viewer.workspace_id, activity_id=activity.id, **{name: key}))
-        journal_of(session).note(activity, {name: [None, key] for name, key in new.items()})
+        if new:
+            # The log and the version count links as a part of the activity; noted before its owner changes.
+            journal = journal_of(session)
+            journal.note(activity, {"links": [sorted(old), sorted({*old, *new.values()})]})
+            activity.updated_at = journal.happened_at
+        if owner["owner_id"] is not None and activity.deleted_at is None and _is_open(activity):
+            activity.owner_id, activity.team_id = owner["owner_id"], owner["team_id"]
 
 
 def _is_open(activity: Activity) -> bool:
-    return activity.happens_at > now() or (activity.type is ActivityType.TASK and not activity.done)
+    return not activity.done and (activity.type is ActivityType.TASK or activity.happens_at > now())

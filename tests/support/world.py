@@ -36,6 +36,7 @@ class World:
     workspace_id: str
     admin: Person
     client: httpx.AsyncClient = field(repr=False)
+    engine: AsyncEngine = field(repr=False)
 
     @property
     def database(self) -> Database:
@@ -49,6 +50,7 @@ class World:
 
     async def close(self) -> None:
         await self.client.aclose()
+        await self.engine.dispose()
 
     # Asking
 
@@ -77,7 +79,7 @@ class World:
 
     async def make(self, entity: str, *, by: Person | None = None, **values: Any) -> str:
         """The id of a new record, made by the entity's create mutation: `make("account", name="Acme")`."""
-        mutation = f"create{entity[0].upper()}{entity[1:]}"
+        mutation = "logActivity" if entity == "activity" else f"create{entity[0].upper()}{entity[1:]}"
         answer = await self.write(mutation, f"record: {entity} {{ id }}", by=by, **values)
         assert answer["userErrors"] == [], answer["userErrors"]
         record_id: str = answer["record"]["id"]
@@ -122,10 +124,15 @@ class World:
         async with self.raw() as connection:
             row = {"workspace_id": self.workspace_id, "id": team_id, "name": name}
             await connection.execute(sa.insert(Team), [row])
+        await self.join(team_id, *members)
+        return team_id
+
+    async def join(self, team_id: str, *members: Person) -> None:
+        """Make people members of a team."""
+        async with self.raw() as connection:
             for member in members:
                 values = {"workspace_id": self.workspace_id, "team_id": team_id, "user_id": member.id}
                 await connection.execute(sa.insert(Membership), [{**values, "id": Membership.new_id()}])
-        return team_id
 
     async def default(self, entities: str, visibility: Visibility) -> None:
         """Set the default visibility of an entity: `default("account", Visibility.PRIVATE)`."""
@@ -138,10 +145,8 @@ class World:
     @contextlib.asynccontextmanager
     async def raw(self) -> AsyncIterator[Any]:
         """A connection of an engine of its own, which nobody watches; commits at the end."""
-        engine = raw_engine(self.database)
-        async with engine.begin() as connection:
+        async with self.engine.begin() as connection:
             yield connection
-        await engine.dispose()
 
     async def rows(self, model: Any) -> list[dict[str, Any]]:
         """All of the workspace's rows of a table."""
@@ -174,22 +179,16 @@ class World:
         return principal.viewer
 
 
-def raw_engine(database: Database) -> AsyncEngine:
-    return create_async_engine(database.url)
-
-
 async def build_world(application: Starlette) -> World:
     """A new workspace with an admin."""
     workspace = {"id": f"ws_{auth.new_api_token()[4:30]}", "name": "Test"}
-    engine = raw_engine(application.state.database)
+    engine = create_async_engine(application.state.database.url)
     async with engine.begin() as connection:
         await connection.execute(sa.insert(Workspace), [workspace])
         admin = await _add_person(connection, workspace["id"], Role.ADMIN, "Ada Admin", None, [], None)
-    await engine.dispose()
     transport = httpx.ASGITransport(app=application)
-    return World(
-        application, workspace["id"], admin, httpx.AsyncClient(transport=transport, base_url="http://crm.test")
-    )
+    client = httpx.AsyncClient(transport=transport, base_url="http://crm.test")
+    return World(application, workspace["id"], admin, client, engine)
 
 
 async def _add_person(

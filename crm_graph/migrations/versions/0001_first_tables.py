@@ -478,6 +478,7 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name=op.f("fk_sessions_workspace_id")),
         sa.PrimaryKeyConstraint("workspace_id", "id", name=op.f("pk_sessions")),
+        sa.UniqueConstraint("id", name=op.f("uq_sessions_id")),
     )
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_sessions_workspace_id_user_id"), ["workspace_id", "user_id"], unique=False)
@@ -908,30 +909,40 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name=op.f("fk_activity_links_workspace_id")),
         sa.PrimaryKeyConstraint("workspace_id", "id", name=op.f("pk_activity_links")),
+        sa.UniqueConstraint(
+            "workspace_id",
+            "account_id",
+            "activity_id",
+            name=op.f("uq_activity_links_workspace_id_account_id_activity_id"),
+        ),
+        sa.UniqueConstraint(
+            "workspace_id",
+            "campaign_id",
+            "activity_id",
+            name=op.f("uq_activity_links_workspace_id_campaign_id_activity_id"),
+        ),
+        sa.UniqueConstraint(
+            "workspace_id", "case_id", "activity_id", name=op.f("uq_activity_links_workspace_id_case_id_activity_id")
+        ),
+        sa.UniqueConstraint(
+            "workspace_id",
+            "contact_id",
+            "activity_id",
+            name=op.f("uq_activity_links_workspace_id_contact_id_activity_id"),
+        ),
+        sa.UniqueConstraint(
+            "workspace_id", "lead_id", "activity_id", name=op.f("uq_activity_links_workspace_id_lead_id_activity_id")
+        ),
+        sa.UniqueConstraint(
+            "workspace_id",
+            "opportunity_id",
+            "activity_id",
+            name=op.f("uq_activity_links_workspace_id_opportunity_id_activity_id"),
+        ),
     )
     with op.batch_alter_table("activity_links", schema=None) as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_activity_links_workspace_id_account_id"), ["workspace_id", "account_id"], unique=False
-        )
-        batch_op.create_index(
             batch_op.f("ix_activity_links_workspace_id_activity_id"), ["workspace_id", "activity_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_activity_links_workspace_id_campaign_id"), ["workspace_id", "campaign_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_activity_links_workspace_id_case_id"), ["workspace_id", "case_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_activity_links_workspace_id_contact_id"), ["workspace_id", "contact_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_activity_links_workspace_id_lead_id"), ["workspace_id", "lead_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_activity_links_workspace_id_opportunity_id"),
-            ["workspace_id", "opportunity_id"],
-            unique=False,
         )
 
     op.create_table(
@@ -1049,13 +1060,7 @@ def downgrade() -> None:
 
     op.drop_table("campaign_members")
     with op.batch_alter_table("activity_links", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_activity_links_workspace_id_opportunity_id"))
-        batch_op.drop_index(batch_op.f("ix_activity_links_workspace_id_lead_id"))
-        batch_op.drop_index(batch_op.f("ix_activity_links_workspace_id_contact_id"))
-        batch_op.drop_index(batch_op.f("ix_activity_links_workspace_id_case_id"))
-        batch_op.drop_index(batch_op.f("ix_activity_links_workspace_id_campaign_id"))
         batch_op.drop_index(batch_op.f("ix_activity_links_workspace_id_activity_id"))
-        batch_op.drop_index(batch_op.f("ix_activity_links_workspace_id_account_id"))
 
     op.drop_table("activity_links")
     with op.batch_alter_table("opportunity_lines", schema=None) as batch_op:

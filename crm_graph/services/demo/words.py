@@ -1,25 +1,30 @@
-"""The words that the demo's data is made of. Phone numbers are from ranges kept for fiction, domains end in .example."""
+"""The words that the demo's data is made of. Phone numbers are of ranges kept for fiction, domains end in .example."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-FIRST_NAMES = """
+
+def _each(text: str) -> list[str]:
+    return text.split()
+
+
+FIRST_NAMES = _each("""
     Aaliyah Adele Ahmed Aiko Alba Amara Amir Anders Anouk Ansel Asha Astrid Beatriz Bram Callum Camille Carmen Chidi
     Clara Dalia Daniel Dara Diego Edda Elif Elsa Emeka Enzo Esther Farah Felix Fiona Freja Gabriel Greta Hana Hugo Ida
     Ingrid Isaac Ivo Jana Joaquin Jonas Julia Kaito Karim Katya Kofi Lars Layla Leon Lina Louis Lucia Mads Maeve Malik
     Marta Mateo Mei Mina Nadia Nils Noor Olga Omar Oscar Paula Petra Priya Quentin Rafael Rania Rosa Samuel Sanna Selma
     Sofia Sunil Tariq Tessa Theo Tomas Ursula Vera Victor Wanda Yara Yusuf Zoe
-""".split()
-LAST_NAMES = """
+""")
+LAST_NAMES = _each("""
     Abara Adler Ahlgren Almeida Anderson Arnaud Ashworth Bajwa Baker Barros Becker Bellamy Berg Bianchi Blom Bouchard
     Brandt Carver Castillo Chen Clarke Costa Dahl Delgado Demir Dubois Eklund Ellis Engel Falk Farouk Fischer Fontaine
     Fraser Garnier Gomes Graham Gupta Haddad Hale Hansen Haque Hayashi Hoffmann Holm Hughes Ibarra Ito Jansen Kaya
     Keller Khan Kimura Klein Kowalski Laurent Lind Lopez Lowe Maas Marino Mbeki Meyer Mohr Moreau Morgan Nakamura Novak
     Nyberg Okafor Olsen Ortega Owusu Palmer Park Patel Pereira Petit Quist Rahman Reyes Richter Rossi Roux Sato Schulz
     Shah Silva Sjoberg Sommer Stone Sundberg Tanaka Torres Vance Vargas Vogel Walsh Weber Winther Wolf Yilmaz Zeller
-""".split()
-COMPANY_NAMES = """
+""")
+COMPANY_NAMES = _each("""
     Alder Amberley Anchor Arbour Ashdown Aurora Bayside Beacon Birchwood Blackthorn Bluefin Bramble Brightwater Brook
     Calder Canopy Cedar Clearwater Cobalt Copperfield Coral Crestline Dovetail Eastgate Elmstone Ember Evergreen Fairway
     Falcon Fernhill Firth Foxglove Granite Greenfield Harbourline Hawthorn Hazel Heron Highland Hollybrook Ironbridge
@@ -28,19 +33,49 @@ COMPANY_NAMES = """
     Riverbend Rowan Saffron Sandpiper Seabright Silverline Skylark Solstice Southfield Spindle Starling Stonebridge
     Summit Sycamore Tamarind Thistle Tidewater Timber Upland Verdant Wayfarer Westbrook Whitecap Wildflower Willow
     Windward Woodland Yarrow
-""".split()
+""")
 # industry: what its companies are called, and what they want from us
 INDUSTRIES = {
-    "Food and beverage": (["Foods", "Dairy", "Bakeries", "Breweries"], "Cold chain monitoring"),
-    "Logistics": (["Logistics", "Freight", "Cold Storage"], "Fleet temperature tracking"),
-    "Pharmaceuticals": (["Pharma", "Biologics", "Laboratories"], "Validated storage monitoring"),
-    "Health care": (["Hospitals", "Clinics", "Diagnostics"], "Lab fridge alarms"),
-    "Agriculture": (["Growers", "Greenhouses", "Farms"], "Greenhouse climate control"),
-    "Retail": (["Markets", "Grocers", "Stores"], "Store refrigeration rollout"),
-    "Manufacturing": (["Industries", "Components", "Plastics", "Textiles"], "Production line sensing"),
-    "Energy": (["Energy", "Power", "Renewables"], "Substation condition monitoring"),
-    "Data centres": (["Hosting", "Data Centres", "Networks"], "Server room climate"),
-    "Culture": (["Museums", "Archives", "Galleries"], "Archive humidity control"),
+    "Food and beverage": (
+        ["Foods", "Dairy", "Bakeries", "Breweries"],
+        ["Cold chain monitoring", "Hygiene audit trail", "Cold store alarms", "Delivery van sensors"],
+    ),
+    "Logistics": (
+        ["Logistics", "Freight", "Cold Storage"],
+        ["Fleet temperature tracking", "Warehouse sensing", "Reefer container alarms", "Dock door monitoring"],
+    ),
+    "Pharmaceuticals": (
+        ["Pharma", "Biologics", "Laboratories"],
+        ["Validated storage monitoring", "Clean room climate", "Freezer farm alarms", "Stability chamber records"],
+    ),
+    "Health care": (
+        ["Hospitals", "Clinics", "Diagnostics"],
+        ["Lab fridge alarms", "Blood bank monitoring", "Ward climate", "Pharmacy temperature records"],
+    ),
+    "Agriculture": (
+        ["Growers", "Greenhouses", "Farms"],
+        ["Greenhouse climate control", "Grain store monitoring", "Barn ventilation", "Irrigation sensing"],
+    ),
+    "Retail": (
+        ["Markets", "Grocers", "Stores"],
+        ["Store refrigeration rollout", "Energy use per store", "Freezer aisle alarms", "Compliance reports"],
+    ),
+    "Manufacturing": (
+        ["Industries", "Components", "Plastics", "Textiles"],
+        ["Production line sensing", "Motor vibration watch", "Paint shop climate", "Compressed air monitoring"],
+    ),
+    "Energy": (
+        ["Energy", "Power", "Renewables"],
+        ["Substation condition monitoring", "Turbine vibration watch", "Battery room climate", "Inverter cabinets"],
+    ),
+    "Data centres": (
+        ["Hosting", "Data Centres", "Networks"],
+        ["Server room climate", "Leak detection", "Hot aisle mapping", "Generator room monitoring"],
+    ),
+    "Culture": (
+        ["Museums", "Archives", "Galleries"],
+        ["Archive humidity control", "Showcase climate", "Loan transport records", "Storage vault monitoring"],
+    ),
 }
 
 

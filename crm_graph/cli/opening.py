@@ -1,0 +1,54 @@
+"""The database as a command has it: checked before anything is done with it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from crm_graph.errors import RefusedToStart
+from crm_graph.settings import Settings
+
+if TYPE_CHECKING:
+    from crm_graph.feed import Feed
+
+
+async def check(settings: Settings) -> None:
+    """Raises RefusedToStart where the database or the broadcast is not ready to be served from."""
+    from crm_graph import migrations
+    from crm_graph.db import Database
+    from crm_graph.feed import Feed
+
+    database = Database(settings.database_url, pool_size=1)
+    try:
+        await migrations.require_current(database)
+        try:
+            feed = Feed(database, settings.broadcast_url)
+            await feed.open()
+            await feed.close()
+        except Exception as error:  # each kind of broadcast has errors of its own
+            raise RefusedToStart(
+                f"CRM_GRAPH_BROADCAST_URL cannot be used: {error}. Set it to memory:// for one process, or to a Redis "
+                "such as redis://127.0.0.1:6379."
+            ) from error
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Feed]:
+    """The database and its feed, for one command. Raises RefusedToStart."""
+    from crm_graph.db import Database
+    from crm_graph.feed import Feed
+    from crm_graph.models.types import Phone
+
+    await check(settings)
+    Phone.region = settings.phone_region
+    database = Database(settings.database_url, settings.pool_size)
+    feed = Feed(database, settings.broadcast_url)
+    await feed.open()
+    try:
+        yield feed
+    finally:
+        await feed.close()
+        await database.close()

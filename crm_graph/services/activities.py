@@ -1,0 +1,277 @@
+"""What was done or is to be done: about several records at once, with those who took part.
+
+Links and participants are rows beside the activity, but a part of it: its version counts for them, and the log has
+them as its fields `links` and `participants`, lists of ids and addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.access import Permission, Viewer, visible
+from crm_graph.db import among
+from crm_graph.errors import Invalid, NotFound
+from crm_graph.feed import journal_of
+from crm_graph.models import (
+    Account,
+    Action,
+    Activity,
+    ActivityDirection,
+    ActivityLink,
+    ActivityType,
+    Case,
+    Contact,
+    Entity,
+    Opportunity,
+    Participant,
+    now,
+    types,
+)
+from crm_graph.models.types import part
+from crm_graph.services import records
+from crm_graph.services.records import Values, label
+
+MOST_LINKS = 100
+RESPONSES = {ActivityType.EMAIL, ActivityType.CALL, ActivityType.MEETING}
+Part = tuple[str, str]
+"""What a link or a participant is: the column that is set, and its value."""
+
+
+@dataclass(frozen=True)
+class Attendee:
+    """Who took part, as clients name them: exactly one of these."""
+
+    user_id: str | None = part(types.Id(), None)
+    contact_id: str | None = part(types.Id(), None)
+    lead_id: str | None = part(types.Id(), None)
+    email: str | None = part(types.Email(), None)
+
+
+ATTENDEES = types.Values(Attendee)
+PEOPLE = tuple(field.name for field in fields(Attendee))
+
+
+async def log(
+    session: AsyncSession,
+    viewer: Viewer,
+    *,
+    values: Values,
+    participants: Sequence[Any] | None = None,
+    **about: Sequence[str] | None,
+) -> Activity:
+    """A new activity, about the records that `account_ids`, `contact_ids` and so on name, and about their accounts.
+
+    A task is planned for the time it is due. The first that somebody sends or says to a customer about a case is the
+    response to it.
+
+    Raises Forbidden, Invalid, Required, NotFound, Duplicate.
+    """
+    given = _cleaned(about)
+    activity = await records.create(session, viewer, Activity, values=values)
+    if activity.type is ActivityType.TASK and activity.happens_at is None:
+        activity.happens_at = activity.due_at
+    await session.flush()
+    await _relate(session, viewer, activity, given)
+    await _invite(session, viewer, activity, participants)
+    await _respond(session, viewer, activity, [*given.get("case_id", ())])
+    return activity
+
+
+async def update(
+    session: AsyncSession,
+    viewer: Viewer,
+    *,
+    id: str,
+    values: Values,
+    expected_version: int | None = None,
+    participants: Sequence[Any] | None = None,
+    **about: Sequence[str] | None,
+) -> Activity:
+    """Change what is in `values`, and the participants and the kinds of links that are given: they replace the former
+    ones, except those that the viewer cannot see.
+
+    Raises NotFound, Forbidden, Conflict, Invalid, Required, Duplicate.
+    """
+    activity = await records.find(session, viewer, Activity, id, to=Permission.EDIT)
+    records.check_version(activity, expected_version)
+    planned_for_due = activity.type is ActivityType.TASK and activity.happens_at == activity.due_at
+    await records.assign(session, viewer, activity, values)
+    if planned_for_due and activity.due_at is not None and "happens_at" not in values:
+        activity.happens_at = activity.due_at
+    await session.flush()
+    related = await _relate(session, viewer, activity, _cleaned(about))
+    invited = await _invite(session, viewer, activity, participants)
+    if related or invited:
+        activity.updated_at = journal_of(session).happened_at
+    return activity
+
+
+async def complete(
+    session: AsyncSession, viewer: Viewer, *, id: str, outcome: str | None = None, expected_version: int | None = None
+) -> Activity:
+    """Tick a task off; one that is done already stays as it is. Raises NotFound, Forbidden, Conflict, Invalid."""
+    task = await _task(session, viewer, id)
+    if task.done:
+        return task
+    records.check_version(task, expected_version)
+    if outcome is not None:
+        await records.assign(session, viewer, task, {"outcome": outcome})
+    task.done, task.done_at = True, now()
+    return task
+
+
+async def reopen(session: AsyncSession, viewer: Viewer, *, id: str, expected_version: int | None = None) -> Activity:
+    """Take a task's tick back; one that is open stays as it is. Raises NotFound, Forbidden, Conflict, Invalid."""
+    task = await _task(session, viewer, id)
+    if not task.done:
+        return task
+    records.check_version(task, expected_version)
+    task.done, task.done_at = False, None
+    await session.flush()
+    # By its columns the log would take this for a completion.
+    journal_of(session).note(task, {}, Action.UPDATED)
+    return task
+
+
+async def _task(session: AsyncSession, viewer: Viewer, task_id: str) -> Activity:
+    task = await records.find(session, viewer, Activity, task_id, to=Permission.EDIT)
+    if task.type is not ActivityType.TASK:
+        raise Invalid(f"Only a task can be done or open, not a {task.type.lower()}.", "id")
+    return task
+
+
+async def _relate(
+    session: AsyncSession, viewer: Viewer, activity: Activity, given: Mapping[str, Mapping[str, str]]
+) -> bool:
+    """Make the activity about the given records. Answers whether that changed anything."""
+    if not given:
+        return False
+    old = await _parts(session, ActivityLink, ActivityLink.TARGETS, activity)
+    new = await _settled(session, viewer, ActivityLink, old, given)
+    new |= await _accounts_of(session, viewer, new)
+    return await _replace(session, activity, "links", ActivityLink, old, new)
+
+
+async def _invite(
+    session: AsyncSession, viewer: Viewer, activity: Activity, participants: Sequence[Any] | None
+) -> bool:
+    """Make these the activity's participants. Answers whether that changed anything."""
+    if participants is None:
+        return False
+    given: dict[str, dict[str, str]] = {column: {} for column in PEOPLE}
+    try:
+        for index, attendee in enumerate(ATTENDEES.clean(participants)):
+            named = [(column, value) for column, value in vars(attendee).items() if value is not None]
+            if len(named) != 1:
+                raise Invalid(
+                    "A participant is a user, a contact, a lead or an email address: one of them.", str(index)
+                )
+            [(column, value)] = named
+            given[column].setdefault(value, f"participants.{index}.{column}")
+    except Invalid as fault:
+        raise fault.inside("participants") from None
+    old = await _parts(session, Participant, PEOPLE, activity)
+    new = await _settled(session, viewer, Participant, old, given)
+    return await _replace(session, activity, "participants", Participant, old, new)
+
+
+async def _respond(session: AsyncSession, viewer: Viewer, activity: Activity, case_ids: list[str]) -> None:
+    outbound = activity.direction is ActivityDirection.OUTBOUND and activity.type in RESPONSES
+    if not case_ids or not outbound or activity.happens_at > now():
+        return
+    unanswered = (
+        sa.select(Case)
+        .where(visible(Case, viewer), among(Case.id, case_ids), Case.first_response_at.is_(None))
+        .order_by(Case.id)
+        .with_for_update(of=Case)
+    )
+    for case in await session.scalars(unanswered):
+        case.first_response_at = activity.happens_at
+
+
+def _cleaned(about: Mapping[str, Sequence[str] | None]) -> dict[str, dict[str, str]]:
+    """The given kinds of links: {column: {id: its field in the input}}. Raises Invalid and Required."""
+    given: dict[str, dict[str, str]] = {}
+    for name, ids in about.items():
+        if ids is None:
+            continue
+        if len(ids) > MOST_LINKS:
+            raise Invalid(f"At most {MOST_LINKS} records are allowed.", name)
+        kept = given[name.removesuffix("s")] = {}
+        for index, each in enumerate(ids):
+            try:
+                kept.setdefault(types.Id().clean(each), f"{name}.{index}")
+            except Invalid as fault:
+                raise fault.inside(f"{name}.{index}") from None
+    return given
+
+
+async def _parts(session: AsyncSession, model: Any, columns: Sequence[str], activity: Activity) -> dict[Part, Any]:
+    """The links or participants that an activity has, with their rows."""
+    rows = await session.scalars(
+        sa.select(model).where(model.workspace_id == activity.workspace_id, model.activity_id == activity.id)
+    )
+    return {next((each, value) for each in columns if (value := getattr(row, each)) is not None): row for row in rows}
+
+
+async def _settled(
+    session: AsyncSession, viewer: Viewer, model: Any, old: Iterable[Part], given: Mapping[str, Mapping[str, str]]
+) -> set[Part]:
+    """What is to be there instead of `old`. A column that is not given stays, and so does what the viewer cannot see.
+
+    Raises NotFound for a given id that names no record the viewer may see.
+    """
+    new = {each for each in old if each[0] not in given}
+    for column, wanted in given.items():
+        former = {value for name, value in old if name == column}
+        seen = await _seen(session, viewer, model, column, {*former, *wanted})
+        for value, field in wanted.items():
+            if value not in seen:
+                raise NotFound(f"There is no such {label(_target(model, column))}.", field)
+        new |= {(column, value) for value in (former - seen) | wanted.keys()}
+    return new
+
+
+async def _seen(session: AsyncSession, viewer: Viewer, model: Any, column: str, values: set[str]) -> set[str]:
+    if not values or column == "email":
+        return values
+    target: Any = _target(model, column)
+    return set(await session.scalars(sa.select(target.id).where(visible(target, viewer), among(target.id, [*values]))))
+
+
+def _target(model: Any, column: str) -> type[Entity]:
+    return records.TABLES[model.__table__.columns[column].info["references"]]
+
+
+async def _accounts_of(session: AsyncSession, viewer: Viewer, links: Iterable[Part]) -> set[Part]:
+    """The accounts of the contacts, deals and cases among the links: what is done with those shows at them too."""
+    sources: Mapping[str, Any] = {"contact_id": Contact, "opportunity_id": Opportunity, "case_id": Case}
+    conditions = []
+    for column, model in sources.items():
+        ids = [value for name, value in links if name == column]
+        if ids:
+            owned = sa.select(model.account_id).where(visible(model, viewer), among(model.id, ids))
+            conditions.append(Account.id.in_(owned))
+    if not conditions:
+        return set()
+    accounts = sa.select(Account.id).where(visible(Account, viewer), sa.or_(*conditions))
+    return {("account_id", each) for each in await session.scalars(accounts)}
+
+
+async def _replace(
+    session: AsyncSession, activity: Activity, name: str, model: Any, old: Mapping[Part, Any], new: set[Part]
+) -> bool:
+    if new == old.keys():
+        return False
+    for gone in old.keys() - new:
+        await session.delete(old[gone])
+    for column, value in sorted(new - old.keys()):
+        session.add(model(workspace_id=activity.workspace_id, activity_id=activity.id, **{column: value}))
+    before, after = (sorted(value for _, value in each) or None for each in (old, new))
+    journal_of(session).note(activity, {name: [before, after]})
+    return True

@@ -1,0 +1,149 @@
+"""Customers' questions and problems: numbered, with an owner or in a team's queue, and escalated where need be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.access import Permission, Viewer, visible
+from crm_graph.errors import Fault, Invalid, Required
+from crm_graph.models import Case, CaseStatus, Contact, Counter, Priority
+from crm_graph.models.cases import HIGHEST_LEVEL
+from crm_graph.services import records
+from crm_graph.services.records import Values
+
+INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+async def create(session: AsyncSession, viewer: Viewer, *, values: Values) -> Case:
+    """A new case with the next number. Given a team and no owner, it waits in the team's queue.
+
+    Raises Forbidden, Invalid, Required, NotFound, Duplicate.
+    """
+    kept = {name: value for name, value in values.items() if value is not None or name not in {"owner_id", "team_id"}}
+    [number] = await numbers(session, viewer, 1)
+    case = await records.create(session, viewer, Case, values=kept, number=number)
+    await _settle_account(session, viewer, case)
+    return case
+
+
+async def update(
+    session: AsyncSession, viewer: Viewer, *, id: str, values: Values, expected_version: int | None = None
+) -> Case:
+    """Raises NotFound, Forbidden, Conflict, Invalid, Required, Duplicate."""
+    case = await records.find(session, viewer, Case, id, to=Permission.EDIT)
+    records.check_version(case, expected_version)
+    await records.assign(session, viewer, case, values)
+    if "account_id" in values or "contact_id" in values:
+        await _settle_account(session, viewer, case)
+    return case
+
+
+async def change_status(
+    session: AsyncSession, viewer: Viewer, *, id: str, status: CaseStatus, expected_version: int
+) -> Case:
+    """Raises NotFound, Forbidden, Conflict; Invalid for a closed case, which can only be reopened."""
+    case = await records.find(session, viewer, Case, id, to=Permission.EDIT)
+    records.check_version(case, expected_version)
+    if not case.status.leads_to(status):
+        raise Invalid("A closed case can only be reopened, as IN_PROGRESS.", "status")
+    if case.status is not status:
+        case.enter(status)
+    return case
+
+
+async def assign(
+    session: AsyncSession,
+    viewer: Viewer,
+    *,
+    id: str,
+    owner_id: str | None = None,
+    team_id: str | None = None,
+    expected_version: int | None = None,
+) -> Case:
+    """Give a case to a person, or put it into a team's queue.
+
+    Raises NotFound, Forbidden, Conflict, Invalid, Required.
+    """
+    case = await records.find(session, viewer, Case, id, to=Permission.EDIT)
+    records.check_version(case, expected_version)
+    if owner_id is None and team_id is None:
+        raise Required("Name a person, or a team for its queue.", "owner_id")
+    await _hand_over(session, viewer, case, owner_id, team_id)
+    return case
+
+
+async def escalate(
+    session: AsyncSession,
+    viewer: Viewer,
+    *,
+    id: str,
+    reason: str,
+    to_owner_id: str | None = None,
+    to_team_id: str | None = None,
+    expected_version: int | None = None,
+) -> Case:
+    """Lift a case one level up: it is urgent now, at least HIGH, and may change hands.
+
+    Raises NotFound, Forbidden, Conflict, Invalid, Required.
+    """
+    case = await records.find(session, viewer, Case, id, to=Permission.EDIT)
+    records.check_version(case, expected_version)
+    if case.escalation_level == HIGHEST_LEVEL:
+        raise Invalid(f"The case is at the highest level already, which is {HIGHEST_LEVEL}.", "id")
+    case.escalation_level += 1
+    try:
+        await records.assign(session, viewer, case, {"escalation_reason": reason})
+    except Invalid as fault:
+        fault.field = "reason"
+        raise
+    if case.priority in {Priority.LOW, Priority.MEDIUM}:
+        case.priority = Priority.HIGH
+    try:
+        await _hand_over(session, viewer, case, to_owner_id, to_team_id)
+    except Fault as fault:
+        fault.field = f"to_{fault.field}"
+        raise
+    return case
+
+
+async def numbers(session: AsyncSession, viewer: Viewer, count: int) -> range:
+    """The next numbers of cases. Whoever else asks waits until this transaction ends, so that no number is lost."""
+    insert = INSERTS[session.get_bind().dialect.name](Counter)
+    last: int = await session.scalar(
+        insert.values(workspace_id=viewer.workspace_id, name="case", value=count)
+        .on_conflict_do_update(index_elements=["workspace_id", "name"], set_={"value": Counter.value + count})
+        .returning(Counter.value)
+    )
+    return range(last - count + 1, last + 1)
+
+
+async def _hand_over(
+    session: AsyncSession, viewer: Viewer, case: Case, owner_id: str | None, team_id: str | None
+) -> None:
+    """A person takes the case along to the home team. In a queue nobody owns it. Without either it stays."""
+    if owner_id is not None and team_id is not None:
+        raise Invalid("A case goes to a person or to a team's queue, not to both.", "team_id")
+    if owner_id is not None:
+        values = records.clean(Case, {"owner_id": owner_id})
+        await records.assign(session, viewer, case, values)
+        case.team_id = await records.home_team(session, viewer, values["owner_id"])
+    if team_id is not None:
+        await records.assign(session, viewer, case, {"owner_id": None, "team_id": team_id})
+
+
+async def _settle_account(session: AsyncSession, viewer: Viewer, case: Case) -> None:
+    """A contact's case is the case of his account. Raises Invalid where it is another's already."""
+    if case.contact_id is None:
+        return
+    account_id = await session.scalar(
+        sa.select(Contact.account_id).where(visible(Contact, viewer), Contact.id == case.contact_id)
+    )
+    if case.account_id is None:
+        case.account_id = account_id
+    elif account_id not in (None, case.account_id):
+        raise Invalid("The contact works at another account.", "contact_id")

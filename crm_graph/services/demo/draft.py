@@ -1,0 +1,130 @@
+"""What is to be written: rows as they are today, and the log of how they came to be so."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from crm_graph.feed import Entry, Journal
+from crm_graph.models import Action, Base, Entity, Keyed
+from crm_graph.models.types import wire
+from crm_graph.services.demo.ids import demo_id
+
+T = TypeVar("T")
+Row = dict[str, Any]
+SEED = 1_000
+WORKING_HOURS = (8, 17)
+
+
+@dataclass
+class Past(Entry):
+    """A change that somebody made some time ago: its own fields take the place of the transaction's."""
+
+    happened_at: dt.datetime
+    user_id: str | None
+    actor: str
+
+
+class Draft:
+    """Rows and log entries under way. `add`, `change` and `remove` keep the two in agreement.
+
+    `home` is the home team of each user.
+    """
+
+    def __init__(self, journal: Journal, moment: dt.datetime) -> None:
+        self.journal = journal
+        self.moment = moment
+        self.random = random.Random(SEED)
+        self.rows: dict[type[Base], list[Row]] = defaultdict(list)
+        self.past: dict[str, list[Past]] = defaultdict(list)
+        self.home: dict[str | None, str | None] = {None: None}
+
+    @property
+    def today(self) -> dt.date:
+        return self.moment.date()
+
+    def add(self, model: type[Entity], at: dt.datetime, by: str | None, **values: Any) -> Row:
+        """A new record, made by a user at that time, or just now if that is still to come."""
+        at = min(at, self.moment)
+        row = self.link(model, **values, created_at=at, updated_at=at)
+        self.journal.inserted(model, [row])
+        self._note(self.journal.entries.pop((model.__name__, row["id"])), at, by)
+        return row
+
+    def link(self, model: type[Keyed], **values: Any) -> Row:
+        """A new row of a table that the log does not follow, or not yet."""
+        made = self.rows[model]
+        key = {"workspace_id": self.journal.viewer.workspace_id, "id": demo_id(model.prefix, len(made) + 1)}
+        row = {**{name: kind() if kind else value for name, kind, value in _defaults(model)}, **key, **values}
+        made.append(row)
+        return row
+
+    def change(self, row: Row, model: type[Entity], at: dt.datetime, by: str | None, **values: Any) -> None:
+        """What a user changed in a record at that time; nothing if that is still to come."""
+        fields = {name: [wire(row[name]), wire(value)] for name, value in values.items() if row[name] != value}
+        if not fields or at > self.moment:
+            return
+        before = self.past[row["id"]][-1].after
+        after = {**before, **{name: new for name, (_, new) in fields.items() if name in before}}
+        action = next((Action(event) for name, event in model.EVENTS.items() if name in fields), Action.UPDATED)
+        if "deleted_at" in fields:
+            action = Action.DELETED
+        parent = row[model.PARENT] if model.PARENT else None
+        self._note(Entry(model.__name__, row["id"], parent, action, fields, before, after), at, by)
+        row.update(values, version=row["version"] + 1, updated_at=at)
+
+    def remove(self, row: Row, model: type[Entity], at: dt.datetime, by: str | None) -> None:
+        self.change(row, model, at, by, deleted_at=at)
+
+    def _note(self, entry: Entry, at: dt.datetime, by: str | None) -> None:
+        actor = f"user:{by}" if by else self.journal.viewer.actor
+        self.past[entry.record_id].append(Past(**vars(entry), happened_at=at, user_id=by, actor=actor))
+
+    def log(self) -> list[Past]:
+        """Everything that happened, in order."""
+        return sorted((each for changes in self.past.values() for each in changes), key=lambda each: each.happened_at)
+
+    # Chance
+
+    def chance(self, probability: float) -> bool:
+        return self.random.random() < probability
+
+    def pick(self, items: Sequence[T]) -> T:
+        return self.random.choice(items)
+
+    def some(self, items: Sequence[T], least: int, most: int) -> list[T]:
+        """A few different ones, fewer where there are not so many."""
+        return self.random.sample(items, min(len(items), self.random.randint(least, most)))
+
+    def day(self, days: float) -> dt.datetime:
+        """A moment in working hours about so many days from now; in the past if `days` is negative."""
+        moment = self.moment + dt.timedelta(days=days)
+        hour = self.random.randrange(*WORKING_HOURS)
+        worked = moment.replace(hour=hour, minute=self.random.randrange(60), second=self.random.randrange(60))
+        worked -= dt.timedelta(days=max(0, worked.weekday() - 4))
+        return worked if (worked < self.moment) is (days < 0) else moment
+
+    def after(self, start: dt.datetime, least: float, most: float) -> dt.datetime:
+        """A moment in working hours so many days after another one, and in any case later than it."""
+        moment = self.day((start - self.moment) / dt.timedelta(days=1) + self.random.uniform(least, most))
+        return max(moment, start + dt.timedelta(minutes=self.random.randint(5, 90)))
+
+
+@functools.cache
+def _defaults(model: type[Base]) -> list[tuple[str, Any, Any]]:
+    """Each column's name, what makes its default (for lists, which no two rows may share) and its plain default."""
+    found: list[tuple[str, Any, Any]] = []
+    for attribute in model.__mapper__.column_attrs:
+        default = attribute.columns[0].default
+        if attribute.key in {"workspace_id", "id", "created_at", "updated_at"}:
+            continue
+        if default is not None and default.is_callable:
+            found.append((attribute.key, functools.partial(default.arg, None), None))
+        else:
+            found.append((attribute.key, None, default.arg if default is not None else None))
+    return found

@@ -1,0 +1,86 @@
+"""Writes the demo's data."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.access import Viewer
+from crm_graph.feed import journal_of
+from crm_graph.models import (
+    Account,
+    Activity,
+    Base,
+    Case,
+    Contact,
+    Counter,
+    Lead,
+    LeadStatus,
+    Opportunity,
+    now,
+)
+from crm_graph.services.demo import activities, company, customers, deals, marketing, support
+from crm_graph.services.demo.draft import Draft
+
+ACCOUNTS = 200
+
+
+async def fill(
+    session: AsyncSession,
+    viewer: Viewer,
+    *,
+    accounts: int = ACCOUNTS,
+    password_hash: str,
+    token_hash: str,
+    moment: dt.datetime | None = None,
+) -> None:
+    """Fill a new workspace: everybody in it has the password, its admin also the API token.
+
+    Bulk inserts, with the log written entry by entry as if each change had been made when it is said to have happened.
+    """
+    journal = journal_of(session)
+    draft = Draft(journal, moment or now())
+    draw(draft, accounts, password_hash, token_hash)
+    connection = await session.connection()
+    rows = {model.__tablename__: rows for model, rows in draft.rows.items()}
+    for table in Base.metadata.sorted_tables:
+        if table.name in rows:
+            await connection.execute(sa.insert(table), rows[table.name])
+    # The journal has one entry a record; here a record has a whole past, so the key is the entry's own.
+    journal.entries.update(
+        {(each.entity, f"{each.record_id} {number}"): each for number, each in enumerate(draft.log())}
+    )
+
+
+def draw(draft: Draft, accounts: int, password_hash: str, token_hash: str) -> None:
+    """All of the data, without a database."""
+    firm = company.found(draft, password_hash, token_hash)
+    campaigns = marketing.plan(draft, firm)
+    clients = customers.acquire(draft, firm, accounts)
+    talks = deals.negotiate(draft, firm, clients, campaigns)
+    leads = deals.capture(draft, firm, talks, accounts)
+    marketing.reach(draft, campaigns, clients, leads)
+    tickets = support.answer(draft, firm, clients)
+    activities.keep(draft, talks, tickets, leads, campaigns, clients)
+    _tidy(draft, firm)
+    counter = {"workspace_id": draft.journal.viewer.workspace_id, "name": "case", "value": len(draft.rows[Case])}
+    draft.rows[Counter].append(counter)
+
+
+def _tidy(draft: Draft, firm: company.Company) -> None:
+    """Somebody cleaned up: a few records of each kind are deleted."""
+    by, at = firm.admin["id"], draft.day(-4)
+    used = {row["account_id"] for model in (Opportunity, Case) for row in draft.rows[model]}
+    used |= {row["parent_id"] for row in draft.rows[Account]}
+    idle = {
+        Account: [row for row in draft.rows[Account] if row["id"] not in used],
+        Contact: [row for row in draft.rows[Contact] if row["email_opt_out"]],
+        Lead: [row for row in draft.rows[Lead] if row["status"] is LeadStatus.UNQUALIFIED],
+        Opportunity: [row for row in draft.rows[Opportunity] if row["lost_reason"] == "Went quiet"],
+        Activity: [row for row in draft.rows[Activity] if row["outcome"] == "No answer"],
+    }
+    for model, rows in idle.items():
+        for row in draft.some([row for row in rows if row["updated_at"] < at], 2, 4):
+            draft.remove(row, model, at, by)

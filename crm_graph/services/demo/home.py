@@ -1,0 +1,135 @@
+"""The demo's own folder: a database, and the secret from which its password and its token are made."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from crm_graph import migrations
+from crm_graph.access import Viewer
+from crm_graph.db import Database
+from crm_graph.errors import RefusedToStart
+from crm_graph.feed import Feed
+from crm_graph.models import Visibility
+from crm_graph.services import auth, passwords, setup
+from crm_graph.services.demo import company
+from crm_graph.services.demo.fill import fill
+from crm_graph.services.demo.words import PEOPLE
+from crm_graph.settings import Settings
+
+SYSTEM = "system:demo"
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder that is there, with its secret."""
+
+    folder: Path
+    secret: str
+
+    @classmethod
+    def at(cls, folder: Path, *, fresh: bool = False) -> Home:
+        """The folder's home, made if need be; `fresh` removes the data there. Raises RefusedToStart."""
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if fresh:
+                for name in ("secret", "crm.db", "crm.db-wal", "crm.db-shm"):
+                    (folder / name).unlink(missing_ok=True)
+            return cls(folder.resolve(), _secret(folder))
+        except OSError as error:
+            raise RefusedToStart(
+                f"The folder {folder} cannot be used: {error.strerror}. Choose another with --folder."
+            ) from None
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "crm.db"
+
+    @property
+    def email(self) -> str:
+        return company.email_of(PEOPLE[0][0])
+
+    @property
+    def password(self) -> str:
+        return self._derived("password")[:12].lower()
+
+    @property
+    def token(self) -> str:
+        return auth.API_TOKEN_PREFIX + self._derived("token").lower()
+
+    @property
+    def settings(self) -> Settings:
+        """Those of a server on the data: GraphiQL comes signed in."""
+        return Settings(
+            database_url=_url(self.database),
+            secret_key=self.secret,
+            graphiql=True,
+            introspection=True,
+            demo_token=self.token,
+        )
+
+    def _derived(self, purpose: str) -> str:
+        made = hmac.digest(self.secret.encode(), purpose.encode(), hashlib.sha256)
+        return base64.b32encode(made).decode().rstrip("=")
+
+    async def prepare(self, accounts: int) -> bool:
+        """Migrate the data, or make it. Answers whether it was there already."""
+        if self.database.exists():
+            await _migrate(self.database)
+            return True
+        # Made under another name: what was interrupted is not taken for the whole.
+        unfinished = self.folder / "unfinished.db"
+        for name in ("unfinished.db", "unfinished.db-wal", "unfinished.db-shm"):
+            (self.folder / name).unlink(missing_ok=True)
+        await _migrate(unfinished)
+        await self._fill(unfinished, accounts)
+        unfinished.rename(self.database)
+        return False
+
+    async def _fill(self, path: Path, accounts: int) -> None:
+        database = Database(_url(path))
+        feed = Feed(database, "memory://")
+        await feed.open()
+        workspace = setup.new_workspace(company.COMPANY)
+        # Not all the same, so that it shows who looks.
+        workspace.lead_visibility, workspace.opportunity_visibility = Visibility.PRIVATE, Visibility.PUBLIC_READ
+        viewer = Viewer.of(workspace, None, SYSTEM)
+        password_hash = await passwords.hashed(self.password)
+        async with feed.transaction(viewer, "demo") as session:
+            session.add(workspace)
+            await session.flush()
+            token_hash = auth.digest(self.token)
+            await fill(session, viewer, accounts=accounts, password_hash=password_hash, token_hash=token_hash)
+        await feed.close()
+        await database.close()
+
+
+def _url(path: Path) -> str:
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
+def _secret(folder: Path) -> str:
+    """The folder's secret: made with the first data, and needed for all that is in it."""
+    path = folder / "secret"
+    if path.exists() and (known := path.read_text().strip()):
+        return known
+    if (folder / "crm.db").exists():
+        raise RefusedToStart(f"{folder} has data, but its secret is gone. Begin anew with --fresh.")
+    made = secrets.token_urlsafe(48)
+    with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(made)
+    return made
+
+
+async def _migrate(path: Path) -> None:
+    database = Database(_url(path))
+    if await migrations.current(database.reader) != migrations.newest():
+        await migrations.upgrade(database.writer)
+    await database.close()

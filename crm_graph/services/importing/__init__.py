@@ -1,0 +1,48 @@
+"""Import of CSV files, as a mapping says: any of the entities, all or nothing, the same however often it is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crm_graph.access import Permission, Viewer, require
+from crm_graph.feed import Feed, advance
+from crm_graph.services.importing.mapping import read_mapping
+from crm_graph.services.importing.report import Rejection, Report
+from crm_graph.services.importing.rows import open_table
+from crm_graph.services.importing.write import Progress, Writer
+
+__all__ = ["Rejection", "Report", "import_folder"]
+
+
+class _Undone(Exception):
+    """Ends a transaction that is not to be committed."""
+
+
+async def import_folder(
+    feed: Feed,
+    viewer: Viewer,
+    mapping_file: Path,
+    folder: Path,
+    *,
+    dry_run: bool = False,
+    skip_bad_rows: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Import a folder's files in one transaction. A row that is rejected undoes all of it, unless it may be skipped.
+
+    Rows are compared with, and point to, all records of the workspace, whoever sees them. `progress` is told a file's
+    name, how many of its rows are done, and how many there are. Raises Forbidden; Invalid for a mapping that cannot
+    be, naming its file and key; Conflict and Duplicate where somebody else was first.
+    """
+    require(viewer, Permission.IMPORT)
+    tables = [open_table(step, mapping_file, folder) for step in read_mapping(mapping_file)]
+    report = Report()
+    try:
+        async with feed.transaction(viewer, "import") as session:
+            await Writer(session, viewer, report).write(tables, progress)
+            if dry_run or (report.rejected and not skip_bad_rows):
+                raise _Undone
+            report.revision = await advance(session)
+    except _Undone:
+        pass
+    return report

@@ -1,0 +1,382 @@
+"""Reads a mapping: which columns of which files become which fields of which records. Every key in it is checked.
+
+A mapping is a list of `[[step]]`, done in order. A step either reads a file, and makes one or several records of each
+of its rows, or has rows of its own:
+
+    [[step]]
+    file = "deals.csv"
+    dates = "%m/%d/%Y"                          # also: times, timezone, decimal, encoding, delimiter
+    translate.status = { "Closed" = "Won" }     # column by column, before anything else is made of it
+
+    [[step.record]]
+    entity = "opportunity"
+    when = "{deal id}"                          # optional: no record where this is blank
+    fields.external_id = "other-crm:{deal id}"  # a template: columns in braces; blank where one of them is
+    fields.currency = "USD"                     # without braces the same for all
+    fields.amount = { from = "{thousands}", scale = 1000 }
+    fields.stage = { from = "{status}", by = "name", default = "Open" }
+    fields.account = "other-crm:{company id}"   # links go by the external id unless `by` names another field
+
+    [[step]]
+    entity = "pipeline"
+    rows = [{ external_id = "other-crm:sales", name = "Sales" }]
+
+`from` is what the file says: it is set when a record is made and whenever it differs later. `default` only fills what
+is blank when the record is made. A blank never empties a field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import functools
+import re
+import tomllib
+import zoneinfo
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from crm_graph import models
+from crm_graph.errors import Invalid
+from crm_graph.models import ActivityLink, ContactRole, Entity, Membership, types
+from crm_graph.services.records import TABLES, label
+
+IMPORTED: tuple[type[Entity], ...] = (
+    models.Team,
+    models.User,
+    models.Membership,
+    models.Product,
+    models.Account,
+    models.Contact,
+    models.Lead,
+    models.Pipeline,
+    models.Stage,
+    models.Campaign,
+    models.CampaignMember,
+    models.Opportunity,
+    models.ContactRole,
+    models.OpportunityLine,
+    models.Case,
+    models.Activity,
+)
+IDENTITY: Mapping[type[Entity], tuple[str, ...]] = {
+    Membership: ("user_id", "team_id"),
+    ContactRole: ("opportunity_id", "contact_id"),
+}
+"""What a record is known by where it has no external id."""
+NEVER = {"workspace_id", "id", "version", "created_at", "updated_at", "deleted_at", "custom", "rank", "number"}
+_COLUMN = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
+
+
+@dataclass(frozen=True)
+class Template:
+    """Text with columns of a file in it: `literals` stand before, between and after the `columns`."""
+
+    literals: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def fill(self, cells: Mapping[str, str]) -> str:
+        """The text for a row; empty where one of the columns is blank."""
+        values = [cells[column].strip() for column in self.columns]
+        if not all(values):
+            return ""
+        text = self.literals[0]
+        for value, literal in zip(values, self.literals[1:], strict=True):
+            text += value + literal
+        return text
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one text of a field comes from, and what is done to it."""
+
+    template: Template | None
+    default: Template | None = None
+    translate: Mapping[str, str] = field(default_factory=dict)
+    scale: Decimal | None = None
+    split: str | None = None
+    by: str = "external_id"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a record. `shape` is a Source; a dict of them for a value with parts; a list for several values."""
+
+    name: str
+    column: Any
+    shape: Any
+    target: type[Entity] | None
+    key: str
+
+    @property
+    def by(self) -> str:
+        """What a link's record is known by."""
+        return next(self.sources).by
+
+    @property
+    def sources(self) -> Iterator[Source]:
+        waiting = [self.shape]
+        for each in waiting:
+            if isinstance(each, Source):
+                yield each
+            else:
+                waiting.extend(each.values() if isinstance(each, dict) else each)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record that each row makes, or the one that this row is."""
+
+    model: type[Entity]
+    fields: tuple[Field, ...]
+    when: Template | None
+    key: str
+
+    @functools.cached_property
+    def identity(self) -> tuple[str, ...]:
+        """The columns by which a row is known to be of a record that there is already."""
+        return IDENTITY.get(self.model, ("external_id",))
+
+    @functools.cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(each.name for each in self.fields)
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """The file's columns that it needs, each with the key that asks for it."""
+        asked = [(column, f"{self.key}.when") for column in (self.when.columns if self.when else ())]
+        for each in self.fields:
+            for source in each.sources:
+                for template in filter(None, (source.template, source.default)):
+                    asked.extend((column, each.key) for column in template.columns)
+        return asked
+
+
+@dataclass(frozen=True)
+class Step:
+    """A file whose rows make `records`, or, without a file, a list of records."""
+
+    key: str
+    file: str | None
+    records: tuple[Record, ...]
+    translate: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    dates: str | None = None
+    times: str | None = None
+    timezone: dt.tzinfo = dt.UTC
+    decimal: str | None = None
+    encoding: str = "utf-8-sig"
+    delimiter: str = ","
+
+
+def name_of(model: type[Entity]) -> str:
+    """An entity as mappings and reports call it: opportunity_line."""
+    return label(model).replace(" ", "_")
+
+
+ENTITIES = {name_of(model): model for model in IMPORTED}
+
+
+def read_mapping(path: Path) -> list[Step]:
+    """Raises Invalid, naming the mapping's file and key."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Invalid(f"{path.name}: there is no such file.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Invalid(f"{path.name} is not a mapping: {error}.") from None
+    _check_keys(content, path.name, {"step"})
+    steps = _list(content.get("step"), f"{path.name}: step")
+    return [_step(each, f"{path.name}: step {number}") for number, each in enumerate(steps, 1)]
+
+
+def _step(step: Any, key: str) -> Step:
+    if "rows" in _table(step, key):
+        _check_keys(step, key, {"entity", "rows"})
+        model = _entity(step, key)
+        rows = enumerate(_list(step["rows"], f"{key}.rows"), 1)
+        return Step(key, None, tuple(_record(model, fields, None, f"{key}.rows {row}") for row, fields in rows))
+    _check_keys(
+        step, key, {"file", "record", "translate", "dates", "times", "timezone", "decimal", "encoding", "delimiter"}
+    )
+    file = _text(step, "file", key)
+    if file is None:
+        raise Invalid(f"{key}: either «file» or «rows» is needed.")
+    records = []
+    for number, each in enumerate(_list(step.get("record"), f"{key}.record"), 1):
+        at = f"{key} ({file}), record {number}"
+        _check_keys(each, at, {"entity", "when", "fields"})
+        when = None if "when" not in each else _template(each["when"], f"{at}.when")
+        records.append(_record(_entity(each, at), each.get("fields"), when, at))
+    texts = {name: _text(step, name, key) for name in ("dates", "times", "decimal", "encoding", "delimiter")}
+    _check_formats(texts, key)
+    return Step(
+        key=f"{key} ({file})",
+        file=file,
+        records=tuple(records),
+        translate={column: _words(words, f"{key}.translate.{column}") for column, words in _translate(step, key)},
+        timezone=_timezone(step, key),
+        **{name: text for name, text in texts.items() if text is not None},
+    )
+
+
+def _record(model: type[Entity], fields: Any, when: Template | None, key: str) -> Record:
+    known = _columns_of(model)
+    found = []
+    for name, value in _table(fields, f"{key}.fields").items():
+        at = f"{key}.{name}"
+        if name not in known:
+            raise Invalid(f"{at}: a {label(model)} has no such field. It has {', '.join(sorted(known))}.")
+        column = known[name]
+        target = TABLES.get(column.info.get("references", ""))
+        found.append(Field(column.key, column, _shape(value, column.type, target, at), target, at))
+    for needed in IDENTITY.get(model, ("external_id",)):
+        if needed not in {each.name for each in found}:
+            raise Invalid(f"{key}.{needed.removesuffix('_id') if needed != 'external_id' else needed}: is needed.")
+    order = list(known.values())
+    return Record(model, tuple(sorted(found, key=lambda each: order.index(each.column))), when, key)
+
+
+def _columns_of(model: type[Entity]) -> dict[str, Any]:
+    """The fields that a mapping may name, in the table's order: `account` is the column `account_id`."""
+    columns: list[Any] = [
+        each for each in model.__table__.columns if each.key not in NEVER and not each.info.get("secret")
+    ]
+    if model is models.Activity:
+        columns += [ActivityLink.__table__.columns[target] for target in ActivityLink.TARGETS]
+    return {each.key.removesuffix("_id") if "references" in each.info else each.key: each for each in columns}
+
+
+def _names_of(model: type[Entity]) -> set[str]:
+    """The columns that a record may be found by: its texts."""
+    texts = {name for name, column in _columns_of(model).items() if isinstance(column.type, types.Text)}
+    return {name for name in texts if name in model.__table__.columns}
+
+
+def _shape(value: Any, kind: Any, target: type[Entity] | None, key: str) -> Any:
+    match kind:
+        case types.Values():
+            return [_parts(each, kind.kind, key) for each in _list(value, key)]
+        case types.Value():
+            return _parts(value, kind.kind, key)
+        case types.TextList() | types.Enums() if isinstance(value, list):
+            return [_source(each, None, key) for each in value]
+        case types.TextList() | types.Enums():
+            return [_source(value, None, key, {"split"})]
+    return _source(value, target, key)
+
+
+def _parts(value: Any, kind: Any, key: str) -> dict[str, Source]:
+    known = {each.name for each in dataclasses.fields(kind)}
+    _check_keys(value, key, known)
+    return {name: _source(each, None, f"{key}.{name}") for name, each in value.items()}
+
+
+def _source(value: Any, target: type[Entity] | None, key: str, more: set[str] = frozenset()) -> Source:  # type: ignore[assignment]
+    if not isinstance(value, dict):
+        return Source(_template(value, key))
+    _check_keys(value, key, {"from", "default", "translate", "scale", *more, *(["by"] if target else [])})
+    if "from" not in value and "default" not in value:
+        raise Invalid(f"{key}: «from» or «default» is needed.")
+    scale = value.get("scale")
+    if scale is not None and (isinstance(scale, bool) or not isinstance(scale, int | float)):
+        raise Invalid(f"{key}.scale: a number is expected.")
+    by = _text(value, "by", key) or "external_id"
+    if target is not None and by not in _names_of(target):
+        raise Invalid(f"{key}.by: a {label(target)} cannot be found by «{by}».")
+    return Source(
+        template=_template(value["from"], f"{key}.from") if "from" in value else None,
+        default=_template(value["default"], f"{key}.default") if "default" in value else None,
+        translate=_words(value.get("translate", {}), f"{key}.translate"),
+        scale=None if scale is None else Decimal(str(scale)),
+        split=_text(value, "split", key),
+        by=by,
+    )
+
+
+def _template(value: Any, key: str) -> Template:
+    if isinstance(value, bool):
+        value = str(value).lower()
+    if isinstance(value, int | float | dt.date):
+        value = value.isoformat() if isinstance(value, dt.date) else str(value)
+    if not isinstance(value, str):
+        raise Invalid(f'{key}: a text is expected, with columns in braces: "{{column}}".')
+    literals, columns = [""], []
+    end = 0
+    for match in _COLUMN.finditer(value):
+        literals[-1] += value[end : match.start()]
+        end = match.end()
+        if match[1] is not None:
+            columns.append(match[1])
+            literals.append("")
+        elif match[0] in ("{{", "}}"):
+            literals[-1] += match[0][0]
+        else:
+            raise Invalid(f"{key}: a brace of its own is written twice, as {{{{ or }}}}.")
+    literals[-1] += value[end:]
+    return Template(tuple(literals), tuple(columns))
+
+
+def _entity(table: Any, key: str) -> type[Entity]:
+    name = _text(table, "entity", key)
+    if name not in ENTITIES:
+        found = "is needed" if name is None else f"«{name}» is none that can be imported"
+        raise Invalid(f"{key}.entity: {found}. There are {', '.join(ENTITIES)}.")
+    return ENTITIES[name]
+
+
+def _translate(step: Any, key: str) -> Iterator[tuple[str, Any]]:
+    yield from _table(step.get("translate", {}), f"{key}.translate").items()
+
+
+def _words(value: Any, key: str) -> dict[str, str]:
+    for word, meaning in _table(value, key).items():
+        if not isinstance(meaning, str):
+            raise Invalid(f"{key}.{word}: a text is expected.")
+    return dict(value)
+
+
+def _timezone(step: Any, key: str) -> dt.tzinfo:
+    name = _text(step, "timezone", key)
+    try:
+        return dt.UTC if name is None else zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        raise Invalid(f"{key}.timezone: there is no time zone «{name}».") from None
+
+
+def _check_formats(texts: Mapping[str, str | None], key: str) -> None:
+    try:
+        "".encode(texts["encoding"] or "utf-8")
+    except LookupError:
+        raise Invalid(f"{key}.encoding: there is no encoding «{texts['encoding']}».") from None
+    if texts["decimal"] not in (None, ".", ","):
+        raise Invalid(f'{key}.decimal: "." or "," is expected.')
+    if texts["delimiter"] is not None and len(texts["delimiter"]) != 1:
+        raise Invalid(f"{key}.delimiter: one character is expected.")
+
+
+def _check_keys(value: Any, key: str, known: set[str]) -> None:
+    for each in _table(value, key):
+        if each not in known:
+            raise Invalid(f"{key}: there is no key «{each}» here. There are {', '.join(sorted(known))}.")
+
+
+def _table(value: Any, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Invalid(f"{key}: a table is expected.")
+    return value
+
+
+def _list(value: Any, key: str) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise Invalid(f"{key}: a list is expected, and something in it.")
+    return value
+
+
+def _text(table: dict[str, Any], name: str, key: str) -> str | None:
+    value = table.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Invalid(f"{key}.{name}: a text is expected.")
+    return value

@@ -1,0 +1,305 @@
+"""Reads files row by row, and makes clean values of their cells: the column types clean them, as they do in the API."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import functools
+import itertools
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from crm_graph.errors import Invalid
+from crm_graph.models import Entity, types
+from crm_graph.services.importing.mapping import Field, Record, Source, Step, Template
+
+KEPT_VALUES = 4096
+LARGEST = Decimal(10) ** 18
+SHOWN = 60
+TRUTH = {**dict.fromkeys(("true", "yes", "1"), True), **dict.fromkeys(("false", "no", "0"), False)}
+_MONEY_MARKS = re.compile(r"[\s$€£¥'\u2019]")
+Cells = Sequence[str]
+Read = Callable[[Cells], Any]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A field of a record, ready to read. `read` answers what the file says, None for a blank; `fill` what a blank is
+    filled with in a new record. For a link both answer the text that the record it points to is known by.
+
+    Both raise Invalid, whose field is the file's column.
+    """
+
+    name: str
+    label: str
+    target: type[Entity] | None
+    by: str
+    read: Read
+    fill: Read | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A record that rows make. `imprint` are the cells that it is made of, `seen` by key where such a record was."""
+
+    record: Record
+    readers: tuple[Reader, ...]
+    wanted: Callable[[Cells], bool]
+    imprint: Callable[[Cells], Any]
+    seen: dict[Any, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a source; `fault` says why it cannot be read."""
+
+    line: int
+    cells: Cells
+    plans: Sequence[Plan]
+    fault: Invalid | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a step reads: a file, or rows of the mapping's own. Its header is checked, its rows are counted."""
+
+    name: str
+    plans: tuple[Plan, ...]
+    step: Step
+    path: Path | None
+    header: tuple[str, ...]
+    total: int
+
+    def rows(self) -> Iterator[Row]:
+        if self.path is None:
+            yield from (Row(number, (), [plan]) for number, plan in enumerate(self.plans, 1))
+            return
+        words = [(self.header.index(column), table) for column, table in self.step.translate.items()]
+        for line, cells in itertools.islice(_lines(self.path, self.step), 1, None):
+            if isinstance(cells, Invalid):
+                yield Row(line, (), self.plans, cells)
+                continue
+            if len(cells) != len(self.header):
+                yield Row(
+                    line, (), self.plans, Invalid(f"{len(cells)} cells, where the header has {len(self.header)}.")
+                )
+                continue
+            for place, table in words:
+                cells[place] = table.get(cells[place].strip(), cells[place])
+            yield Row(line, cells, self.plans)
+
+
+def open_table(step: Step, mapping: Path, folder: Path) -> Table:
+    """Raises Invalid for a file that is not there, and for columns and constants of the mapping that cannot be."""
+    if step.file is None:
+        plans = tuple(_plan(record, (), step) for record in step.records)
+        return Table(mapping.name, plans, step, None, (), len(plans))
+    path = folder / step.file
+    try:
+        lines = _lines(path, step)
+        header = _header(next(lines, (1, [])), step)
+        total = sum(1 for _ in lines)
+    except OSError as error:
+        raise Invalid(f"{step.key}: the file cannot be read: {error.strerror}.") from None
+    asked = [(column, f"{step.key}.translate.{column}") for column in step.translate]
+    asked += [each for record in step.records for each in record.columns]
+    for column, key in asked:
+        if column not in header:
+            raise Invalid(f"{key}: {step.file} has no column «{column}». It has {', '.join(header)}.")
+    return Table(step.file, tuple(_plan(record, header, step) for record in step.records), step, path, header, total)
+
+
+def _lines(path: Path, step: Step) -> Iterator[tuple[int, list[str] | Invalid]]:
+    """The rows that are not blank, with the number of the line that each begins in."""
+    # Bytes that are no text become surrogates, which the columns that they are meant for refuse.
+    with path.open(encoding=step.encoding, errors="surrogateescape", newline="") as file:
+        reader = csv.reader(file, delimiter=step.delimiter, strict=True)
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield line, Invalid(f"This is no row of CSV: {error}.")
+                continue
+            except UnicodeDecodeError:
+                yield line, Invalid(f"From here on the file is not in {step.encoding}.")
+                return
+            if any(cells):
+                yield line, cells
+
+
+def _header(first: tuple[int, list[str] | Invalid], step: Step) -> tuple[str, ...]:
+    cells = first[1]
+    if isinstance(cells, Invalid):
+        raise Invalid(f"{step.key}: the header cannot be read. {cells.message}")
+    header = tuple(cell.strip() for cell in cells)
+    twice = next((name for place, name in enumerate(header) if name and name in header[:place]), None)
+    if not header or twice is not None:
+        found = "is empty" if twice is None else f"has the column «{twice}» twice"
+        raise Invalid(f"{step.key}: the file {found}.")
+    return header
+
+
+def _plan(record: Record, header: Sequence[str], step: Step) -> Plan:
+    places = sorted({header.index(column) for column, _ in record.columns})
+    when = record.when
+    return Plan(
+        record=record,
+        readers=tuple(_reader(each, header, step) for each in record.fields),
+        wanted=(lambda cells: True)
+        if when is None
+        else _cached(when.columns, header, lambda row: bool(when.fill(row))),
+        imprint=operator.itemgetter(*places) if places else lambda cells: None,
+    )
+
+
+def _reader(each: Field, header: Sequence[str], step: Step) -> Reader:
+    sources = list(each.sources)
+    columns = [column for source in sources if source.template for column in source.template.columns]
+    kind = each.column.type
+    fill = None
+    if each.target is not None:
+        kind = each.target.__table__.columns[sources[0].by].type
+    if isinstance(each.shape, Source) and each.shape.default is not None:
+        fill = _reading(each, kind, each.shape.default.columns, header, step, filling=True)
+    return Reader(
+        name=each.name,
+        label=", ".join(dict.fromkeys(columns)) or each.name.removesuffix("_id" if each.target else ""),
+        target=each.target,
+        by=sources[0].by if sources else "",
+        read=_reading(each, kind, columns, header, step, filling=False),
+        fill=fill,
+    )
+
+
+def _reading(
+    each: Field, kind: Any, columns: Sequence[str], header: Sequence[str], step: Step, *, filling: bool
+) -> Read:
+    columns = tuple(dict.fromkeys(columns))
+    make = functools.partial(_value, each.shape, kind, step, filling)
+    if columns:
+        return _cached(columns, header, make)
+    try:
+        constant = make({})
+    except Invalid as fault:
+        raise Invalid(f"{each.key}: {fault.message}") from None
+    return lambda cells: constant
+
+
+def _cached(columns: Sequence[str], header: Sequence[str], make: Callable[[Mapping[str, str]], Any]) -> Read:
+    """`make` for the columns of a row, called once for equal cells."""
+    if not columns:
+        return lambda cells: make({})
+    places = [header.index(column) for column in columns]
+    if len(places) == 1:
+        [place], [column] = places, columns
+        of_cell = functools.lru_cache(KEPT_VALUES)(lambda cell: make({column: cell}))
+        return lambda cells: of_cell(cells[place])
+    pick = operator.itemgetter(*places)
+    of_cells = functools.lru_cache(KEPT_VALUES)(lambda picked: make(dict(zip(columns, picked, strict=True))))
+    return lambda cells: of_cells(pick(cells))
+
+
+def _value(shape: Any, kind: Any, step: Step, filling: bool, row: Mapping[str, str]) -> Any:
+    """A field's clean value for a row; None where it is blank."""
+    parts: Any
+    match shape:
+        case Source():
+            return _single(shape, shape.default if filling else shape.template, kind, step, row)
+        case dict():
+            parts = _parts(shape, kind.kind, step, row)
+        case _ if isinstance(kind, types.Values):
+            parts = [part for each in shape if (part := _parts(each, kind.kind, step, row)) is not None]
+        case _:
+            parts = [word for each in shape for word in _words(each, kind.item, step, row)]
+    return kind.clean(parts) if parts else None
+
+
+def _parts(shape: dict[str, Source], kind: Any, step: Step, row: Mapping[str, str]) -> dict[str, Any] | None:
+    """A value's parts; None where all that the file has of it is blank."""
+    kinds = {each.name: each.metadata["type"] for each in fields(kind)}
+    found, blank = {}, any(source.template and source.template.columns for source in shape.values())
+    for name, source in shape.items():
+        value = _single(source, source.template, kinds[name], step, row)
+        if value is not None and source.template is not None and source.template.columns:
+            blank = False
+        found[name] = _single(source, source.default, kinds[name], step, row) if value is None else value
+    return None if blank else found
+
+
+def _words(source: Source, kind: Any, step: Step, row: Mapping[str, str]) -> list[Any]:
+    text = _text(source, source.template, row)
+    words = text.split(source.split) if source.split else [text]
+    return [_convert(source, kind, step, word.strip()) for word in words if word.strip()]
+
+
+def _single(source: Source, template: Template | None, kind: Any, step: Step, row: Mapping[str, str]) -> Any:
+    text = _text(source, template, row)
+    if not text:
+        return None
+    try:
+        return _convert(source, kind, step, text)
+    except Invalid as fault:
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+        message = f"{fault.message} It is «{shown.encode(errors='replace').decode()}»."
+        raise Invalid(message, ", ".join(template.columns if template else ()) or None) from None
+
+
+def _text(source: Source, template: Template | None, row: Mapping[str, str]) -> str:
+    text = template.fill(row) if template is not None else ""
+    return source.translate.get(text, text)
+
+
+def _convert(source: Source, kind: Any, step: Step, text: str) -> Any:
+    value: Any = text
+    match kind:
+        case types.Amount() | types.Integer():
+            value = _number(text, source, step)
+            if isinstance(kind, types.Integer) and value != value.to_integral_value():
+                raise Invalid("A whole number is expected.")
+        case types.Boolean():
+            value = TRUTH.get(text.lower())
+        case types.Enum():
+            value = re.sub(r"[\s-]+", "_", text).upper()
+        case types.Date():
+            value = _moment(text, step).date() if step.dates or step.times else text
+        case types.Time():
+            value = _moment(text, step)
+    return kind.clean(value)
+
+
+def _number(text: str, source: Source, step: Step) -> Decimal:
+    if step.decimal is not None:
+        thousands = "." if step.decimal == "," else ","
+        text = _MONEY_MARKS.sub("", text).replace(thousands, "").replace(step.decimal, ".")
+    try:
+        number = Decimal(text) * (source.scale or 1)
+    except InvalidOperation:
+        raise Invalid("A number is expected.") from None
+    if not number.is_finite() or abs(number) >= LARGEST:
+        raise Invalid("The number is too large.")
+    return number
+
+
+def _moment(text: str, step: Step) -> dt.datetime:
+    forms = [form for form in (step.times, step.dates) if form is not None]
+    for form in forms:
+        try:
+            moment = dt.datetime.strptime(text, form)
+            break
+        except ValueError:
+            continue
+    else:
+        try:
+            moment = dt.datetime.fromisoformat("" if forms else text)
+        except ValueError:
+            expected = " or ".join(forms) or "2026-05-04T10:00:00Z"
+            raise Invalid(f"A date or time is expected, in the form {expected}.") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=step.timezone)

@@ -1,0 +1,215 @@
+"""Reads the rows of an import into records: finds out what each is, links it, and hands it on to be stored."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.access import Viewer
+from crm_graph.errors import Duplicate, Fault, Invalid, NotFound, Required
+from crm_graph.models import Base, Entity
+from crm_graph.services import users
+from crm_graph.services.importing import rules
+from crm_graph.services.importing.directory import Directory, key_of
+from crm_graph.services.importing.mapping import name_of
+from crm_graph.services.importing.report import Rejection, Report
+from crm_graph.services.importing.rows import Cells, Plan, Reader, Row, Table
+from crm_graph.services.importing.store import Change, Store, Values
+
+BATCH = 1000
+ORDER = {table.name: place for place, table in enumerate(Base.metadata.sorted_tables)}
+Progress = Callable[[str, int, int], None]
+
+
+class _Early(Exception):
+    """The row points to a record that a row further down may make."""
+
+
+@dataclass
+class _Reading:
+    """One row under way. Records in `coming` may be made by rows further down; those in `failed` have faults here."""
+
+    row: Row
+    coming: frozenset[type[Entity]]
+    failed: set[type[Entity]] = field(default_factory=set)
+    faults: list[tuple[str | None, Fault]] = field(default_factory=list)
+    drafts: list[tuple[Plan, Any, str | None, Values]] = field(default_factory=list)
+
+
+class Writer:
+    """One import under way, in one transaction."""
+
+    def __init__(self, session: AsyncSession, viewer: Viewer, report: Report) -> None:
+        self.session = session
+        self.viewer = viewer
+        self.report = report
+        self.directory = Directory()
+        self.store = Store(session, viewer, self.directory)
+        self.context = self.store.context
+        self.fresh: dict[type[Entity], dict[str, Values]] = defaultdict(dict)
+        self.changes: dict[type[Entity], list[Change]] = defaultdict(list)
+        self.waiting = 0
+
+    async def write(self, tables: Sequence[Table], progress: Progress | None) -> None:
+        """Everything of all tables, in their order."""
+        await self.directory.load(self.session, self.viewer, [plan.record for each in tables for plan in each.plans])
+        for table in tables:
+            await self._write(table, progress)
+        if self.store.users_moved:
+            await users.rebuild_reports(self.session, self.viewer)
+
+    async def _write(self, table: Table, progress: Progress | None) -> None:
+        rejected = len(self.report.rejected)
+        early: list[Row] = []
+        for done, row in enumerate(table.rows()):
+            if progress is not None and done % BATCH == 0:
+                progress(table.name, done, table.total)
+            if not await self._take(table, row):
+                early.append(row)
+        while early:
+            left = [row for row in early if not await self._take(table, row)]
+            if len(left) == len(early):
+                for row in left:
+                    await self._take(table, row, last=True)
+                break
+            early = left
+        await self._flush()
+        self.report.rejected[rejected:] = sorted(self.report.rejected[rejected:], key=lambda each: each.line)
+        if progress is not None:
+            progress(table.name, table.total, table.total)
+
+    async def _take(self, table: Table, row: Row, *, last: bool = False) -> bool:
+        """Take a row in, or reject it. False where it waits for rows further down: then nothing was done."""
+        if row.fault is not None:
+            self._reject(table.name, row, [(None, row.fault)])
+            return True
+        coming = frozenset[type[Entity]]() if last else frozenset(plan.record.model for plan in table.plans)
+        reading = _Reading(row, coming)
+        try:
+            for plan in row.plans:
+                if plan.wanted(row.cells):
+                    self._draft(plan, reading)
+        except _Early:
+            self.directory.undo()
+            return False
+        if reading.faults:
+            self.directory.undo()
+            self._reject(table.name, row, reading.faults)
+            return True
+        self.directory.settle()
+        self._keep(table, reading)
+        if self.waiting >= BATCH:
+            await self._flush()
+        return True
+
+    def _draft(self, plan: Plan, reading: _Reading) -> None:
+        """Add the record that the plan makes of the row, or its faults."""
+        record, known = plan.record, len(reading.faults)
+        try:
+            values: Values = {}
+            for reader in plan.readers:
+                self._read(reader, reader.read, reading, values)
+            key = key_of(record.identity, values)
+            if key is None and len(reading.faults) == known and not reading.failed:
+                raise Required("A value is needed.", next(name for name in record.identity if name not in values))
+            if key is None or len(reading.faults) > known:
+                reading.failed.add(record.model)
+                return
+            former = plan.seen.get(key)
+            if former is not None:
+                if former[1] != hash(plan.imprint(reading.row.cells)):
+                    raise Duplicate(f"Line {former[0]} says something else of the same record.", record.identity[-1])
+                return
+            rules.derive(self.context, record.model, values)
+            record_id = self.directory.known(record, values)
+            if record_id is None:
+                values = self._begin(plan, values, reading)
+            else:
+                self._check(plan, record_id, values)
+            if len(reading.faults) == known:
+                reading.drafts.append((plan, key, record_id, values))
+        except Fault as fault:
+            reading.failed.add(record.model)
+            reading.faults.append((_label(plan, fault.field), fault))
+
+    def _read(self, reader: Reader, read: Callable[[Cells], Any], reading: _Reading, values: Values) -> None:
+        try:
+            value = read(reading.row.cells)
+            if value is not None:
+                if reader.target is not None:
+                    value = self.directory.find(reader.target, reader.by, value, values)
+                values[reader.name] = value
+        except NotFound as fault:
+            if reader.target in reading.failed:
+                return  # it is part of this row, and its own faults are told
+            if reader.target in reading.coming and not reading.faults:
+                raise _Early from None
+            reading.faults.append((reader.label, fault))
+        except Invalid as fault:
+            reading.faults.append((fault.field or reader.label, fault))
+
+    def _begin(self, plan: Plan, values: Values, reading: _Reading) -> Values:
+        """A whole new row. Raises Fault."""
+        model = plan.record.model
+        for reader in plan.readers:
+            if reader.fill is not None and reader.name not in values:
+                self._read(reader, reader.fill, reading, values)
+        rules.derive(self.context, model, values)
+        key = {"workspace_id": self.viewer.workspace_id, "id": model.new_id()}
+        row = {**rules.blank(model, self.context.moment), **values, **key}
+        rules.begin(self.context, model, row, values, plan.record.names)
+        for name in rules.needed(model):
+            if row[name] is None:
+                raise Required("A value is needed.", name)
+        self.directory.check_unique(model, None, row)
+        self.directory.add(model, row["id"], row)
+        return row
+
+    def _check(self, plan: Plan, record_id: str, values: Values) -> None:
+        """Whether a record may become what the row says. Raises Fault."""
+        model = plan.record.model
+        self.directory.check_unique(model, record_id, values)
+        for reader in plan.readers:
+            if reader.target is model and reader.name in values:
+                self.directory.check_acyclic(model, record_id, reader.name, values[reader.name])
+        self.directory.add(model, record_id, values)
+
+    def _keep(self, table: Table, reading: _Reading) -> None:
+        row = reading.row
+        for plan, key, record_id, values in reading.drafts:
+            plan.seen[key] = (row.line, hash(plan.imprint(row.cells)))
+            model = plan.record.model
+            if record_id is None:
+                self.fresh[model][values["id"]] = values
+                self.report.created[name_of(model)] += 1
+            else:
+                self.changes[model].append(Change(record_id, values, plan, table.name, row))
+            self.waiting += 1
+
+    async def _flush(self) -> None:
+        """Store what has come together: new records first, since changes may be about them."""
+        for model in sorted(self.fresh, key=lambda each: ORDER[each.__tablename__]):
+            await self.store.insert(model, list(self.fresh[model].values()), self.fresh)
+        for model in sorted(self.changes, key=lambda each: ORDER[each.__tablename__]):
+            changes = self.changes[model]
+            changed, faults = await self.store.update(model, changes)
+            for change, fault in faults:
+                self._reject(change.file, change.row, [(_label(change.plan, fault.field), fault)])
+            self.report.updated[name_of(model)] += len(changed)
+            self.report.unchanged[name_of(model)] += len(changes) - len(changed) - len(faults)
+        self.fresh.clear()
+        self.changes.clear()
+        self.waiting = 0
+        self.session.expunge_all()
+
+    def _reject(self, file: str, row: Row, faults: Sequence[tuple[str | None, Fault]]) -> None:
+        self.report.rejected.extend(Rejection(file, row.line, label, fault.message) for label, fault in faults)
+
+
+def _label(plan: Plan, name: str | None) -> str | None:
+    """The file's column that feeds a field, or else the field."""
+    return next((reader.label for reader in plan.readers if reader.name == name), name)

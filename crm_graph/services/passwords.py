@@ -1,0 +1,53 @@
+"""Passwords: kept as argon2id hashes, made and compared off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import unicodedata
+
+import argon2
+
+from crm_graph.errors import Invalid, Required
+
+SHORTEST = 8
+LONGEST = 200
+# OWASP's parameters for a server that hashes many at once: 19 MiB for each, not 64.
+_hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+# Nobody's: no password has it, and comparing with it takes as long as with any other.
+_NOBODYS = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
+
+
+async def hashed(password: str) -> str:
+    """What is kept of a new password. Raises Required and Invalid."""
+    if not password:
+        raise Required("A password is needed.")
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise Invalid(f"A password has {SHORTEST} to {LONGEST} characters, not {len(password)}.")
+    content = _bytes(password)
+    if content is None:
+        raise Invalid("Unpaired surrogates are not text.")
+    return await asyncio.to_thread(_hasher.hash, content)
+
+
+async def matches(password_hash: str | None, password: str) -> bool:
+    """Whether this is the password. Takes as long without a hash, and for a text that cannot be a password."""
+    content = _bytes(password)
+    same = await asyncio.to_thread(_verify, password_hash or _NOBODYS, content or b"")
+    return same and password_hash is not None and content is not None
+
+
+def _bytes(password: str) -> bytes | None:
+    """The same for every way a keyboard may spell it; None for what cannot be a password."""
+    if not 0 < len(password) <= LONGEST:
+        return None
+    try:
+        return unicodedata.normalize("NFC", password).encode()
+    except UnicodeEncodeError:
+        return None
+
+
+def _verify(password_hash: str, content: bytes) -> bool:
+    try:
+        return _hasher.verify(password_hash, content)
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+        return False

@@ -1,0 +1,197 @@
+"""Signing in and out, passwords and API tokens.
+
+None of these inputs takes an idempotency key: a key's answer is kept, and these answers are secrets.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import strawberry
+
+from crm_graph import models
+from crm_graph.errors import Fault
+from crm_graph.feed import advance
+from crm_graph.services import auth, users
+from crm_graph.services.auth import SignedIn
+from schema.context import Context, Info
+from schema.filters import input_type
+from schema.node import edge
+from schema.users import UserPayload
+from schema.writes import Payload, Result, Write, mutation, user_error
+
+if TYPE_CHECKING:
+    from schema.users import ApiToken, User
+
+INPUT = strawberry.argument(description="What to write.")
+
+
+@strawberry.input(description="Who signs in.")
+class SignInInput:
+    email: str = strawberry.field(description="The user's email address.")
+    password: str = strawberry.field(description="The user's password.")
+
+
+@strawberry.input(description="A token to be changed for new ones.")
+class RefreshTokenInput:
+    refresh_token: str = strawberry.field(description="The newest refresh token of the session.")
+
+
+@strawberry.input(description="A new password for oneself.")
+class ChangePasswordInput:
+    current_password: str = strawberry.field(description="The password until now.")
+    new_password: str = strawberry.field(description="The password from now on: 8 to 200 characters.")
+
+
+@strawberry.input(description="A new password for another user.")
+class SetPasswordInput:
+    user_id: strawberry.ID = strawberry.field(description="Whose password.")
+    password: str = strawberry.field(description="The password from now on: 8 to 200 characters.")
+
+
+SignOutEverywhereInput = input_type(
+    "SignOutEverywhereInput",
+    (Write,),
+    {"include_api_tokens": (Optional[bool], "Whether to revoke the API tokens too; they stay if omitted.")},
+    "What to end.",
+)
+CreateApiTokenInput = input_type(
+    "CreateApiTokenInput",
+    (Write,),
+    {
+        "name": (str, "What the token is for."),
+        "expires_at": (Optional[dt.datetime], "Until when it is good; for as long as nobody revokes it if omitted."),
+    },
+    "A new API token.",
+)
+RevokeApiTokenInput = input_type(
+    "RevokeApiTokenInput", (Write,), {"id": (strawberry.ID, "Which one.")}, "Which API token to revoke."
+)
+
+
+@strawberry.type(description="What a client needs for its next requests.")
+class SignInPayload(Payload):
+    access_token: str | None = strawberry.field(description="The token to send as «Authorization: Bearer …».")
+    expires_at: dt.datetime | None = strawberry.field(description="Until when the access token is good.")
+    refresh_token: str | None = strawberry.field(
+        description="The token to get new tokens with, once: using it again ends the session."
+    )
+    user: User | None = edge("Who signed in.", by="record_id")
+
+
+@strawberry.type(description="Whether the session has ended.")
+class SignOutPayload(Payload):
+    user: User | None = edge("Who signed out.", by="record_id")
+
+
+@strawberry.type(description="The token.")
+class ApiTokenPayload(Payload):
+    api_token: ApiToken | None = edge("The token's record; null if it was refused or revoked.", by="record_id")
+    token: str | None = strawberry.field(description="The token itself, shown only now, when it was made.")
+
+
+@strawberry.type
+class AuthQuery:
+    @strawberry.field(graphql_type="User | None", description="The signed-in user.")
+    async def viewer(self, info: Info) -> models.User | None:
+        user_id = info.context.viewer.user_id
+        return None if user_id is None else await info.context.loaders.one(models.User).load(user_id)
+
+
+@strawberry.type
+class AuthMutation:
+    @strawberry.field(
+        graphql_type=SignInPayload,
+        description="Sign in with email and password. Whatever was wrong, the answer is the same.",
+    )
+    async def sign_in(self, info: Info, input: Annotated[SignInInput, INPUT]) -> Result:
+        context = info.context
+        signed_in = await auth.sign_in(
+            context.feed, context.settings, email=input.email, password=input.password, client=context.client
+        )
+        return _tokens(context, signed_in)
+
+    @strawberry.field(
+        graphql_type=SignInPayload,
+        description="New tokens for the newest refresh token. An older one ends the session.",
+    )
+    async def refresh_token(self, info: Info, input: Annotated[RefreshTokenInput, INPUT]) -> Result:
+        context = info.context
+        return _tokens(context, await auth.refresh(context.feed, context.settings, refresh_token=input.refresh_token))
+
+    @strawberry.field(graphql_type=SignOutPayload, description="End the session that this request came by.")
+    async def sign_out(self, info: Info) -> Result:
+        context = info.context
+
+        async def write() -> int:
+            async with context.feed.transaction(context.viewer, "signOut") as session:
+                await auth.sign_out(session, context.viewer, session_id=context.session_id)
+                return await advance(session)
+
+        return await _answer(context, context.viewer.user_id, write)
+
+    sign_out_everywhere: SignOutPayload = mutation(
+        "End all of one's sessions, this one too.", auth.sign_out_everywhere, SignOutEverywhereInput
+    )
+    create_api_token: ApiTokenPayload = mutation(
+        "Make a token for a program that acts as oneself. Only who signed in with a password may.",
+        auth.create_api_token,
+        CreateApiTokenInput,
+    )
+    revoke_api_token: ApiTokenPayload = mutation(
+        "End one of one's own tokens; admins, anybody's.", auth.revoke_api_token, RevokeApiTokenInput
+    )
+
+    @strawberry.field(
+        graphql_type=UserPayload, description="Change one's own password, which ends all of one's other sessions."
+    )
+    async def change_password(self, info: Info, input: Annotated[ChangePasswordInput, INPUT]) -> Result:
+        context = info.context
+        return await _answer(
+            context,
+            context.viewer.user_id,
+            lambda: auth.change_password(
+                context.feed,
+                context.settings,
+                context.principal,
+                current=input.current_password,
+                new=input.new_password,
+            ),
+        )
+
+    @strawberry.field(
+        graphql_type=UserPayload, description="Give another user a password, which ends the user's sessions."
+    )
+    async def set_password(self, info: Info, input: Annotated[SetPasswordInput, INPUT]) -> Result:
+        context, user_id = info.context, input.user_id
+        return await _answer(
+            context,
+            user_id,
+            lambda: users.set_password(context.feed, context.viewer, user_id=user_id, password=input.password),
+        )
+
+
+def _tokens(context: Context, signed_in: SignedIn) -> Result:
+    """The payload of a sign-in; what else the operation asks for is asked by who signed in."""
+    context.principal = signed_in.principal
+    viewer = signed_in.principal.viewer
+    ids = {
+        "record_id": viewer.user_id,
+        "access_token": signed_in.access_token,
+        "expires_at": signed_in.expires_at,
+        "refresh_token": signed_in.refresh_token,
+    }
+    return Result(ids, f"{viewer.epoch}.{signed_in.revision}", [])
+
+
+async def _answer(context: Context, user_id: str | None, write: Callable[[], Awaitable[int]]) -> Result:
+    """The payload of a write that is more than one transaction."""
+    try:
+        revision = await write()
+    except Fault as fault:
+        return Result({}, None, [user_error(fault)])
+    finally:
+        context.loaders.forget()
+    return Result({"record_id": user_id}, f"{context.viewer.epoch}.{revision}", [])
