@@ -168,6 +168,9 @@ class _TextArray(TypeDecorator[Sequence[str]]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(ARRAY(sa.String()) if dialect.name == "postgresql" else sa.JSON())
 
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> list[str]:
+        return [each for each in value or () if storable(each)]
+
 
 class Condition(FunctionElement[bool]):
     """A condition with SQL of its own. SQLAlchemy would write `… = 1` behind it on SQLite, which no index serves."""
@@ -182,15 +185,14 @@ class Condition(FunctionElement[bool]):
 class among(Condition):
     """`column IN (ids)` with the ids as one parameter, so that any number of them is one statement in the caches.
 
-    Ids that no row can have are left out.
+    Looking for what no id can be finds nothing.
     """
 
     inherit_cache = True
     name = "among"
 
     def __init__(self, column: Any, ids: Sequence[str]) -> None:
-        known = [each for each in ids if storable(each)]
-        super().__init__(column, sa.bindparam(None, known, type_=_TextArray(), unique=True))
+        super().__init__(column, sa.bindparam(None, list(ids), type_=_TextArray(), unique=True))
 
 
 @compiles(among, "sqlite")

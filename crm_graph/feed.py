@@ -94,13 +94,13 @@ def journal_of(session: AsyncSession) -> Journal:
 
 @dataclass
 class Entry:
-    """What one transaction did to one record."""
+    """What one transaction did to one record: `fields` are {name: [old, new]}."""
 
     entity: str
     record_id: str
     parent_id: str | None
     action: Action
-    fields: dict[str, list[Any]]
+    fields: dict[str, Any]
     before: dict[str, Any]
     after: dict[str, Any]
 
@@ -205,6 +205,7 @@ def _created(model: type[Entity], rows: Sequence[dict[str, Any]]) -> Iterator[En
     hidden = {*BOOKKEEPING, *_secrets(model.__mapper__), "workspace_id", "id", "created_at", "custom"}
     for row in rows:
         values = {key: wire(value) for key, value in row.items() if value is not None and key not in hidden}
+        # Tuples: the garbage collector would look through tens of thousands of lists again and again.
         fields = {key: (None, value) for key, value in values.items()}
         after = {key: values.get(key) for key in weighty}
         parent = row.get(model.PARENT) if model.PARENT else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -88,7 +88,7 @@ async def _nearest(
     *,
     newest: bool,
 ) -> list[Activity | None]:
-    times: list[sa.ColumnElement[dt.datetime | str]] = [Activity.happens_at, Activity.id]
+    times: list[Any] = [Activity.happens_at, Activity.id]
     place = sa.func.row_number().over(
         partition_by=ActivityLink.account_id, order_by=[time.desc() if newest else time.asc() for time in times]
     )

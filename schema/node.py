@@ -29,7 +29,7 @@ from strawberry.types.lazy_type import LazyType
 
 from crm_graph.models import Entity
 from crm_graph.services.records import label
-from loaders import Order, Page, PageRequest, Relation, Values
+from loaders import Order, Page, Relation, Values
 from schema.context import Info
 from schema.filters import NAMES, comparison_of, filter_type, input_type, order_type, page_request
 from schema.scalars import CurrencyCode, enum_type

@@ -46,7 +46,7 @@ def _scalar(name: str, description: str, kind: Any) -> ScalarDefinition:
 
 
 def enum_type(members: T, name: str | None = None) -> T:
-    """The GraphQL enum of an enum: its docstring says what it is, and in lines such as «WON: …» what its members are."""
+    """The GraphQL enum of an enum: its docstring says what it is, and in lines as «WON: …» what its members are."""
     if "__strawberry_definition__" not in vars(members):
         about, _, rest = (inspect.getdoc(members) or "").partition("\n")
         strawberry.enum(members, name=name, description=about)

@@ -162,12 +162,15 @@ class Currency(Text):
 
 
 class Id(Text):
-    """A TypeID, such as opp_01h455vb4pex5vsknk084sn02q."""
+    """A TypeID, such as opp_01h455vb4pex5vsknk084sn02q. Looking for what no id can be finds nothing."""
 
     cache_ok = True
 
     def __init__(self) -> None:
         super().__init__(64)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value if value is None or storable(value) else ""
 
 
 class Amount(TypeDecorator[Decimal]):

@@ -315,6 +315,14 @@ async def _move_activities(session: AsyncSession, viewer: Viewer, lead: Lead, ow
     about_lead = sa.select(ActivityLink.activity_id).where(
         ActivityLink.workspace_id == viewer.workspace_id, ActivityLink.lead_id == lead.id
     )
+    locked = await session.scalars(
+        sa.select(Activity)
+        .where(unscoped(Activity, "a lead takes along what the viewer cannot see"))
+        .where(Activity.workspace_id == viewer.workspace_id, Activity.id.in_(about_lead))
+        .order_by(Activity.id)
+        .with_for_update()
+    )
+    activities = locked.all()
     links: dict[str, set[str]] = defaultdict(set)
     for link in await session.scalars(
         sa.select(ActivityLink).where(
@@ -322,13 +330,6 @@ async def _move_activities(session: AsyncSession, viewer: Viewer, lead: Lead, ow
         )
     ):
         links[link.activity_id] |= {key for name in ActivityLink.TARGETS if (key := getattr(link, name)) is not None}
-    activities = await session.scalars(
-        sa.select(Activity)
-        .where(unscoped(Activity, "a lead takes along what the viewer cannot see"))
-        .where(Activity.workspace_id == viewer.workspace_id, Activity.id.in_(about_lead))
-        .order_by(Activity.id)
-        .with_for_update()
-    )
     for activity in activities:
         old = links[activity.id]
         new = {name: key for name, key in three.items() if key is not None and key not in old}

@@ -38,7 +38,7 @@ async def update(
 async def delete(session: AsyncSession, viewer: Viewer, model: type[E], *, id: str, expected_version: int | None) -> E:
     """Raises Forbidden, NotFound, Conflict; Invalid for a pipeline or a stage with deals in it."""
     require(viewer, Permission.SETTINGS)
-    column = {Pipeline: Opportunity.pipeline_id, Stage: Opportunity.stage_id}.get(model)  # type: ignore[call-overload]
+    column = {Pipeline: Opportunity.pipeline_id, Stage: Opportunity.stage_id}.get(model)
     if column is not None and await session.scalar(
         sa.select(Opportunity.id).where(visible(Opportunity, viewer), column == id).limit(1)
     ):

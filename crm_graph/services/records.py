@@ -12,7 +12,6 @@ from sqlalchemy.orm import aliased
 
 from crm_graph import models
 from crm_graph.access import Permission, Viewer, editable, require, unscoped, visible
-from crm_graph.db import storable
 from crm_graph.errors import Conflict, Duplicate, Invalid, NotFound, Required
 from crm_graph.models import Assigned, Base, Entity
 from crm_graph.models.types import Amount
@@ -48,7 +47,7 @@ async def find(
     )
     if to is not None:
         statement = statement.with_for_update(of=model, key_share=True)
-    row = (await session.execute(statement)).one_or_none() if storable(record_id) else None
+    row = (await session.execute(statement)).one_or_none()
     if row is None:
         raise NotFound(f"There is no such {label(model)}.", field)
     if to is not None:

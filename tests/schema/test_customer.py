@@ -105,7 +105,9 @@ async def test_three_levels_are_three_statements(world: World) -> None:
 
     with world.statements() as seen:
         data = await world.data(
-            "{ accounts { nodes { opportunities(first: 5) { nodes { activities(first: 3) { nodes { subject } } } } } } }"
+            """{ accounts { nodes { opportunities(first: 5) { nodes {
+              activities(first: 3) { nodes { subject } }
+            } } } } }"""
         )
 
     deals = [deal for each in data["accounts"]["nodes"] for deal in each["opportunities"]["nodes"]]

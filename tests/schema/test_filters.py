@@ -1,5 +1,7 @@
 """Filters: what every operator means on every kind of column, on both databases, and that none sees past the gate."""
 
+
+
 from __future__ import annotations
 
 import datetime as dt
@@ -32,7 +34,7 @@ DEALS: list[Row] = [
     },
     {"name": "ärger 50", "lead_source": None, "amount": Decimal("-3"), "probability": 0, "close_date": None},
     {"name": "ΟΔΟΣ", "lead_source": "Web", "amount": None, "probability_pinned": True, "close_date": None},
-    {"name": "οδός/σ", "lead_source": "fair", "amount": Decimal("99999999999999.9999"), "probability": 100},
+    {"name": "οδός/σο", "lead_source": "fair", "amount": Decimal("99999999999999.9999"), "probability": 100},
     {"name": "back\\slash", "stage_entered_at": START, "forecast_category": ForecastCategory.COMMIT},
     {"name": "İI\u0131i", "stage_entered_at": START + DAY, "close_date": START.date() + DAY},
     {"name": "a'b\"c -- ; 🦊", "lead_source": "%", "forecast_category": ForecastCategory.OMITTED},
@@ -127,12 +129,12 @@ async def test_every_operator_on_every_kind_of_column(world: World, column: str)
         ("contains", "%", ["Ärger_50%"]),
         ("contains", "_", ["Ärger_50%"]),
         ("contains", "\\", ["back\\slash"]),
-        ("contains", "/", ["οδός/σ"]),
+        ("contains", "/", ["οδός/σο"]),
         ("contains", "%%", []),
         ("startsWith", "_", []),
         ("startsWith", "%rger", []),
-        ("contains", "ς", ["ΟΔΟΣ", "οδός/σ"]),
-        ("contains", "Σ", ["ΟΔΟΣ", "οδός/σ"]),
+        ("contains", "ς", ["ΟΔΟΣ", "οδός/σο"]),
+        ("contains", "Σ", ["ΟΔΟΣ", "οδός/σο"]),
         ("contains", "οδοσ", ["ΟΔΟΣ"]),
         ("contains", "ος", ["ΟΔΟΣ"]),
         ("eq", "οδος", ["ΟΔΟΣ"]),
@@ -143,8 +145,8 @@ async def test_every_operator_on_every_kind_of_column(world: World, column: str)
         ("contains", "🦊", ["a'b\"c -- ; 🦊"]),
         ("contains", "' OR 1=1", []),
         ("contains", "", [deal["name"] for deal in DEALS]),
-        ("in", ["ARGER", "BACK\\SLASH", "οδόσ/ς"], ["back\\slash", "οδός/σ"]),
-        ("gt", "ο", ["ΟΔΟΣ", "οδός/σ"]),
+        ("in", ["ARGER", "BACK\\SLASH", "οδόσ/ΣΟ"], ["back\\slash", "οδός/σο"]),
+        ("gt", "\u03bf", ["ΟΔΟΣ", "οδός/σο"]),
     ],
 )
 async def test_text_is_compared_without_case_and_without_wildcards(

@@ -65,7 +65,7 @@ class Bed:
 
     async def _plant(self, connection: Any, model: Any, values: Row) -> str:
         number = len(self.planted)
-        row = {"workspace_id": self.world.workspace_id, "id": f"{model.prefix}_{number}", **values}
+        row = {"workspace_id": self.world.workspace_id, "id": model.new_id(), **values}
         for column in model.__table__.columns:
             if column.key in row or column.nullable or column.default is not None:
                 continue

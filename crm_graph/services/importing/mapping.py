@@ -80,11 +80,11 @@ class Template:
 
     def fill(self, cells: Mapping[str, str]) -> str:
         """The text for a row; empty where one of the columns is blank."""
-        values = [cells[column].strip() for column in self.columns]
-        if not all(values):
-            return ""
         text = self.literals[0]
-        for value, literal in zip(values, self.literals[1:], strict=True):
+        for column, literal in zip(self.columns, self.literals[1:], strict=True):
+            value = cells[column].strip()
+            if not value:
+                return ""
             text += value + literal
         return text
 

@@ -219,7 +219,10 @@ def _value(shape: Any, kind: Any, step: Step, filling: bool, row: Mapping[str, s
             parts = [part for each in shape if (part := _parts(each, kind.kind, step, row)) is not None]
         case _:
             parts = [word for each in shape for word in _words(each, kind.item, step, row)]
-    return kind.clean(parts) if parts else None
+    try:
+        return kind.clean(parts) if parts else None
+    except Invalid as fault:
+        raise Invalid(fault.message) from None  # its field is a part's name, where ours are columns
 
 
 def _parts(shape: dict[str, Source], kind: Any, step: Step, row: Mapping[str, str]) -> dict[str, Any] | None:
@@ -254,10 +257,12 @@ def _single(source: Source, template: Template | None, kind: Any, step: Step, ro
 
 def _text(source: Source, template: Template | None, row: Mapping[str, str]) -> str:
     text = template.fill(row) if template is not None else ""
-    return source.translate.get(text, text)
+    return source.translate.get(text, text) if source.translate else text
 
 
 def _convert(source: Source, kind: Any, step: Step, text: str) -> Any:
+    if isinstance(kind, types.Text):
+        return kind.clean(text)
     value: Any = text
     match kind:
         case types.Amount() | types.Integer():

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from crm_graph.access import Viewer
-from crm_graph.errors import Forbidden, GateClosed, Invalid
+from crm_graph.errors import Forbidden, GateClosed, Invalid, Required
 from crm_graph.models import (
     Activity,
     ActivityType,
@@ -242,10 +243,18 @@ def _default(column: Any, moment: dt.datetime) -> Any:
     return column.default.arg(None) if column.default.is_callable else column.default.arg
 
 
+def check_complete(model: type[Entity], row: Row) -> None:
+    """Raises Required for a column that must have a value before the row is written."""
+    pick, names = _needed(model)
+    values = pick(row)
+    if None in values:
+        raise Required("A value is needed.", names[values.index(None)])
+
+
 @functools.cache
-def needed(model: type[Entity]) -> tuple[str, ...]:
-    """The columns that a row must have a value for before it is written."""
-    return tuple(each.key for each in model.__table__.columns if not each.nullable and each.key not in LATER)
+def _needed(model: type[Entity]) -> tuple[Callable[[Row], tuple[Any, ...]], tuple[str, ...]]:
+    names = tuple(each.key for each in model.__table__.columns if not each.nullable and each.key not in LATER)
+    return operator.itemgetter(*names), names
 
 
 @functools.cache

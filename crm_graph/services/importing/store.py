@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from crm_graph.services.importing.directory import Directory
 from crm_graph.services.importing.rows import Plan, Row
 
 Values = dict[str, Any]
+NOTEWORTHY = 100
 REASON = "an import changes what it says, whoever sees it"
 
 
@@ -45,6 +46,7 @@ class Store:
         self.journal = journal_of(session)
         self.context = rules.Context(viewer, directory, self.journal.happened_at)
         self.users_moved = False
+        self._inserted: Counter[type[Entity]] = Counter()
         self._last_ranks: dict[str, str | None] = {}
 
     # New records
@@ -64,9 +66,18 @@ class Store:
                 for row, each in zip(rows, links, strict=True)
             ]
         self.journal.pack(model, rows)
+        await self._analyze(model, len(rows))
         if model is User:
             self.users_moved = True
             await self._join(rows, fresh.get(Membership, {}).values())
+
+    async def _analyze(self, model: type[Entity], count: int) -> None:
+        """Let PostgreSQL look at a table that is filling up. It plans the checks of foreign keys once a connection,
+        and by what it knows of a table that was empty, each check would read all rows of the workspace."""
+        before = self._inserted[model]
+        self._inserted[model] += count
+        if before < NOTEWORTHY <= before + count and self.session.get_bind().dialect.name == "postgresql":
+            await self.session.execute(sa.text(f"ANALYZE (SKIP_LOCKED) {model.__tablename__}"))
 
     async def _rank(self, rows: list[Values]) -> None:
         """New deals come below the cards of their stages, in the order of their rows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from crm_graph.services.importing import rules
 from crm_graph.services.importing.directory import Directory, key_of
 from crm_graph.services.importing.mapping import name_of
 from crm_graph.services.importing.report import Rejection, Report
-from crm_graph.services.importing.rows import Cells, Plan, Reader, Row, Table
+from crm_graph.services.importing.rows import Plan, Read, Reader, Row, Table
 from crm_graph.services.importing.store import Change, Store, Values
 
 BATCH = 1000
@@ -111,8 +111,7 @@ class Writer:
         record, known = plan.record, len(reading.faults)
         try:
             values: Values = {}
-            for reader in plan.readers:
-                self._read(reader, reader.read, reading, values)
+            self._read(((reader, reader.read) for reader in plan.readers), reading, values)
             key = key_of(record.identity, values)
             if key is None and len(reading.faults) == known and not reading.failed:
                 raise Required("A value is needed.", next(name for name in record.identity if name not in values))
@@ -136,35 +135,38 @@ class Writer:
             reading.failed.add(record.model)
             reading.faults.append((_label(plan, fault.field), fault))
 
-    def _read(self, reader: Reader, read: Callable[[Cells], Any], reading: _Reading, values: Values) -> None:
-        try:
-            value = read(reading.row.cells)
-            if value is not None:
+    def _read(self, readers: Iterable[tuple[Reader, Read]], reading: _Reading, values: Values) -> None:
+        """Add to the values what the row says, links as the ids of what they point to."""
+        for reader, read in readers:
+            try:
+                value = read(reading.row.cells)
+                if value is None:
+                    continue
                 if reader.target is not None:
                     value = self.directory.find(reader.target, reader.by, value, values)
                 values[reader.name] = value
-        except NotFound as fault:
-            if reader.target in reading.failed:
-                return  # it is part of this row, and its own faults are told
-            if reader.target in reading.coming and not reading.faults:
-                raise _Early from None
-            reading.faults.append((reader.label, fault))
-        except Invalid as fault:
-            reading.faults.append((fault.field or reader.label, fault))
+            except NotFound as fault:
+                if reader.target in reading.failed:
+                    continue  # it is part of this row, and its own faults are told
+                if reader.target in reading.coming and not reading.faults:
+                    raise _Early from None
+                reading.faults.append((reader.label, fault))
+            except Invalid as fault:
+                reading.faults.append((fault.field or reader.label, fault))
 
     def _begin(self, plan: Plan, values: Values, reading: _Reading) -> Values:
         """A whole new row. Raises Fault."""
         model = plan.record.model
-        for reader in plan.readers:
-            if reader.fill is not None and reader.name not in values:
-                self._read(reader, reader.fill, reading, values)
+        self._read(
+            ((reader, reader.fill) for reader in plan.readers if reader.fill and reader.name not in values),
+            reading,
+            values,
+        )
         rules.derive(self.context, model, values)
         key = {"workspace_id": self.viewer.workspace_id, "id": model.new_id()}
         row = {**rules.blank(model, self.context.moment), **values, **key}
         rules.begin(self.context, model, row, values, plan.record.names)
-        for name in rules.needed(model):
-            if row[name] is None:
-                raise Required("A value is needed.", name)
+        rules.check_complete(model, row)
         self.directory.check_unique(model, None, row)
         self.directory.add(model, row["id"], row)
         return row
