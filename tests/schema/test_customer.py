@@ -88,14 +88,14 @@ async def test_the_360_takes_as_many_statements_for_fifty_times_the_data(world: 
     await fill(world, account, 1)
     with world.statements() as few:
         await world.data(CUSTOMER, id=account)
-    await fill(world, account, 19)
+    await fill(world, account, 49)
 
     with world.statements() as many:
         data = await world.data(CUSTOMER, id=account)
 
-    assert data["account"]["contacts"]["totalCount"] == 20
-    assert data["account"]["timeline"]["totalCount"] == 20
-    assert len(many) == len(few)
+    assert data["account"]["contacts"]["totalCount"] == 50
+    assert data["account"]["timeline"]["totalCount"] == 50
+    assert [len(few), len(many)] == [29, 29]
 
 
 async def test_three_levels_are_three_statements(world: World) -> None:
