@@ -10,7 +10,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from crm_graph import migrations
@@ -30,7 +30,7 @@ def build(settings: Settings) -> Starlette:
     Phone.region = settings.phone_region
     database = Database(settings.database_url, settings.pool_size)
     feed = Feed(database, settings.broadcast_url)
-    view = GraphQLView(build_schema(), settings, database, feed)
+    view = GraphQLView(build_schema(introspection=settings.introspection), settings, database, feed)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -45,7 +45,6 @@ def build(settings: Settings) -> Starlette:
             Route("/healthz", _healthy),
             Route("/readyz", _ready),
             Route("/graphql", view),
-            WebSocketRoute("/graphql", view),
             Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
         ],
         lifespan=lifespan,

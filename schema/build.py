@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import strawberry
+from strawberry.extensions import DisableIntrospection
 
 from schema import (
     accounts,
@@ -58,7 +59,13 @@ class Mutation(
     pass
 
 
-def build_schema() -> strawberry.Schema:
-    """The schema, ready to execute."""
+def build_schema(*, introspection: bool = True) -> strawberry.Schema:
+    """The schema, ready to execute; with or without answering what it is made of."""
     connect_modules()
-    return CrmSchema(query=Query, mutation=Mutation, types=[*TYPES.values(), *ENTRIES.values()], config=config())
+    return CrmSchema(
+        query=Query,
+        mutation=Mutation,
+        types=[*TYPES.values(), *ENTRIES.values()],
+        extensions=[] if introspection else [DisableIntrospection],
+        config=config(),
+    )

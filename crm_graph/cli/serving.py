@@ -116,7 +116,7 @@ def _welcome(console: Any, home: Home, host: str, port: int, known: bool) -> Non
     console.rule("CRM Graph demo")
     lines = {
         "GraphiQL": f"{url} (signed in, with examples)",
-        "API": f"{url} and ws://{shown}:{port}/graphql",
+        "API": url,
         "Email": home.email,
         "Password": f"{home.password} (everybody's: any user's email will do)",
         "API token": home.token,

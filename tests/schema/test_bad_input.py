@@ -8,22 +8,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from graphql import GraphQLInputObjectType, GraphQLNamedType, get_named_type, is_enum_type, is_list_type
+from graphql import GraphQLInputObjectType, get_named_type, is_enum_type, is_list_type
 from graphql import is_non_null_type as is_required
 
 from crm_graph import models
 from schema import build_schema
-from schema.writes import Write
 from tests.support.bed import Bed, Row
 from tests.support.world import World
 
-CORE: Any = build_schema()._schema  # type: ignore[attr-defined]  # Strawberry's own, for walking its types
+CORE: Any = build_schema()._schema
 WRITES = {
     name: field.args["input"].type.of_type
     for name, field in CORE.mutation_type.fields.items()
     if "idempotencyKey" in getattr(get_named_type(getattr(field.args.get("input"), "type", None)), "fields", {})
 }
-ACCOUNTS = "query ($after: String, $first: Int, $last: Int) { accounts(after: $after, first: $first, last: $last) { nodes { id } } }"
+ACCOUNTS = "query ($after: String, $first: Int, $last: Int) "
+ACCOUNTS += "{ accounts(after: $after, first: $first, last: $last) { nodes { id } } }"
 CREATE = "mutation ($input: CreateAccountInput!) { createAccount(input: $input) { userErrors { code field message } } }"
 UPDATE = "mutation ($input: UpdateAccountInput!) { updateAccount(input: $input) { userErrors { code field message } } }"
 CONTACT = (
@@ -31,6 +31,8 @@ CONTACT = (
 )
 SURROGATE = "\ud800"
 NUL = "a\0b"
+NO_CURSOR = "after is not a cursor of this server."
+OTHER_LIST = "after is a cursor of another list or of another order."
 UNKNOWN = "acc_00000000000000000000000000"
 
 
@@ -69,18 +71,21 @@ def id_for(field: str, write: str, ids: dict[str, str]) -> str:
 
 def usual(kind: Any, name: str, write: str, ids: dict[str, str]) -> Any:
     """A value that a required field may have."""
-    named: GraphQLNamedType = get_named_type(kind)
+    named: Any = get_named_type(kind)
     if isinstance(named, GraphQLInputObjectType):
         return {each: usual(f.type, each, write, ids) for each, f in named.fields.items() if is_required(f.type)}
     if is_enum_type(named):
-        return next(iter(named.values))  # type: ignore[attr-defined]  # an enum has values
-    usually = {
-        "ID": lambda: id_for(name, write, ids),
-        "Int": lambda: 1,
-        "Boolean": lambda: True,
-        "Decimal": lambda: "1",
-    }
-    return usually.get(named.name, lambda: USUAL_TEXTS.get(name, "SENT"))()
+        return next(iter(named.values))
+    match named.name:
+        case "ID":
+            return id_for(name, write, ids)
+        case "Int":
+            return 1
+        case "Boolean":
+            return True
+        case "Decimal":
+            return "1"
+    return USUAL_TEXTS.get(name, "SENT")
 
 
 def places(kind: Any, write: str, ids: dict[str, str]) -> Iterator[tuple[str, str, Any]]:
@@ -135,25 +140,21 @@ async def refused(world: World, write: str, inputs: list[Row]) -> list[Row]:
 async def test_no_field_of_a_write_takes_what_cannot_be(world: World, other_world: World, write: str) -> None:
     ids, theirs = await company(world), await company(other_world)
     stored = await world.everything()
-    texts, links, numbers = [], [], []
+    values: list[tuple[str, Row]] = []
+    links: list[tuple[str, list[Row]]] = []
     for path, scalar, put in places(WRITES[write], write, ids):
         leaf = path.removesuffix(".0").rpartition(".")[2]
         if scalar == "String":
-            texts.extend((path, put(bad)) for bad in (NUL, SURROGATE, "x" * 100_001))
-        elif scalar == "ID":
-            wrong = ids["Product" if id_for(leaf, write, ids) != ids["Product"] else "Account"]
-            links.append(
-                (path, [put(bad) for bad in (id_for(leaf, write, theirs), UNKNOWN, wrong, NUL, SURROGATE, "")])
-            )
+            values.extend((path, put(bad)) for bad in (NUL, SURROGATE, "x" * 100_001))
         elif scalar == "Int" and leaf != "expectedVersion":
-            numbers.append((path, put(-(2**31))))
+            values.append((path, put(-(2**31))))
+        elif scalar == "ID":
+            theirs_, ours = id_for(leaf, write, theirs), id_for(leaf, write, ids)
+            other_kind = ids["Product" if ours != ids["Product"] else "Account"]
+            links.append((path, [put(bad) for bad in (theirs_, UNKNOWN, other_kind, NUL, SURROGATE, "")]))
 
-    for path, error in zip([p for p, _ in texts], await refused(world, write, [i for _, i in texts]), strict=True):
-        assert (error["code"], error["field"]) == ("INVALID", path)
-    for path, error in zip(
-        [p for p, _ in numbers], await refused(world, write, [i for _, i in numbers]) if numbers else [], strict=True
-    ):
-        assert (error["code"], error["field"]) == ("INVALID", path)
+    errors = await refused(world, write, [put for _, put in values])
+    assert [(error["code"], error["field"]) for error in errors] == [("INVALID", path) for path, _ in values]
     for path, inputs in links:
         their_id, unknown, *others = await refused(world, write, inputs)
         assert their_id == unknown
@@ -161,3 +162,259 @@ async def test_no_field_of_a_write_takes_what_cannot_be(world: World, other_worl
         assert {each["field"] for each in others} == {path}
         assert {each["code"] for each in others} <= {"NOT_FOUND", "INVALID", "REQUIRED"}
     assert await world.everything() == stored
+
+
+async def test_money_in_two_currencies_names_the_second(world: World) -> None:
+    stored = await world.everything()
+
+    budget, cost = {"amount": "1", "currency": "USD"}, {"amount": "1", "currency": "NOK"}
+    answer = await world.write("createCampaign", "campaign { id }", name="Spring", budget=budget, actualCost=cost)
+
+    message = "All amounts of one record are in one currency."
+    assert answer["userErrors"] == [{"code": "INVALID", "field": "actualCost.currency", "message": message}]
+    assert await world.everything() == stored
+
+
+@pytest.mark.parametrize(
+    ("document", "values", "place"),
+    [
+        (CREATE, {"annualRevenue": {"amount": "1" * 30}}, "annualRevenue.amount: The amount is too large"),
+        (CREATE, {"annualRevenue": {"amount": "NaN"}}, "annualRevenue.amount: A finite number is expected"),
+        (CREATE, {"annualRevenue": {"amount": "-Infinity"}}, "annualRevenue.amount: A finite number is expected"),
+        (CREATE, {"annualRevenue": {"amount": "1.00001"}}, "annualRevenue.amount: At most 4 digits after the point"),
+        (CREATE, {"annualRevenue": {"amount": 1e400}}, "annualRevenue.amount: A finite number is expected"),
+        (CREATE, {"annualRevenue": {"amount": True}}, "annualRevenue.amount: A decimal number is expected"),
+        (CREATE, {"annualRevenue": {"amount": SURROGATE}}, "annualRevenue.amount: A decimal number is expected"),
+        (CREATE, {"annualRevenue": {"amount": "1", "currency": "US$"}}, "annualRevenue.currency: A currency is three"),
+        (CREATE, {"annualRevenue": {"amount": "1" * 10_000_000}}, "annualRevenue.amount: The amount is too large"),
+        (CREATE, {"employees": 2**31}, "employees: Int cannot represent non 32-bit signed integer value"),
+        (CREATE, {"employees": 1.5}, "employees: Int cannot represent non-integer value"),
+        (CREATE, {"type": "FRIEND"}, "type: Value 'FRIEND' does not exist in 'AccountType' enum"),
+        (CREATE, {"type": SURROGATE}, "type: Value"),
+        (CREATE, {"name": None}, "name: Expected value of non-null type 'String!' not to be None"),
+        (CREATE, {"parentId": 1.5}, "parentId: ID cannot represent value"),
+        (CONTACT, {"birthday": "2026-02-30"}, "birthday: A date is expected as YYYY-MM-DD"),
+        (CONTACT, {"birthday": 20260230}, "birthday: A string is expected"),
+        (CONTACT, {"emailOptOut": "yes"}, "emailOptOut: Boolean cannot represent a non boolean value"),
+        (CONTACT, {"emails": [{"label": "work"}]}, "emails[0]"),
+        (UPDATE, {"expectedVersion": 2**31}, "expectedVersion: Int cannot represent non 32-bit"),
+    ],
+)
+async def test_a_value_of_the_wrong_kind_is_named_in_the_error(
+    world: World, document: str, values: Row, place: str
+) -> None:
+    stored = await world.everything()
+
+    needed = {"id": UNKNOWN} if document is UPDATE else {"lastName": "x"} if document is CONTACT else {"name": "x"}
+    answer = await send(world, document, {"input": {**needed, **values}})
+
+    [error] = answer["errors"]
+    assert (answer["data"], error["extensions"]["code"]) == (None, "BAD_USER_INPUT")
+    assert error["message"].startswith(
+        ("Variable '$input' has invalid value at .", "Variable '$input' has invalid value: ")
+    )
+    assert place in error["message"]
+    assert len(error["message"]) < 1000
+    assert await world.everything() == stored
+
+
+@pytest.mark.parametrize(
+    ("literal", "message"),
+    [
+        ('annualRevenue: {amount: "x"}', "A decimal number is expected, such as 1250.50."),
+        ("annualRevenue: {amount: 1e400}", "The amount is too large: at most 14 digits before the point."),
+        ("annualRevenue: {amount: nothing}", "A string is expected."),
+        ('annualRevenue: {amount: "1", currency: 5}', "A string is expected."),
+    ],
+)
+async def test_a_literal_of_the_wrong_kind_is_pointed_at(world: World, literal: str, message: str) -> None:
+    document = f'mutation {{ createAccount(input: {{name: "x", {literal}}}) {{ revision }} }}'
+
+    answer = await send(world, document, {})
+
+    [error] = answer["errors"]
+    assert (error["message"], error["extensions"]) == (message, {"code": "BAD_USER_INPUT"})
+    [location] = error["locations"]
+    assert location["column"] > document.index(literal)
+
+
+async def test_a_number_in_a_document_is_taken_digit_by_digit(world: World) -> None:
+    document = 'mutation { createAccount(input: {name: "x", annualRevenue: {amount: 12345678901234.5678}}) '
+
+    answer = await send(world, document + "{ account { annualRevenue { amount } } } }", {})
+
+    assert answer["data"]["createAccount"]["account"]["annualRevenue"] == {"amount": "12345678901234.5678"}
+
+
+@pytest.mark.parametrize(
+    ("document", "values", "field", "message"),
+    [
+        (CONTACT, {"email": "nobody"}, "email", "Not an email address"),
+        (CONTACT, {"email": "a@b@example.com"}, "email", "Not an email address"),
+        (CONTACT, {"emails": [{"address": "a@example.com"}, {"address": "no"}]}, "emails.1.address", "Not an email"),
+        (CONTACT, {"phone": "call me"}, "phone", "Not a phone number"),
+        (CONTACT, {"phones": [{"number": "+1 1"}]}, "phones.0.number", "Not a phone number"),
+        (CONTACT, {"lastName": "  "}, "lastName", "The text is empty."),
+        (CONTACT, {"emails": [{"address": "a@example.com"}] * 51}, "emails", "At most 50 entries are allowed."),
+        (CREATE, {"name": "x" * 10_000_000}, "name", "At most 200 characters are allowed, got 10000000."),
+        (CREATE, {"website": "ftp://example.com"}, "website", "Not a web address"),
+        (CREATE, {"domain": "not a domain"}, "domain", "Not a domain name"),
+        (CREATE, {"employees": -1}, "employees", "A number from 0 to 2147483647 is expected."),
+        (CREATE, {"billingAddress": {"street": NUL}}, "billingAddress.street", "Control characters are not allowed."),
+        (CREATE, {"idempotencyKey": ""}, "idempotencyKey", "The text is empty."),
+        (CREATE, {"idempotencyKey": "x" * 101}, "idempotencyKey", "At most 100 characters are allowed, got 101."),
+    ],
+)
+async def test_a_value_that_cannot_be_is_named_in_the_payload(
+    world: World, document: str, values: Row, field: str, message: str
+) -> None:
+    stored = await world.everything()
+
+    needed = {"lastName": "x"} if document is CONTACT else {"name": "x"}
+    answer = await send(world, document, {"input": {**needed, **values}})
+
+    [payload] = answer["data"].values()
+    [error] = payload["userErrors"]
+    assert error["code"] == ("REQUIRED" if "empty" in message else "INVALID")
+    assert error["field"] == field
+    assert error["message"].startswith(message)
+    assert await world.everything() == stored
+
+
+async def test_a_parent_that_closes_a_circle_is_refused(world: World) -> None:
+    top = await world.make("account", name="Top")
+    middle = await world.make("account", name="Middle", parentId=top)
+    bottom = await world.make("account", name="Bottom", parentId=middle)
+    stored = await world.everything()
+
+    for parent in (top, middle, bottom):
+        answer = await world.write("updateAccount", "account { id }", id=top, parentId=parent)
+
+        message = "This account stands above that one already: it would close a circle."
+        assert answer["userErrors"] == [{"code": "INVALID", "field": "parentId", "message": message}]
+    assert await world.everything() == stored
+
+
+async def test_a_stale_version_is_refused_with_the_current_record(world: World) -> None:
+    account = await world.make("account", name="One")
+    await world.write("updateAccount", "account { id }", id=account, name="Two")
+    stored = await world.everything()
+
+    writes: dict[str, Row] = {"updateAccount": {"name": "Three"}, "deleteAccount": {}, "restoreAccount": {}}
+    for write, values in writes.items():
+        for version in (1, 3, -1, 2**31 - 1):
+            answer = await world.write(
+                write, "account { id name version }", id=account, expectedVersion=version, **values
+            )
+
+            message = f"The account was changed meanwhile: it is at version 2, not {version}."
+            assert answer["userErrors"] == [{"code": "CONFLICT", "field": "expectedVersion", "message": message}]
+            assert answer["account"] == {"id": account, "name": "Two", "version": 2}
+            assert answer["revision"] is None
+    assert await world.everything() == stored
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "message"),
+    [
+        ({"first": 0}, "first", "first is a number from 1 to 100, not 0."),
+        ({"first": 101}, "first", "first is a number from 1 to 100, not 101."),
+        ({"first": -1}, "first", "first is a number from 1 to 100, not -1."),
+        ({"last": 0}, "last", "last is a number from 1 to 100, not 0."),
+        ({"last": 2**31 - 1}, "last", "last is a number from 1 to 100, not 2147483647."),
+        ({"first": 1, "last": 1}, "last", "Ask for the first or for the last rows, not for both."),
+        ({"after": "garbage"}, "after", NO_CURSOR),
+        ({"after": ""}, "after", NO_CURSOR),
+        ({"after": NUL}, "after", NO_CURSOR),
+        ({"after": SURROGATE}, "after", NO_CURSOR),
+        ({"after": "x" * 1_000_000}, "after", NO_CURSOR),
+        ({"after": base64.b64encode(b"[" * 100_000).decode()}, "after", NO_CURSOR),
+        ({"after": base64.b64encode(b'["a", "b"]').decode()}, "after", OTHER_LIST),
+        ({"after": base64.b64encode(b'{"a": 1}').decode()}, "after", OTHER_LIST),
+    ],
+)  # fmt: skip
+async def test_a_page_that_cannot_be(world: World, arguments: Row, field: str, message: str) -> None:
+    account = await world.make("account", name="Parent")
+    nested = "query ($after: String, $first: Int, $last: Int, $id: ID!) { account(id: $id) { children"
+    nested += "(after: $after, first: $first, last: $last) { nodes { id } } } }"
+
+    for document, variables in ((ACCOUNTS, arguments), (nested, {**arguments, "id": account})):
+        answer = await send(world, document, variables)
+
+        assert not (answer["data"] or {}).get("account")
+        [error] = answer["errors"]
+        assert (error["message"], error["extensions"]) == (message, {"code": "BAD_USER_INPUT", "field": field})
+
+
+async def test_a_cursor_of_another_query_is_refused(world: World) -> None:
+    await world.make("account", name="A")
+    data = await world.data(
+        "{ accounts { pageInfo { endCursor } } named: accounts(orderBy: [{field: NAME}]) { pageInfo { endCursor } } }"
+    )
+    by_id, by_name = (data[each]["pageInfo"]["endCursor"] for each in ("accounts", "named"))
+    refused_ = {"code": "BAD_USER_INPUT", "field": "before"}
+
+    for query, cursor in (
+        ("accounts(before: $cursor, orderBy: [{field: NAME}])", by_id),
+        ("accounts(before: $cursor, orderBy: [{field: NAME, direction: DESC}])", by_name),
+        ("accounts(before: $cursor, orderBy: [{field: NAME, nulls: FIRST}])", by_name),
+        ("contacts(before: $cursor)", by_id),
+        ("contacts(before: $cursor, orderBy: [{field: LAST_NAME}])", by_name),
+    ):
+        answer = await world.ask(f"query ($cursor: String) {{ {query} {{ nodes {{ id }} }} }}", cursor=cursor)
+        assert [error["extensions"] for error in answer["errors"]] == [refused_]
+
+
+@pytest.mark.parametrize(
+    "forged", [NUL, SURROGATE, [], {}, 1e400, -1e400, 2**64, "x", "2026-02-30", True, "9" * 30, "NaN"]
+)
+async def test_no_value_in_a_forged_cursor_reaches_the_database(world: World, forged: Any) -> None:
+    """Whatever stands in it, the answer is a page or a refusal."""
+    await world.make("account", name="A", employees=1, annualRevenue={"amount": "1"}, type="PARTNER")
+    for column in ("NAME", "TYPE", "EMPLOYEES", "ANNUAL_REVENUE", "CREATED_AT", "ID"):
+        listed = (
+            f"accounts(after: $after, orderBy: [{{field: {column}}}]) {{ nodes {{ id }} pageInfo {{ endCursor }} }}"
+        )
+        page = (await world.data(f"query ($after: String) {{ {listed} }}"))["accounts"]
+        mark, *values = json.loads(base64.urlsafe_b64decode(page["pageInfo"]["endCursor"]))
+        for place in range(len(values)):
+            content = json.dumps([mark, *values[:place], forged, *values[place + 1 :]])
+            cursor = base64.urlsafe_b64encode(content.encode()).decode()
+
+            answer = await send(world, f"query ($after: String) {{ {listed} }}", {"after": cursor})
+
+            codes = [error["extensions"] for error in answer.get("errors", [])]
+            assert codes in ([], [{"code": "BAD_USER_INPUT", "field": "after"}])
+
+
+@pytest.mark.parametrize("bad", [UNKNOWN, "", NUL, SURROGATE, "x" * 1_000_000, "' OR 1=1 --", "acc_é"])
+async def test_an_id_that_is_nobodys_is_null(world: World, bad: str) -> None:
+    answer = await send(
+        world, "query ($id: ID!) { account(id: $id) { id } node(id: $id) { id } nodes(ids: [$id]) { id } }", {"id": bad}
+    )
+
+    assert answer == {"data": {"account": None, "node": None, "nodes": [None]}}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"\xff\xfe", 400),
+        (b'{"query": ', 400),
+        (b"[" * 100_000, 400),
+        (b'{"query": "{ accounts { nodes { id } } }", "operationName": "\\ud800"}', 400),
+        (b'{"query": "{ nothing }", "variables": ' + b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b"}", 400),
+        (b'{"query": "{ nothing }"}', 200),
+        (b'{"query": "{ \\ud800 }"}', 200),
+        (b'{"query": "' + b"{a" * 10_000 + b"}" * 10_000 + b'"}', 200),
+        (b'{"query": "query ($f: AccountFilter) { nothing }", "variables": {"f": {"\\ud800": 1}}}', 200),
+    ],
+    ids=range(10),
+)  # fmt: skip
+async def test_a_request_that_is_none_keeps_its_status_sane(world: World, body: bytes, status: int) -> None:
+    response = await world.client.post("/graphql", content=body, headers=headers(world))
+
+    assert response.status_code == status
+    if status == 200:
+        assert {error["extensions"]["code"] for error in response.json()["errors"]} == {"BAD_USER_INPUT"}

@@ -285,7 +285,7 @@ def _source(value: Any, target: type[Entity] | None, key: str, more: set[str] = 
         raise Invalid(f"{key}.scale: a number is expected.")
     by = _text(value, "by", key) or "external_id"
     if target is not None and by not in _names_of(target):
-        raise Invalid(f"{key}.by: a {label(target)} cannot be found by «{by}».")
+        raise Invalid(f"{key}.by: there is no link by «{by}». There are {', '.join(sorted(_names_of(target)))}.")
     return Source(
         template=_template(value["from"], f"{key}.from") if "from" in value else None,
         default=_template(value["default"], f"{key}.default") if "default" in value else None,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
 from crm_graph.errors import Duplicate, Fault, Invalid, NotFound, Required
-from crm_graph.models import Base, Entity
+from crm_graph.models import Activity, Base, Entity
 from crm_graph.services import users
 from crm_graph.services.importing import rules
 from crm_graph.services.importing.directory import Directory, key_of
@@ -22,6 +22,7 @@ from crm_graph.services.importing.store import Change, Store, Values
 
 BATCH = 1000
 ORDER = {table.name: place for place, table in enumerate(Base.metadata.sorted_tables)}
+ORDER[Activity.__tablename__] = len(ORDER)  # its links are written with it, and may point to all others
 Progress = Callable[[str, int, int], None]
 
 
@@ -201,8 +202,10 @@ class Writer:
             changed, faults = await self.store.update(model, changes)
             for change, fault in faults:
                 self._reject(change.file, change.row, [(_label(change.plan, fault.field), fault)])
-            self.report.updated[name_of(model)] += len(changed)
-            self.report.unchanged[name_of(model)] += len(changes) - len(changed) - len(faults)
+            unchanged = len(changes) - len(changed) - len(faults)
+            for counts, count in ((self.report.updated, len(changed)), (self.report.unchanged, unchanged)):
+                if count:
+                    counts[name_of(model)] += count
         self.fresh.clear()
         self.changes.clear()
         self.waiting = 0

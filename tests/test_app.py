@@ -1,0 +1,38 @@
+"""The application as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from crm_graph import app
+from crm_graph.settings import Settings
+
+
+@pytest.mark.parametrize("introspection", [True, False])
+async def test_the_schema_is_told_only_where_a_setting_says_so(tmp_path: Path, introspection: bool) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/crm.db", introspection=introspection)
+    transport = httpx.ASGITransport(app=app.build(settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://crm.test") as client:
+        response = await client.post("/graphql", json={"query": "{ __schema { queryType { name } } }"})
+
+    answer = response.json()
+    if introspection:
+        assert answer == {"data": {"__schema": {"queryType": {"name": "Query"}}}}
+    else:
+        assert answer["data"] is None
+        assert [each["extensions"]["code"] for each in answer["errors"]] == ["BAD_USER_INPUT", "BAD_USER_INPUT"]
+
+
+@pytest.mark.parametrize(("graphiql", "status"), [(True, 200), (False, 404)])
+async def test_graphiql_is_served_only_where_a_setting_says_so(tmp_path: Path, graphiql: bool, status: int) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/crm.db", graphiql=graphiql, demo_token="crm_</script>")
+    transport = httpx.ASGITransport(app=app.build(settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://crm.test") as client:
+        response = await client.get("/graphql", headers={"Accept": "text/html"})
+
+    assert response.status_code == status
+    assert ("crm_\\u003c/script>" in response.text) is graphiql
+    assert "crm_</script>" not in response.text
