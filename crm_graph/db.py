@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -106,7 +106,7 @@ def _sqlite_engine(url: URL, pool_size: int, *, begin: str | None, read_only: bo
 
 async def insert_many(session: AsyncSession, model: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     """A bulk insert of whole rows. SQLAlchemy's own looks at each value of each row, which takes it longer than it
-    takes the database to store them; this one goes by columns, and makes runs of the same object ready once."""
+    takes the database to store them; this one goes by columns, many of which are one object again and again."""
     connection = await session.connection()
     compiled = sa.insert(model.__table__).compile(dialect=connection.dialect)
     columns = []
@@ -117,12 +117,8 @@ async def insert_many(session: AsyncSession, model: Any, rows: Sequence[Mapping[
     await connection.exec_driver_sql(str(compiled), list(zip(*columns, strict=True)))
 
 
-def _prepared(prepare: Callable[[Any], Any], values: Sequence[Any]) -> Iterator[Any]:
-    last = ready = prepare(None)
-    for value in values:
-        if value is not last:
-            last, ready = value, prepare(value)
-        yield ready
+def _prepared(prepare: Callable[[Any], Any], values: Sequence[Any]) -> Iterable[Any]:
+    return [prepare(values[0])] * len(values) if len(set(map(id, values))) == 1 else map(prepare, values)
 
 
 def _json_text(value: Any) -> str:

@@ -1,0 +1,25 @@
+"""Column types. Each knows its stored form and how a value from outside becomes it: `clean` returns the standard
+form or raises Invalid, and both the API and the import go through it."""
+
+from __future__ import annotations
+
+from crm_graph.models.types.scalars import Amount, Boolean, Date, Enum, Integer, Time, decimal_text, plain, time_text
+from crm_graph.models.types.texts import LONG_TEXT, Currency, Domain, Email, Id, Phone, Text, Url
+from crm_graph.models.types.values import (
+    MOST_ITEMS,
+    Enums,
+    Json,
+    TextList,
+    Value,
+    Values,
+    clean_items,
+    dump,
+    part,
+    wire,
+)
+
+__all__ = [
+    "LONG_TEXT", "MOST_ITEMS", "Amount", "Boolean", "Currency", "Date", "Domain", "Email", "Enum", "Enums", "Id",
+    "Integer", "Json", "Phone", "Text", "TextList", "Time", "Url", "Value", "Values", "clean_items", "decimal_text",
+    "dump", "part", "plain", "time_text", "wire",
+]  # fmt: skip

@@ -1,0 +1,157 @@
+"""Numbers, days, moments and enums."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import functools
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from crm_graph.errors import Invalid
+
+AMOUNT_SCALE = 10_000
+AMOUNT_LIMIT = Decimal(10) ** 14
+
+
+class Amount(TypeDecorator[Decimal]):
+    """Money or a quantity, exact: stored as whole ten-thousandths, since SQLite's NUMERIC is a float."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        return None if value is None else int(value * AMOUNT_SCALE)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
+        return None if value is None else plain(Decimal(int(value)).scaleb(-4))
+
+    def clean(self, value: object) -> Decimal:
+        try:
+            amount = Decimal(value)  # type: ignore[arg-type]  # what Decimal refuses is caught
+        except (InvalidOperation, TypeError, ValueError):
+            raise Invalid("A decimal number is expected, such as 1250.50.") from None
+        if not amount.is_finite():
+            raise Invalid("A finite number is expected.")
+        if amount.copy_abs() >= AMOUNT_LIMIT:
+            raise Invalid("The amount is too large: at most 14 digits before the point.")
+        if amount != amount.quantize(Decimal("0.0001")):
+            raise Invalid("At most 4 digits after the point are kept.")
+        return plain(amount)
+
+
+def plain(number: Decimal) -> Decimal:
+    """The number without exponent, trailing zeros or negative zero: 1E+3 and 1000.00 are both 1000."""
+    number = number.normalize() + 0
+    return number.quantize(Decimal(1)) if number.as_tuple().exponent > 0 else number  # type: ignore[operator]
+
+
+@functools.lru_cache(1024)
+def decimal_text(number: Decimal) -> str:
+    """A number as clients read it: 1000, 0.5."""
+    return format(plain(number), "f")
+
+
+class Integer(TypeDecorator[int]):
+    """A whole number between two bounds, both included."""
+
+    impl = sa.Integer
+    cache_ok = True
+
+    def __init__(self, least: int = 0, most: int = 2_147_483_647) -> None:
+        super().__init__()
+        self.least = least
+        self.most = most
+
+    def clean(self, value: object) -> int:
+        try:
+            number = int(value)  # type: ignore[call-overload]  # what int refuses is caught
+        except (TypeError, ValueError, OverflowError):
+            raise Invalid("A whole number is expected.") from None
+        if not self.least <= number <= self.most:
+            raise Invalid(f"A number from {self.least} to {self.most} is expected.")
+        return int(number)
+
+
+class Boolean(TypeDecorator[bool]):
+    impl = sa.Boolean
+    cache_ok = True
+
+    def clean(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise Invalid("True or false is expected.")
+        return value
+
+
+class Date(TypeDecorator[dt.date]):
+    impl = sa.Date
+    cache_ok = True
+
+    def clean(self, value: object) -> dt.date:
+        if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+            return value
+        try:
+            return dt.date.fromisoformat(str(value))
+        except ValueError:
+            raise Invalid("A date is expected as YYYY-MM-DD.") from None
+
+
+class Time(TypeDecorator[dt.datetime]):
+    """A moment in UTC with microseconds; on SQLite as the text that goes over the wire."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        kind: TypeEngine[Any] = sa.TIMESTAMP(timezone=True) if dialect.name == "postgresql" else sa.String(27)
+        return dialect.type_descriptor(kind)
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> Any:
+        return value if value is None or dialect.name == "postgresql" else time_text(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> dt.datetime | None:
+        if isinstance(value, str):
+            return dt.datetime.fromisoformat(value)
+        return None if value is None else value.astimezone(dt.UTC)
+
+    def clean(self, value: object) -> dt.datetime:
+        try:
+            moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
+            if moment.tzinfo is None:
+                raise Invalid("A time needs its offset, such as 2026-05-04T10:00:00Z.")
+            return moment.astimezone(dt.UTC)
+        except (ValueError, OverflowError):
+            raise Invalid("A time is expected as in 2026-05-04T10:00:00Z.") from None
+
+
+@functools.lru_cache(1024)  # all rows of a bulk insert have the same few
+def time_text(moment: dt.datetime) -> str:
+    """A moment as clients read it: 2026-05-04T10:00:00.000000Z."""
+    return moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+class Enum(TypeDecorator[Any]):
+    """An enum by its name; names are the same in Python, in the database and in GraphQL."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def __init__(self, members: type[enum.StrEnum]) -> None:
+        super().__init__(32)
+        self.members = members
+
+    def process_bind_param(self, value: Any | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.members(value).value
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> enum.StrEnum | None:
+        return None if value is None else self.members(value)
+
+    def clean(self, value: object) -> enum.StrEnum:
+        try:
+            return self.members(str(value))
+        except ValueError:
+            raise Invalid(f"One of {', '.join(self.members)} is expected.") from None

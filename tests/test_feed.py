@@ -1,0 +1,299 @@
+"""The change log says exactly what was done, and a wake-up comes after the commit."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from crm_graph.errors import Conflict, Duplicate
+from crm_graph.feed import CHANNEL, Feed, advance, journal_of
+from crm_graph.models import (
+    Account,
+    Action,
+    Activity,
+    ActivityLink,
+    ApiToken,
+    Change,
+    Contact,
+    EmailAddress,
+    Opportunity,
+    Team,
+    User,
+    now,
+)
+from crm_graph.services import records
+from tests import conftest
+from tests.support.bed import Bed, Row
+from tests.support.world import World
+
+
+async def log_of(world: World, entity: str) -> list[Row]:
+    return [change for change in await world.changes() if change["entity"] == entity]
+
+
+# What the log says
+
+
+async def test_the_life_of_a_record(world: World) -> None:
+    parent = await world.make("account", name="Parent")
+    account = await world.make(
+        "account", name="Acme", annualRevenue={"amount": "1000.50"}, parentId=parent, billingAddress={"city": "Oslo"}
+    )
+    await world.write("updateAccount", "revision", id=account, industry="Rockets", parentId=None, name="Acme")
+    await world.write("deleteAccount", "revision", id=account)
+    await world.write("restoreAccount", "revision", id=account)
+
+    _, created, updated, deleted, restored = await log_of(world, "Account")
+    sight = {"owner_id": world.admin.id, "team_id": None, "parent_id": parent, "currency": "USD", "deleted_at": None}
+    orphan = {**sight, "parent_id": None}
+    gone = {**orphan, "deleted_at": deleted["fields"]["deleted_at"][1]}
+    assert (created["action"], created["before"], created["after"]) == ("CREATED", dict.fromkeys(sight), sight)
+    assert created["fields"] == {
+        "name": [None, "Acme"],
+        "annual_revenue": [None, "1000.5"],
+        "currency": [None, "USD"],
+        "billing_address": [
+            None,
+            {"street": None, "city": "Oslo", "region": None, "postal_code": None, "country": None},
+        ],
+        "parent_id": [None, parent],
+        "owner_id": [None, world.admin.id],
+    }
+    assert (updated["action"], updated["before"], updated["after"]) == ("UPDATED", sight, orphan)
+    assert updated["fields"] == {"industry": [None, "Rockets"], "parent_id": [parent, None]}
+    assert (deleted["action"], deleted["before"], deleted["after"]) == ("DELETED", orphan, gone)
+    assert list(deleted["fields"]) == ["deleted_at"]
+    assert (restored["action"], restored["before"], restored["after"]) == ("RESTORED", gone, orphan)
+    assert restored["fields"] == {"deleted_at": [gone["deleted_at"], None]}
+
+
+async def test_who_did_it_by_what_and_when(world: World) -> None:
+    before = now()
+    account = await world.make("account", name="Acme")
+
+    [change] = await world.changes()
+
+    [token] = [row for row in await world.rows(ApiToken) if row["user_id"] == world.admin.id]
+    assert (change["actor"], change["user_id"], change["cause"]) == (
+        f"token:{token['id']}",
+        world.admin.id,
+        "create_account",
+    )
+    assert (change["entity"], change["record_id"], change["parent_id"]) == ("Account", account, None)
+    assert before <= change["happened_at"] <= change["recorded_at"] <= now()
+    [row] = await world.rows(Account)
+    assert before <= row["created_at"] <= row["updated_at"] <= change["recorded_at"]
+
+
+async def test_several_flushes_of_one_record_are_one_entry(world: World) -> None:
+    viewer = await world.viewer()
+    account = await world.make("account", name="One", industry="Rockets")
+    async with world.feed.transaction(viewer, "test") as session:
+        old = await records.find(session, viewer, Account, account)
+        new = await records.create(session, viewer, Account, values={"name": "New"})
+        await session.flush()
+        old.name, new.name = "Two", "Newer"
+        await session.flush()
+        old.name, old.industry, new.employees = "Three", None, 7
+        await session.flush()
+        old.deleted_at = now()
+
+    _, created, deleted = await log_of(world, "Account")
+    assert (created["action"], deleted["action"]) == ("CREATED", "DELETED")
+    assert created["fields"] == {"name": [None, "Newer"], "employees": [None, 7], "owner_id": [None, world.admin.id]}
+    assert deleted["fields"]["name"] == ["One", "Three"]
+    assert deleted["fields"]["industry"] == ["Rockets", None]
+    assert (deleted["before"]["deleted_at"], deleted["fields"]["deleted_at"][0]) == (None, None)
+    assert deleted["after"]["deleted_at"] == deleted["fields"]["deleted_at"][1]
+
+
+async def test_values_are_logged_as_they_go_over_the_wire(world: World) -> None:
+    viewer = await world.viewer()
+    async with world.feed.transaction(viewer, "test") as session:
+        values: Row = {
+            "last_name": "Lovelace",
+            "birthday": "1815-12-10",
+            "emails": [{"address": "ada@example.com"}],
+            "email_opt_out": True,
+        }
+        contact = await records.create(session, viewer, Contact, values=values)
+        contact.email_opt_out_at = dt.datetime(2026, 5, 4, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
+
+    [change] = await log_of(world, "Contact")
+    assert change["fields"] == {
+        "last_name": [None, "Lovelace"],
+        "birthday": [None, "1815-12-10"],
+        "emails": [None, [{"address": "ada@example.com", "label": None}]],
+        "email_opt_out": [None, True],
+        "email_opt_out_at": [None, "2026-05-04T10:00:00.000000Z"],
+        "phone_opt_out": [None, False],
+        "owner_id": [None, world.admin.id],
+    }
+    assert (await world.rows(Contact))[0]["emails"] == [EmailAddress("ada@example.com", None)]
+
+
+async def test_what_totals_hang_on_is_always_there(world: World) -> None:
+    viewer = await world.viewer()
+    deal = await Bed(world).plant(Opportunity, amount=Decimal("12.50"), currency="USD", probability=20)
+    async with world.feed.transaction(viewer, "test") as session:
+        (await records.find(session, viewer, Opportunity, deal)).name = "Renamed"
+
+    [change] = await log_of(world, "Opportunity")
+    assert change["before"] == change["after"]
+    assert {"amount", "currency", "probability", "stage_id", "pipeline_id", "account_id"} < set(change["before"])
+    assert (change["after"]["amount"], change["after"]["probability"]) == ("12.5", 20)
+
+
+async def test_secrets_are_not_logged(world: World) -> None:
+    viewer = await world.viewer()
+    async with world.feed.transaction(viewer, "test") as session:
+        user = User(workspace_id=viewer.workspace_id, id=User.new_id(), name="Eve", password_hash="first-secret")
+        session.add(user)
+        await session.flush()
+    async with world.feed.transaction(viewer, "test") as session:
+        (await records.find(session, viewer, User, user.id)).password_hash = "second-secret"
+
+    created, updated = await log_of(world, "User")
+    assert "password_hash" not in created["fields"]
+    assert updated["fields"] == {"password_hash": ["…", "…"]}
+    assert "secret" not in str([created, updated])
+
+
+async def test_bulk_inserts_are_logged_like_others(world: World) -> None:
+    viewer = await world.viewer()
+    async with world.feed.transaction(viewer, "test") as session:
+        rows = [
+            {"workspace_id": viewer.workspace_id, "id": Team.new_id(), "name": name, "external_id": None}
+            for name in ("North", "South")
+        ]
+        journal_of(session).inserted(Team, rows)
+
+    north, south = await log_of(world, "Team")
+    assert [change["record_id"] for change in (north, south)] == [row["id"] for row in rows]
+    assert north["fields"] == {"name": [None, "North"]}
+    assert (south["action"], south["before"], south["after"]) == (
+        "CREATED",
+        {"deleted_at": None},
+        {"deleted_at": None},
+    )
+
+
+async def test_what_changes_after_the_log_was_written_is_logged_too(world: World) -> None:
+    viewer = await world.viewer()
+    async with world.feed.transaction(viewer, "test") as session:
+        account = await records.create(session, viewer, Account, values={"name": "One"})
+        assert await advance(session) == 1
+        account.name = "Two"
+        assert await advance(session) == 2
+        assert await advance(session) == 2
+
+    one, two = await log_of(world, "Account")
+    assert (one["fields"]["name"], two["fields"]["name"]) == ([None, "One"], ["One", "Two"])
+    assert (one["action"], two["action"]) == ("CREATED", "UPDATED")
+
+
+async def test_a_link_is_no_record_of_its_own(world: World) -> None:
+    viewer = await world.viewer()
+    account = await world.make("account", name="Acme")
+    activity = await Bed(world).plant(Activity)
+    async with world.feed.transaction(viewer, "test") as session:
+        session.add(ActivityLink(workspace_id=viewer.workspace_id, activity_id=activity, account_id=account))
+
+    assert [change["entity"] for change in await world.changes()] == ["Account"]
+
+
+# Transactions
+
+
+async def test_nothing_of_a_transaction_that_fails_is_kept(world: World) -> None:
+    viewer = await world.viewer()
+    stored = await world.everything()
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        async with world.feed.transaction(viewer, "test") as session:
+            await records.create(session, viewer, Account, values={"name": "Acme"})
+            await advance(session)
+            raise RuntimeError("halfway")
+
+    assert await world.everything() == stored
+
+
+async def test_a_taken_key_is_a_duplicate_and_an_overtaken_write_a_conflict(world: World) -> None:
+    viewer = await world.viewer()
+    account = await world.make("account", name="Acme", externalId="x")
+    stored = await world.everything()
+
+    with pytest.raises(Duplicate) as duplicate:
+        async with world.feed.transaction(viewer, "test") as session:
+            session.add(Account(workspace_id=viewer.workspace_id, id=Account.new_id(), name="B", external_id="x"))
+    assert duplicate.value.field == "external_id"
+    with pytest.raises(Conflict):
+        async with world.feed.transaction(viewer, "test") as session:
+            found = await records.find(session, viewer, Account, account)
+            found.name = "Overtaken"
+            await session.execute(
+                sa.update(Account.__table__).values(version=9).where(Account.__table__.c.id == account)
+            )
+
+    assert await world.everything() == stored
+
+
+# Wake-ups
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis", "postgres"])
+async def test_a_wake_up_comes_after_the_commit_and_only_then(world: World, kind: str) -> None:
+    viewer = await world.viewer()
+    feed = Feed(world.database, broadcast_url(kind))
+    await feed.open()
+    try:
+        async with feed.broadcast.subscribe(CHANNEL) as wake_ups:
+            with pytest.raises(RuntimeError):
+                async with feed.transaction(viewer, "test") as session:
+                    await records.create(session, viewer, Account, values={"name": "Lost"})
+                    await advance(session)
+                    raise RuntimeError
+            async with feed.transaction(viewer, "test"):
+                pass  # nothing was written: nobody is woken
+            async with feed.transaction(viewer, "test") as session:
+                for name in ("One", "Two"):
+                    await records.create(session, viewer, Account, values={"name": name})
+
+            message = await asyncio.wait_for(anext(aiter(wake_ups)), timeout=20)
+            changes = await world.changes()
+    finally:
+        await feed.close()
+
+    assert message.message == f"{world.workspace_id} 2"
+    assert [(change["revision"], change["action"]) for change in changes] == [(1, Action.CREATED), (2, Action.CREATED)]
+
+
+def broadcast_url(kind: str) -> str:
+    if kind == "redis":
+        return conftest.REDIS_URL or str(conftest.skip("CRM_GRAPH_TEST_REDIS_URL is not set: Redis was not tested."))
+    if kind == "postgres":
+        url = conftest.POSTGRES_URL or str(
+            conftest.skip("CRM_GRAPH_TEST_POSTGRES_URL is not set: PostgreSQL's wake-ups were not tested.")
+        )
+        return make_url(url).set(drivername="postgres").render_as_string(hide_password=False)
+    return "memory://"
+
+
+async def test_a_wake_up_that_cannot_be_sent_does_not_undo_the_write(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def publish(channel: str, message: str) -> None:
+        raise ConnectionError("no broker")
+
+    monkeypatch.setattr(world.feed.broadcast, "publish", publish)
+
+    account = await world.make("account", name="Acme")
+
+    assert [row["id"] for row in await world.rows(Account)] == [account]
+    assert [change["record_id"] for change in await world.rows(Change)] == [account]
+    assert [record.message[:23] for record in caplog.records] == ["A wake-up was not sent;"]
