@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -117,8 +117,9 @@ async def insert_many(session: AsyncSession, model: Any, rows: Sequence[Mapping[
     await connection.exec_driver_sql(str(compiled), list(zip(*columns, strict=True)))
 
 
-def _prepared(prepare: Callable[[Any], Any], values: Sequence[Any]) -> Iterable[Any]:
-    return [prepare(values[0])] * len(values) if len(set(map(id, values))) == 1 else map(prepare, values)
+def _prepared(prepare: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    ready = {key: prepare(value) for key, value in {id(value): value for value in values}.items()}
+    return [ready[id(value)] for value in values]
 
 
 def _json_text(value: Any) -> str:

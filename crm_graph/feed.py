@@ -203,22 +203,13 @@ def _created(model: type[Entity], rows: Sequence[dict[str, Any]]) -> Iterator[En
     weighty = _weighty(model.__mapper__)
     nothing = dict.fromkeys(weighty)
     hidden = {*BOOKKEEPING, *_secrets(model.__mapper__), "workspace_id", "id", "created_at", "custom"}
-    keys = [key for key in (rows[0] if rows else ()) if key not in hidden]
-    columns = [_wired([row[key] for row in rows]) for key in keys]
-    for row, values in zip(rows, zip(*columns, strict=True), strict=True):
-        known = dict(zip(keys, values, strict=True))
+    for row in rows:
+        values = {key: wire(value) for key, value in row.items() if value is not None and key not in hidden}
         # Tuples: the garbage collector would look through tens of thousands of lists again and again.
-        fields = {key: (None, value) for key, value in known.items() if value is not None}
-        after = {key: known.get(key) for key in weighty}
+        fields = {key: (None, value) for key, value in values.items()}
+        after = {key: values.get(key) for key in weighty}
         parent = row.get(model.PARENT) if model.PARENT else None
         yield Entry(name, row["id"], parent, Action.CREATED, fields, nothing, after)
-
-
-def _wired(values: list[Any]) -> list[Any]:
-    """The wire values of a column; often all are the same object."""
-    if len(set(map(id, values))) == 1:
-        return [wire(values[0])] * len(values)
-    return list(map(wire, values))
 
 
 def _changed(record: Entity) -> dict[str, list[Any]]:

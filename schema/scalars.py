@@ -47,12 +47,13 @@ def _scalar(name: str, description: str, kind: Any) -> ScalarDefinition:
 
 def enum_type(members: T, name: str | None = None) -> T:
     """The GraphQL enum of an enum: its docstring says what it is, and in lines as «WON: …» what its members are."""
-    if "__strawberry_definition__" not in vars(members):
-        about, _, rest = (inspect.getdoc(members) or "").partition("\n")
-        strawberry.enum(members, name=name, description=about)
-        meanings = dict(_MEANING.findall(rest))
-        for value in members.__strawberry_definition__.values:
-            value.description = meanings.get(value.name)
+    if "__strawberry_definition__" not in vars(members):  # Strawberry makes one where it meets the enum first
+        strawberry.enum(members, name=name)
+    about, _, rest = (inspect.getdoc(members) or "").partition("\n")
+    meanings = dict(_MEANING.findall(rest))
+    members.__strawberry_definition__.description = about
+    for value in members.__strawberry_definition__.values:
+        value.description = meanings.get(value.name)
     return members
 
 

@@ -1,7 +1,5 @@
 """Filters: what every operator means on every kind of column, on both databases, and that none sees past the gate."""
 
-
-
 from __future__ import annotations
 
 import datetime as dt

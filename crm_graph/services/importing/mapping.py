@@ -171,6 +171,7 @@ class Step:
     delimiter: str = ","
 
 
+@functools.cache
 def name_of(model: type[Entity]) -> str:
     """An entity as mappings and reports call it: opportunity_line."""
     return label(model).replace(" ", "_")

@@ -49,6 +49,8 @@ class Plan:
 
     record: Record
     readers: tuple[Reader, ...]
+    reads: tuple[tuple[Reader, Read], ...]
+    fills: tuple[tuple[Reader, Read], ...]
     wanted: Callable[[Cells], bool]
     imprint: Callable[[Cells], Any]
     seen: dict[Any, tuple[int, int]] = field(default_factory=dict)
@@ -75,6 +77,11 @@ class Table:
     header: tuple[str, ...]
     total: int
 
+    @functools.cached_property
+    def models(self) -> frozenset[type[Entity]]:
+        """What its rows make."""
+        return frozenset(plan.record.model for plan in self.plans)
+
     def rows(self) -> Iterator[Row]:
         if self.path is None:
             yield from (Row(number, (), [plan]) for number, plan in enumerate(self.plans, 1))
@@ -97,7 +104,7 @@ class Table:
 def open_table(step: Step, mapping: Path, folder: Path) -> Table:
     """Raises Invalid for a file that is not there, and for columns and constants of the mapping that cannot be."""
     if step.file is None:
-        plans = tuple(_plan(record, (), step) for record in step.records)
+        plans = _plans(step, ())
         return Table(mapping.name, plans, step, None, (), len(plans))
     path = folder / step.file
     try:
@@ -111,7 +118,7 @@ def open_table(step: Step, mapping: Path, folder: Path) -> Table:
     for column, key in asked:
         if column not in header:
             raise Invalid(f"{key}: {step.file} has no column «{column}». It has {', '.join(header)}.")
-    return Table(step.file, tuple(_plan(record, header, step) for record in step.records), step, path, header, total)
+    return Table(step.file, _plans(step, header), step, path, header, total)
 
 
 def _lines(path: Path, step: Step) -> Iterator[tuple[int, list[str] | Invalid]]:
@@ -147,12 +154,20 @@ def _header(first: tuple[int, list[str] | Invalid], step: Step) -> tuple[str, ..
     return header
 
 
-def _plan(record: Record, header: Sequence[str], step: Step) -> Plan:
+def _plans(step: Step, header: Sequence[str]) -> tuple[Plan, ...]:
+    shared: dict[str, Read] = {}
+    return tuple(_plan(record, header, step, shared) for record in step.records)
+
+
+def _plan(record: Record, header: Sequence[str], step: Step, shared: dict[str, Read]) -> Plan:
     places = sorted({header.index(column) for column, _ in record.columns})
     when = record.when
+    readers = tuple(_reader(each, header, step, shared) for each in record.fields)
     return Plan(
         record=record,
-        readers=tuple(_reader(each, header, step) for each in record.fields),
+        readers=readers,
+        reads=tuple((each, each.read) for each in readers),
+        fills=tuple((each, each.fill) for each in readers if each.fill is not None),
         wanted=(lambda cells: True)
         if when is None
         else _cached(when.columns, header, lambda row: bool(when.fill(row))),
@@ -160,7 +175,8 @@ def _plan(record: Record, header: Sequence[str], step: Step) -> Plan:
     )
 
 
-def _reader(each: Field, header: Sequence[str], step: Step) -> Reader:
+def _reader(each: Field, header: Sequence[str], step: Step, shared: dict[str, Read]) -> Reader:
+    """Readers of equal texts for equal columns share what they keep: `shared`, by what they do."""
     sources = list(each.sources)
     columns = [column for source in sources if source.template for column in source.template.columns]
     kind = each.column.type
@@ -169,12 +185,15 @@ def _reader(each: Field, header: Sequence[str], step: Step) -> Reader:
         kind = each.target.__table__.columns[sources[0].by].type
     if isinstance(each.shape, Source) and each.shape.default is not None:
         fill = _reading(each, kind, each.shape.default.columns, header, step, filling=True)
+    same = repr((each.shape, kind))
+    if same not in shared:
+        shared[same] = _reading(each, kind, columns, header, step, filling=False)
     return Reader(
         name=each.name,
         label=", ".join(dict.fromkeys(columns)) or each.name.removesuffix("_id" if each.target else ""),
         target=each.target,
         by=sources[0].by if sources else "",
-        read=_reading(each, kind, columns, header, step, filling=False),
+        read=shared[same],
         fill=fill,
     )
 

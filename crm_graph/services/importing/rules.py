@@ -35,6 +35,7 @@ from crm_graph.models import (
 from crm_graph.models.types import Amount, Time
 from crm_graph.services import contacts, records
 from crm_graph.services.importing.directory import Directory
+from crm_graph.services.records import TABLES
 
 LATER = {"rank", "number"}
 """What a row gets only when it is written."""
@@ -229,7 +230,7 @@ def _settle_account(context: Context, case: Case) -> None:
         raise Invalid("The contact works at another account.", "contact_id")
 
 
-@functools.cache
+@functools.lru_cache(len(TABLES))
 def blank(model: type[Entity], moment: dt.datetime) -> Row:
     """A row of nothing but the columns' defaults."""
     return {column.key: _default(column, moment) for column in model.__table__.columns}

@@ -20,7 +20,8 @@ from crm_graph.services.importing.report import Rejection, Report
 from crm_graph.services.importing.rows import Plan, Read, Reader, Row, Table
 from crm_graph.services.importing.store import Change, Store, Values
 
-BATCH = 1000
+BATCH = 2000
+PROGRESS_EVERY = 500
 ORDER = {table.name: place for place, table in enumerate(Base.metadata.sorted_tables)}
 ORDER[Activity.__tablename__] = len(ORDER)  # its links are written with it, and may point to all others
 Progress = Callable[[str, int, int], None]
@@ -67,7 +68,7 @@ class Writer:
         rejected = len(self.report.rejected)
         early: list[Row] = []
         for done, row in enumerate(table.rows()):
-            if progress is not None and done % BATCH == 0:
+            if progress is not None and done % PROGRESS_EVERY == 0:
                 progress(table.name, done, table.total)
             if not await self._take(table, row):
                 early.append(row)
@@ -88,8 +89,7 @@ class Writer:
         if row.fault is not None:
             self._reject(table.name, row, [(None, row.fault)])
             return True
-        coming = frozenset[type[Entity]]() if last else frozenset(plan.record.model for plan in table.plans)
-        reading = _Reading(row, coming)
+        reading = _Reading(row, frozenset() if last else table.models)
         try:
             for plan in row.plans:
                 if plan.wanted(row.cells):
@@ -112,7 +112,7 @@ class Writer:
         record, known = plan.record, len(reading.faults)
         try:
             values: Values = {}
-            self._read(((reader, reader.read) for reader in plan.readers), reading, values)
+            self._read(plan.reads, reading, values)
             key = key_of(record.identity, values)
             if key is None and len(reading.faults) == known and not reading.failed:
                 raise Required("A value is needed.", next(name for name in record.identity if name not in values))
@@ -130,22 +130,24 @@ class Writer:
                 values = self._begin(plan, values, reading)
             else:
                 self._check(plan, record_id, values)
-            if len(reading.faults) == known:
+            if len(reading.faults) > known:
+                reading.failed.add(record.model)
+            else:
                 reading.drafts.append((plan, key, record_id, values))
         except Fault as fault:
             reading.failed.add(record.model)
             reading.faults.append((_label(plan, fault.field), fault))
 
-    def _read(self, readers: Iterable[tuple[Reader, Read]], reading: _Reading, values: Values) -> None:
+    def _read(self, reads: Iterable[tuple[Reader, Read]], reading: _Reading, values: Values) -> None:
         """Add to the values what the row says, links as the ids of what they point to."""
-        for reader, read in readers:
+        cells, find = reading.row.cells, self.directory.find
+        for reader, read in reads:
             try:
-                value = read(reading.row.cells)
-                if value is None:
-                    continue
-                if reader.target is not None:
-                    value = self.directory.find(reader.target, reader.by, value, values)
-                values[reader.name] = value
+                value = read(cells)
+                if value is not None:
+                    values[reader.name] = (
+                        value if reader.target is None else find(reader.target, reader.by, value, values)
+                    )
             except NotFound as fault:
                 if reader.target in reading.failed:
                     continue  # it is part of this row, and its own faults are told
@@ -158,12 +160,10 @@ class Writer:
     def _begin(self, plan: Plan, values: Values, reading: _Reading) -> Values:
         """A whole new row. Raises Fault."""
         model = plan.record.model
-        self._read(
-            ((reader, reader.fill) for reader in plan.readers if reader.fill and reader.name not in values),
-            reading,
-            values,
-        )
-        rules.derive(self.context, model, values)
+        blanks = [each for each in plan.fills if each[0].name not in values]
+        if blanks:
+            self._read(blanks, reading, values)
+            rules.derive(self.context, model, values)
         key = {"workspace_id": self.viewer.workspace_id, "id": model.new_id()}
         row = {**rules.blank(model, self.context.moment), **values, **key}
         rules.begin(self.context, model, row, values, plan.record.names)

@@ -1,0 +1,114 @@
+"""What holds for the whole house: whose packages are imported, the tables, the schema as a manual, and the gate."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import is_specified_scalar_type
+
+import crm_graph
+import loaders
+import schema
+from crm_graph import migrations
+from crm_graph.db import Database
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("crm_graph", "loaders", "schema")
+LONGEST_MODULE = 400
+UNSCOPED = {
+    "services.auth._candidates: User": "sign-in knows no viewer yet",
+    "services.auth._holder: User": "sign-in knows no viewer yet",
+    "services.auth.authenticate: ApiToken": "sign-in knows no viewer yet",
+    "services.campaigns._check_used: CampaignMember": "members that the viewer cannot see keep their status",
+    "services.campaigns._members: CampaignMember": "a person has one place in a campaign, removed ones included",
+    "services.importing.directory._load: model": "rows are compared with, and point to, what nobody sees too",
+    "services.importing.store._differing: model": "an import changes what it says, whoever sees it",
+    "services.importing.store._load: model": "an import changes what it says, whoever sees it",
+    "services.importing.store._next_ranks: Opportunity": "unseen cards keep their places",
+    "services.leads._latest_campaign: Campaign": "a deal came from its campaign whoever converts the lead",
+    "services.leads._latest_campaign: CampaignMember": "a deal came from its campaign whoever converts the lead",
+    "services.leads._move_activities: Activity": "a lead takes along what the viewer cannot see",
+    "services.leads._move_memberships: CampaignMember": "a person keeps the places that the viewer cannot see",
+    "services.opportunities._rank: Opportunity": "unseen cards keep their places",
+    "services.opportunities._settle_primary: ContactRole": "a deal has one primary role, unseen ones included",
+    "services.opportunities.add_contact_role: ContactRole": "a person has one role in a deal, removed ones included",
+    "services.records._check_external_id: model": "an external id is taken by unseen and deleted records too",
+    "services.records.check_acyclic: model": "a cycle may pass through unseen records",
+    "services.records.check_acyclic: next_up": "a cycle may pass through unseen records",
+    "services.users._check_email: User": "an email is taken by deleted users too",
+    "services.users.rebuild_reports: User": "deleted users stay in the chain",
+}
+"""Every look past the gate: the function, what it reads, and why."""
+
+
+@pytest.mark.parametrize("package", [crm_graph, loaders, schema])
+def test_packages_are_those_of_this_checkout(package: Any) -> None:
+    """PyPI has a `schema` too."""
+    assert Path(package.__file__).parents[1] == ROOT
+
+
+async def test_the_migrations_make_the_tables_that_the_models_say(database_url: str) -> None:
+    database = Database(database_url)
+    assert await migrations.current(database.reader) == migrations.newest()
+    await migrations.check(database.writer)
+    await database.close()
+
+
+def test_everything_in_the_schema_is_described() -> None:
+    core: Any = schema.build_schema()._schema
+    types = [
+        each for name, each in core.type_map.items() if not name.startswith("__") and not is_specified_scalar_type(each)
+    ]
+    undescribed = [place for each in types for place, description in parts(each) if not (description or "").strip()]
+
+    assert undescribed == []
+    assert len(types) > 100
+
+
+def parts(kind: Any) -> Iterator[tuple[str, str | None]]:
+    """Everything of a type that a reader of the schema meets, with its description."""
+    yield kind.name, kind.description
+    for name, field in getattr(kind, "fields", {}).items():
+        yield f"{kind.name}.{name}", field.description
+        for argument, each in getattr(field, "args", {}).items():
+            yield f"{kind.name}.{name}({argument}:)", each.description
+    for name, value in getattr(kind, "values", {}).items():
+        yield f"{kind.name}.{name}", value.description
+
+
+def test_every_look_past_the_gate_is_listed_with_its_reason() -> None:
+    assert set(looks()) == set(UNSCOPED.items())
+
+
+def looks() -> Iterator[tuple[str, str]]:
+    """Each call of unscoped(): where and on what, and the reason."""
+    for path in sources():
+        tree = ast.parse(path.read_text())
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removeprefix("crm_graph.")
+        texts = {
+            ast.unparse(target): node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+        }
+        functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        inside = {node: function.name for function in functions for node in ast.walk(function)}
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "unscoped":
+                model, reason = call.args
+                place = f"{module}.{inside.get(call, '')}: {ast.unparse(model)}"
+                yield place, ast.literal_eval(texts.get(ast.unparse(reason), reason))
+
+
+def test_no_module_is_too_long_to_read() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources()}
+    assert {path: length for path, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def sources() -> list[Path]:
+    found = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    return [path for path in found if "versions" not in path.parts]
