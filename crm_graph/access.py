@@ -233,6 +233,7 @@ def _activity_sight(row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
         link.campaign_id: models.Campaign,
     }
     related = [sa.and_(key.is_not(None), _follows(key, target, viewer, _sight)) for key, target in targets.items()]
+    chosen = sa.not_(link.derived)
     return sa.or_(
         row.owner_id == viewer.user_id,
         sa.exists().where(
@@ -240,7 +241,9 @@ def _activity_sight(row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
             participant.activity_id == row.id,
             participant.user_id == viewer.user_id,
         ),
-        sa.exists().where(link.workspace_id == viewer.workspace_id, link.activity_id == row.id, sa.or_(*related)),
+        sa.exists().where(
+            link.workspace_id == viewer.workspace_id, link.activity_id == row.id, chosen, sa.or_(*related)
+        ),
     )
 
 

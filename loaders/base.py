@@ -45,10 +45,21 @@ class Loaders:
             try:
                 yield
             finally:
-                self._snapshot = None
+                async with self._turn:
+                    self._snapshot = None
+
+    async def read(self, load: Callable[[AsyncSession], Awaitable[V]]) -> V:
+        """What `load` reads. It reads on to its end even where nobody waits any more: when a field fails, GraphQL
+        cancels those beside it, and a statement cut off in the middle would spoil the snapshot for all others."""
+
+        async def run() -> V:
+            async with self._session() as session:
+                return await load(session)
+
+        return await asyncio.shield(asyncio.ensure_future(run()))
 
     @contextlib.asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncSession]:
+    async def _session(self) -> AsyncIterator[AsyncSession]:
         if self._snapshot is None:
             async with self.database.read() as session:
                 yield session
@@ -68,8 +79,7 @@ class Loaders:
         if key not in self._made:
 
             async def load_batch(keys: list[K]) -> Sequence[V]:
-                async with self.session() as session:
-                    return await load(session, keys)
+                return await self.read(lambda session: load(session, keys))
 
             self._made[key] = DataLoader(load_batch)
         return self._made[key]
@@ -90,13 +100,11 @@ class Loaders:
 
     async def total(self, model: type[Entity], request: PageRequest) -> int:
         """How many records of an entity there are."""
-        async with self.session() as session:
-            return await load_total(session, self.viewer, model, request)
+        return await self.read(lambda session: load_total(session, self.viewer, model, request))
 
     async def page(self, model: type[Entity], request: PageRequest) -> Page:
         """A page of all records of an entity."""
-        async with self.session() as session:
-            return await load_page(session, self.viewer, model, request)
+        return await self.read(lambda session: load_page(session, self.viewer, model, request))
 
     def pages(self, key: Hashable, relation: Relation, request: PageRequest) -> DataLoader[str, Page]:
         """Pages of the records that belong to a parent, by the parent's id. `key` stands for relation and request."""

@@ -74,8 +74,8 @@ class PipelineBoard:
 
     @strawberry.field(description="The revision that the board stands at: subscribe `after` it to miss nothing.")
     async def revision(self, info: Info) -> str:
-        async with info.context.loaders.session() as session:
-            return await load_revision(session, info.context.viewer)
+        loaders = info.context.loaders
+        return await loaders.read(lambda session: load_revision(session, loaders.viewer))
 
     @strawberry.field(description="Its columns, in the order of the stages.")
     async def stages(self, info: Info) -> list[BoardStage]:

@@ -28,6 +28,7 @@ from schema.scalars import enum_type
 
 LONGEST_TEXT = 1000
 MOST_VALUES = 1000
+MOST_VALUES_IN_ALL = 10_000
 MOST_CONDITIONS = 200
 DEEPEST = 10
 
@@ -170,12 +171,15 @@ class Filter:
 
     def _check_size(self) -> None:
         level: list[Any] = [self]
-        count = 0
+        count = values = 0
         for _ in range(DEEPEST):
             level = [part for each in level for part in _parts(each)]
             count += len(level)
+            values += sum(len(each) for each in level if isinstance(each, list))
             if count > MOST_CONDITIONS:
                 raise BadUserInput(f"A filter has at most {MOST_CONDITIONS} conditions.", "filter")
+            if values > MOST_VALUES_IN_ALL:
+                raise BadUserInput(f"A filter compares with at most {MOST_VALUES_IN_ALL} values.", "filter")
             if not level:
                 return
         raise BadUserInput(f"A filter is at most {DEEPEST} levels deep.", "filter")

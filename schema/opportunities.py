@@ -119,9 +119,7 @@ class OpportunityMutation:
     delete_opportunity: OpportunityPayload = mutation(
         "Delete a deal.", records.delete, RecordInput, model=models.Opportunity
     )
-    restore_opportunity: OpportunityPayload = mutation(
-        "Bring a deleted deal back.", records.restore, RecordInput, model=models.Opportunity
-    )
+    restore_opportunity: OpportunityPayload = mutation("Bring a deleted deal back.", opportunities.restore, RecordInput)
     create_contact_role: ContactRolePayload = mutation(
         "Give a person a part in a deal.", opportunities.add_contact_role, "CreateContactRoleInput"
     )

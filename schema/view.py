@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import strawberry
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from graphql import GraphQLError
+from graphql import GraphQLError, OperationType, get_operation_ast, parse
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.websockets import WebSocket
@@ -30,9 +30,7 @@ from schema.context import Context
 from schema.examples import EXAMPLES
 
 PAGE = Path(__file__).parent.parent / "crm_graph" / "templates" / "graphiql.html"
-# An answer that names the revision it stands at is read from one snapshot; a write is never.
 _STANDS_AT = re.compile(r"\b(revision|pipelineBoard)\b")
-_WRITES = re.compile(r"\bmutation\b")
 log = logging.getLogger(__name__)
 
 
@@ -61,6 +59,18 @@ def _describe(error: GraphQLError, cause: BaseException | None) -> dict[str, Any
     log.error("Error %s at %s", error_id, error.path, exc_info=cause)
     error.message = "Something went wrong on our side."
     return {"code": "INTERNAL", "id": error_id}
+
+
+def _stands_at_a_revision(request: GraphQLRequestData) -> bool:
+    """Whether the operation is a query that may ask at which revision its answer stands: all of it is then read from
+    one snapshot."""
+    if not _STANDS_AT.search(request.query or ""):
+        return False
+    try:
+        operation = get_operation_ast(parse(request.query or ""), request.operation_name)
+    except (GraphQLError, RecursionError):
+        return False
+    return operation is not None and operation.operation is OperationType.QUERY
 
 
 class GraphQLView(GraphQL[Context, None]):
@@ -92,8 +102,7 @@ class GraphQLView(GraphQL[Context, None]):
     ) -> ExecutionResult:
         if not (request_data.operation_name or "").isascii():
             raise HTTPException(400, "The operation name is not a GraphQL name")
-        text = request_data.query or ""
-        snapshot = context.signed_in is not None and _STANDS_AT.search(text) and not _WRITES.search(text)
+        snapshot = context.signed_in is not None and _stands_at_a_revision(request_data)
         async with context.loaders.freeze() if snapshot else contextlib.nullcontext():
             return await super().execute_single(
                 request, request_adapter, sub_response, context, root_value, request_data

@@ -71,8 +71,7 @@ class WorkspaceQuery:
     @strawberry.field(description="The revision that this answer stands at: subscribe `after` it to miss nothing.")
     async def revision(self, info: Info) -> str:
         loaders = info.context.loaders
-        async with loaders.session() as session:
-            return await load_revision(session, loaders.viewer)
+        return await loaders.read(lambda session: load_revision(session, loaders.viewer))
 
 
 @strawberry.type
@@ -84,5 +83,4 @@ class WorkspaceMutation:
 
 async def _workspace(info: Info) -> models.Workspace:
     loaders = info.context.loaders
-    async with loaders.session() as session:
-        return await load_workspace(session, loaders.viewer)
+    return await loaders.read(lambda session: load_workspace(session, loaders.viewer))

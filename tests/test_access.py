@@ -407,3 +407,22 @@ async def test_a_record_may_not_be_tied_to_one_that_is_hidden(world: World) -> N
         answer = await world.write(write[0], "revision", by=actors.stranger, **write[1])
         assert [(each["code"], each["field"]) for each in answer["userErrors"]] == [("NOT_FOUND", field)]
         assert await world.everything() == before
+
+
+async def test_a_note_about_a_private_case_does_not_show_through_its_account(world: World) -> None:
+    actors = await cast(world)
+    await world.default("case", Visibility.PRIVATE)
+    logged = await world.write(
+        "logActivity", "activity { id }", by=actors.owner, type="NOTE", subject="Secret", caseIds=[actors.ids["case"]]
+    )
+    note = logged["activity"]["id"]
+    account = f'account(id: "{actors.ids["account"]}")'
+    there = [
+        found("activity", note),
+        valued(account, "activities { totalCount }", "activities", {"totalCount": 1}, {"totalCount": 0}),
+    ]
+
+    assert await world.data(together(there), by=actors.manager) == {n: each.seen for n, each in numbered(there)}
+    assert await world.data(together(there), by=actors.stranger) == {n: each.hidden for n, each in numbered(there)}
+    await done(world, actors.owner, ("updateActivity", {"id": note, "accountIds": [actors.ids["account"]]}))
+    assert await world.data(together(there), by=actors.stranger) == {n: each.seen for n, each in numbered(there)}

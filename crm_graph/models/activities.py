@@ -80,7 +80,10 @@ class Activity(Assigned):
 
 
 class ActivityLink(Keyed):
-    """One record that an activity is about: exactly one of the columns is set."""
+    """One record that an activity is about: exactly one of the columns is set.
+
+    A `derived` link, from the account of a contact, deal or case, shows the activity there, but gives no sight of it.
+    """
 
     __tablename__ = "activity_links"
     TARGETS = ("account_id", "contact_id", "lead_id", "opportunity_id", "case_id", "campaign_id")
@@ -89,6 +92,7 @@ class ActivityLink(Keyed):
     prefix = "link"
 
     activity_id: Mapped[str] = reference("activities", nullable=False)
+    derived: Mapped[bool] = mapped_column(default=False)
     account_id: Mapped[str | None] = reference("accounts", index=False)
     contact_id: Mapped[str | None] = reference("contacts", index=False)
     lead_id: Mapped[str | None] = reference("leads", index=False)

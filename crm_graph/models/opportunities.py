@@ -51,9 +51,10 @@ class Opportunity(Assigned):
 
     def enter(self, stage: Stage, rank: str) -> None:
         """Put the deal into a stage. Resets probability and forecast category unless they are pinned."""
-        if self.stage_id != stage.id:
-            self.stage_entered_at = now()
-        self.stage_id, self.rank = stage.id, rank
+        self.rank = rank
+        if self.stage_id == stage.id:
+            return
+        self.stage_id, self.stage_entered_at = stage.id, now()
         if not self.probability_pinned:
             self.probability = stage.probability
         if not self.forecast_category_pinned:

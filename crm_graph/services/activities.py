@@ -6,7 +6,7 @@ them as its fields `links` and `participants`, lists of ids and addresses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -152,9 +152,17 @@ async def _relate(
     if not given:
         return False
     old = await _parts(session, ActivityLink, ActivityLink.TARGETS, activity)
-    new = await _settled(session, viewer, ActivityLink, old, given)
-    new |= await _accounts_of(session, viewer, new)
-    return await _replace(session, activity, "links", ActivityLink, old, new)
+    chosen = await _settled(
+        session, viewer, ActivityLink, [each for each, row in old.items() if not row.derived], given
+    )
+    former = {value for (_, value), row in old.items() if row.derived}
+    unseen = former - await _seen(session, viewer, ActivityLink, "account_id", former)
+    derived = await _accounts_of(session, viewer, chosen) | {("account_id", value) for value in unseen}
+    for each, link in old.items():
+        link.derived = each not in chosen
+    return await _replace(
+        session, activity, "links", ActivityLink, old, chosen | derived, lambda each: {"derived": each not in chosen}
+    )
 
 
 async def _invite(
@@ -264,14 +272,22 @@ async def _accounts_of(session: AsyncSession, viewer: Viewer, links: Iterable[Pa
 
 
 async def _replace(
-    session: AsyncSession, activity: Activity, name: str, model: Any, old: Mapping[Part, Any], new: set[Part]
+    session: AsyncSession,
+    activity: Activity,
+    name: str,
+    model: Any,
+    old: Mapping[Part, Any],
+    new: set[Part],
+    rest: Callable[[Part], dict[str, Any]] = lambda part: {},
 ) -> bool:
+    """Make the activity's rows of a model these. `rest` are the other columns of a new one."""
     if new == old.keys():
         return False
     for gone in old.keys() - new:
         await session.delete(old[gone])
     for column, value in sorted(new - old.keys()):
-        session.add(model(workspace_id=activity.workspace_id, activity_id=activity.id, **{column: value}))
+        more = {column: value, **rest((column, value))}
+        session.add(model(workspace_id=activity.workspace_id, activity_id=activity.id, **more))
     before, after = (sorted(value for _, value in each) or None for each in (old, new))
     journal_of(session).note(activity, {name: [before, after]})
     return True

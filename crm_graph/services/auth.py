@@ -173,10 +173,20 @@ async def sign_out_everywhere(session: AsyncSession, viewer: Viewer, *, include_
     await end_sessions(session, viewer, user.id)
     journal_of(session).note(user, {}, Action.SIGNED_OUT)
     if include_api_tokens:
-        tokens = sa.select(ApiToken).where(visible(ApiToken, viewer), ApiToken.user_id == user.id)
-        for token in await session.scalars(tokens):
-            token.deleted_at = now()
+        await revoke_tokens(session, viewer, user.id)
     return user
+
+
+async def revoke_tokens(session: AsyncSession, viewer: Viewer, user_id: str) -> None:
+    """End all of a user's API tokens, for good."""
+    tokens = (
+        sa.select(ApiToken)
+        .where(unscoped(ApiToken, "who manages users ends tokens that only their holders see"))
+        .where(ApiToken.workspace_id == viewer.workspace_id, ApiToken.user_id == user_id)
+        .where(ApiToken.deleted_at.is_(None))
+    )
+    for token in await session.scalars(tokens):
+        token.deleted_at = now()
 
 
 async def end_sessions(session: AsyncSession, viewer: Viewer, user_id: str, *, but: str | None = None) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Permission, Viewer, unscoped
-from crm_graph.errors import Fault, Forbidden, Invalid
+from crm_graph.errors import Fault, Forbidden, Invalid, NotFound
 from crm_graph.feed import journal_of
 from crm_graph.models import (
     Account,
@@ -134,10 +134,18 @@ def _check_open(lead: Lead, field: str) -> None:
 
 async def _owner(session: AsyncSession, viewer: Viewer, lead: Lead, owner_id: str | None) -> dict[str, str | None]:
     """Whose the three records are: owner and team."""
-    if owner_id is None:
-        return {"owner_id": lead.owner_id, "team_id": lead.team_id}
-    await records.check_references(session, viewer, Lead, records.clean(Lead, {"owner_id": owner_id}))
-    return {"owner_id": owner_id, "team_id": await records.home_team(session, viewer, owner_id)}
+    owner_id = records.clean(Lead, {"owner_id": owner_id})["owner_id"]
+    if owner_id is not None:
+        await records.check_references(session, viewer, Lead, {"owner_id": owner_id})
+    else:
+        own = {"owner_id": lead.owner_id, "team_id": lead.team_id}
+        try:
+            await records.check_references(session, viewer, Lead, own)
+        except NotFound:  # its owner or team is deleted: whoever converts it takes it over
+            owner_id = viewer.user_id
+        else:
+            return own
+    return {"owner_id": owner_id, "team_id": owner_id and await records.home_team(session, viewer, owner_id)}
 
 
 async def _target(session: AsyncSession, viewer: Viewer, model: type[A], record_id: str, field: str) -> A:

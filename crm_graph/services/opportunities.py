@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Permission, Viewer, unscoped, visible
-from crm_graph.errors import Forbidden, GateClosed, Invalid, NotFound
-from crm_graph.models import ContactRole, Opportunity, OpportunityLine, Product, Stage, StageCategory, now
+from crm_graph.errors import Conflict, Forbidden, GateClosed, Invalid, NotFound
+from crm_graph.models import ContactRole, Opportunity, OpportunityLine, Pipeline, Product, Stage, StageCategory, now
 from crm_graph.services import pipelines, ranks, records
 from crm_graph.services.records import Values
 
@@ -24,9 +24,7 @@ async def create(session: AsyncSession, viewer: Viewer, *, values: Values, **fix
     if stage_id is None:
         stage = await pipelines.entry_of(session, viewer, pipeline_id)
     else:
-        stage = await records.find(session, viewer, Stage, stage_id, field="stage_id")
-        if pipeline_id not in (None, stage.pipeline_id):
-            raise Invalid("This stage is part of another pipeline.", "stage_id")
+        stage = await pipelines.stage_of(session, viewer, pipeline_id, stage_id)
     own = {name: value for name, value in values.items() if name not in {"stage_id", "pipeline_id"}}
     defaults = {"probability": stage.probability, "forecast_category": stage.forecast_category}
     opportunity = await records.create(
@@ -50,11 +48,11 @@ async def update(
     asks for."""
     opportunity = await records.find(session, viewer, Opportunity, id, to=Permission.EDIT)
     records.check_version(opportunity, expected_version)
-    before = opportunity.currency
     await records.assign(session, viewer, opportunity, values)
-    if opportunity.currency != before and await _has_lines(session, viewer, opportunity):
-        raise Invalid(f"The deal has lines in {before}: remove them first.", "amount.currency")
-    stage = await records.find(session, viewer, Stage, opportunity.stage_id)
+    priced = await _currency_of_lines(session, viewer, opportunity)
+    if opportunity.currency is not None and priced not in (None, opportunity.currency):
+        raise Invalid(f"The deal has lines in {priced}: remove them first.", "amount.currency")
+    stage = await records.find(session, viewer, Stage, opportunity.stage_id, deleted=True)
     check_gates(opportunity, stage, only=values)
     return opportunity
 
@@ -81,6 +79,7 @@ async def move(
     )
     records.check_version(opportunity, expected_version)
     stage = await pipelines.stage_of(session, viewer, opportunity.pipeline_id, stage_id)
+    moved = opportunity.stage_id != stage.id
     rank = await _rank(session, viewer, stage.id, opportunity.id, above_id, below_id)
     if lost_reason is not None:
         if stage.category is not StageCategory.LOST:
@@ -89,7 +88,18 @@ async def move(
     if stage.category is not StageCategory.OPEN and opportunity.close_date is None:
         opportunity.close_date = now().date()
     opportunity.enter(stage, rank)
-    check_gates(opportunity, stage)
+    if moved:
+        check_gates(opportunity, stage)
+    return opportunity
+
+
+async def restore(session: AsyncSession, viewer: Viewer, *, id: str, expected_version: int | None) -> Opportunity:
+    """Raises NotFound, Forbidden, Conflict; Invalid where its stage was deleted meanwhile."""
+    opportunity = await records.restore(session, viewer, Opportunity, id=id, expected_version=expected_version)
+    stage = await records.find(session, viewer, Stage, opportunity.stage_id, deleted=True)
+    pipeline = await records.find(session, viewer, Pipeline, opportunity.pipeline_id, deleted=True)
+    if stage.deleted_at is not None or pipeline.deleted_at is not None:
+        raise Invalid("The deal's stage is deleted. Restore the stage first.", "id")
     return opportunity
 
 
@@ -106,6 +116,7 @@ async def add_contact_role(session: AsyncSession, viewer: Viewer, *, values: Val
     Raises NotFound, Forbidden, Invalid, Required; Invalid for a person who has one already.
     """
     await _edited(session, viewer, values["opportunity_id"])
+    await records.check_references(session, viewer, ContactRole, records.clean(ContactRole, values))
     former = await session.scalar(
         sa.select(ContactRole)
         .where(unscoped(ContactRole, "a person has one role in a deal, removed ones included"))
@@ -128,7 +139,9 @@ async def update_contact_role(
 ) -> ContactRole:
     """Raises NotFound, Forbidden, Conflict, Invalid, Required."""
     role = await records.update(session, viewer, ContactRole, id=id, values=values, expected_version=expected_version)
-    await _settle_primary(session, viewer, role)
+    if role.primary:
+        await _edited(session, viewer, role.opportunity_id)  # locked: of two new primaries the later one stays
+        await _settle_primary(session, viewer, role)
     return role
 
 
@@ -139,7 +152,8 @@ async def add_line(session: AsyncSession, viewer: Viewer, *, values: Values) -> 
     """
     opportunity = await _edited(session, viewer, values["opportunity_id"])
     product = await records.find(session, viewer, Product, values["product_id"], field="product_id")
-    currency = opportunity.currency or values.get("currency") or product.currency or viewer.currency
+    settled = opportunity.currency or await _currency_of_lines(session, viewer, opportunity)
+    currency = settled or values.get("currency") or product.currency or viewer.currency
     if values.get("currency") not in (None, currency):
         raise Invalid(f"The deal is in {currency}.", "price.currency")
     listed = {"price": product.price} if product.currency == currency else {}
@@ -166,9 +180,14 @@ async def remove(
     Raises NotFound, Forbidden, Conflict.
     """
     part = await records.find(session, viewer, model, id, to=Permission.EDIT)
-    records.check_version(part, expected_version)
+    opportunity = await records.find(session, viewer, Opportunity, part.opportunity_id)
+    try:
+        records.check_version(part, expected_version)
+    except Conflict as fault:
+        fault.current = opportunity  # what the payload shows
+        raise
     part.deleted_at = now()
-    return await records.find(session, viewer, Opportunity, part.opportunity_id)
+    return opportunity
 
 
 async def _edited(session: AsyncSession, viewer: Viewer, opportunity_id: str) -> Opportunity:
@@ -193,11 +212,14 @@ async def _settle_primary(session: AsyncSession, viewer: Viewer, role: ContactRo
         other.primary = False
 
 
-async def _has_lines(session: AsyncSession, viewer: Viewer, opportunity: Opportunity) -> bool:
-    statement = sa.select(OpportunityLine.id).where(
-        visible(OpportunityLine, viewer), OpportunityLine.opportunity_id == opportunity.id
+async def _currency_of_lines(session: AsyncSession, viewer: Viewer, opportunity: Opportunity) -> str | None:
+    """The one currency that the deal's lines are in; None where no line has one."""
+    statement = sa.select(OpportunityLine.currency).where(
+        visible(OpportunityLine, viewer),
+        OpportunityLine.opportunity_id == opportunity.id,
+        OpportunityLine.currency.is_not(None),
     )
-    return await session.scalar(statement.limit(1)) is not None
+    return await session.scalar(statement.limit(1))
 
 
 async def _rank(

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import Permission, Viewer, require, visible
-from crm_graph.errors import Invalid, Required
+from crm_graph.access import Permission, Viewer, require, unscoped, visible
+from crm_graph.errors import Invalid, NotFound, Required
 from crm_graph.models import Entity, Opportunity, Pipeline, Stage, StageCategory
 from crm_graph.services import records
 from crm_graph.services.records import Values
@@ -38,12 +38,18 @@ async def update(
 async def delete(session: AsyncSession, viewer: Viewer, model: type[E], *, id: str, expected_version: int | None) -> E:
     """Raises Forbidden, NotFound, Conflict; Invalid for a pipeline or a stage with deals in it."""
     require(viewer, Permission.SETTINGS)
-    column = {Pipeline: Opportunity.pipeline_id, Stage: Opportunity.stage_id}.get(model)
-    if column is not None and await session.scalar(
-        sa.select(Opportunity.id).where(visible(Opportunity, viewer), column == id).limit(1)
-    ):
-        raise Invalid(f"There are deals in this {records.label(model)}. Move them first.", "id")
-    return await records.delete(session, viewer, model, id=id, expected_version=expected_version)
+    record = await records.delete(session, viewer, model, id=id, expected_version=expected_version)
+    columns: dict[Any, Any] = {Pipeline: Opportunity.pipeline_id, Stage: Opportunity.stage_id}
+    if model in columns:
+        deals = (
+            sa.select(Opportunity.id)
+            .where(unscoped(Opportunity, "deals that the viewer cannot see are deals too"))
+            .where(Opportunity.workspace_id == viewer.workspace_id, Opportunity.deleted_at.is_(None))
+            .where(columns[model] == id)
+        )
+        if await session.scalar(deals.limit(1)) is not None:
+            raise Invalid(f"There are deals in this {records.label(model)}. Move them first.", "id")
+    return record
 
 
 async def restore(session: AsyncSession, viewer: Viewer, model: type[E], *, id: str, expected_version: int | None) -> E:
@@ -52,10 +58,21 @@ async def restore(session: AsyncSession, viewer: Viewer, model: type[E], *, id: 
     return await records.restore(session, viewer, model, id=id, expected_version=expected_version)
 
 
-async def stage_of(session: AsyncSession, viewer: Viewer, pipeline_id: str, stage_id: str) -> Stage:
-    """A stage of a pipeline. Raises NotFound; Invalid for a stage of another pipeline."""
-    stage = await records.find(session, viewer, Stage, stage_id, field="stage_id")
-    if stage.pipeline_id != pipeline_id:
+async def stage_of(session: AsyncSession, viewer: Viewer, pipeline_id: str | None, stage_id: str) -> Stage:
+    """A stage of a pipeline, or of any where None is given. It cannot be deleted before the transaction ends.
+
+    Raises NotFound; Invalid for a stage of another pipeline.
+    """
+    statement = (
+        sa.select(Stage)
+        .join(Pipeline, sa.and_(Pipeline.workspace_id == Stage.workspace_id, Pipeline.id == Stage.pipeline_id))
+        .where(visible(Stage, viewer), visible(Pipeline, viewer), Stage.id == stage_id)
+        .with_for_update(read=True, of=[Stage, Pipeline])
+    )
+    stage = await session.scalar(statement)
+    if stage is None:
+        raise NotFound("There is no such stage.", "stage_id")
+    if pipeline_id not in (None, stage.pipeline_id):
         raise Invalid("This stage is part of another pipeline.", "stage_id")
     return stage
 
@@ -74,6 +91,7 @@ async def entry_of(session: AsyncSession, viewer: Viewer, pipeline_id: str | Non
         .where(visible(Stage, viewer), visible(Pipeline, viewer), chosen, Stage.category == StageCategory.OPEN)
         .order_by(Pipeline.position, Pipeline.id, Stage.position, Stage.id)
         .limit(1)
+        .with_for_update(read=True, of=[Stage, Pipeline])
     )
     stage = await session.scalar(statement)
     if stage is None:

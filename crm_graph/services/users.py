@@ -56,6 +56,7 @@ async def update(
         await _unhang(session, viewer, user)
         await _hang(session, viewer, user)
     if user.team_id != team_id:
+        await _leave(session, viewer, user, team_id)
         await _join_home(session, viewer, user)
     if not user.active:
         await auth.end_sessions(session, viewer, user.id)
@@ -70,6 +71,7 @@ async def delete(session: AsyncSession, viewer: Viewer, *, id: str, expected_ver
         await _check_admin_stays(session, viewer, user, "id")
     user.deleted_at = now()
     await auth.end_sessions(session, viewer, user.id)
+    await auth.revoke_tokens(session, viewer, user.id)
     return user
 
 
@@ -273,6 +275,13 @@ async def _check_email(session: AsyncSession, viewer: Viewer, user: User) -> Non
     )
     if await session.scalar(taken) is not None:
         raise Duplicate("Another user has this email.", "email")
+
+
+async def _leave(session: AsyncSession, viewer: Viewer, user: User, team_id: str | None) -> None:
+    """A user who moves to another home sees no longer what is the former team's."""
+    membership = team_id and await _place(session, viewer, team_id, user.id)
+    if membership:
+        membership.deleted_at = membership.deleted_at or now()
 
 
 async def _join_home(session: AsyncSession, viewer: Viewer, user: User) -> None:

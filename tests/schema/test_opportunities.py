@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from crm_graph.models import Role, Visibility
+import sqlalchemy as sa
+
+from crm_graph.models import Opportunity, Role, Visibility
 from tests.support.world import World
 
 BOARD = """
@@ -317,3 +319,117 @@ async def test_settings_are_for_managers(world: World) -> None:
     assert inhabited["userErrors"][0]["code"] == "INVALID"
     assert await world.everything() == before
     assert (await world.write("deleteStage", "revision", by=manager, id=stages["Won"]))["userErrors"] == []
+
+
+async def test_another_place_in_the_stage_leaves_the_rest_alone(world: World) -> None:
+    _, stages = await pipeline(world, New=["NEXT_STEP"])
+    deal = await world.make("opportunity", name="Deal", probability=33, nextStep="Call")
+    async with world.raw() as connection:
+        await connection.execute(sa.update(Opportunity).where(Opportunity.id == deal).values(next_step=None))
+
+    answer = await move(world, deal, stages["New"], 1)
+
+    assert answer["userErrors"] == []
+    assert answer["opportunity"]["probability"] == 33
+
+
+async def test_a_stage_with_hidden_deals_is_not_deleted(world: World) -> None:
+    _, stages = await pipeline(world)
+    manager = await world.person(Role.MANAGER)
+    await world.make("opportunity", name="Hidden")
+    await world.default("opportunity", Visibility.PRIVATE)
+    before = await world.everything()
+
+    answer = await world.write("deleteStage", "revision", by=manager, id=stages["New"])
+
+    assert answer["userErrors"][0]["code"] == "INVALID"
+    assert await world.everything() == before
+
+
+async def test_a_deal_does_not_come_back_into_a_deleted_stage(world: World) -> None:
+    _, stages = await pipeline(world)
+    deal = await world.make("opportunity", name="Deal")
+    await world.write("deleteOpportunity", "revision", id=deal)
+    await world.write("deleteStage", "revision", id=stages["New"])
+    before = await world.everything()
+
+    answer = await world.write("restoreOpportunity", "revision", id=deal)
+    lost = await world.write("createOpportunity", "revision", name="New", stageId=stages["New"])
+
+    assert (answer["userErrors"][0]["code"], answer["userErrors"][0]["field"]) == ("INVALID", "id")
+    assert (lost["userErrors"][0]["code"], lost["userErrors"][0]["field"]) == ("NOT_FOUND", "stageId")
+    assert await world.everything() == before
+
+
+async def test_a_deal_takes_the_currency_of_its_lines(world: World) -> None:
+    await pipeline(world)
+    deal = await world.make("opportunity", name="Deal")
+    product = await world.make("product", name="Box")
+    euros = {"amount": "9", "currency": "EUR"}
+    await world.make("opportunityLine", opportunityId=deal, productId=product, price=euros)
+
+    other = await world.write(
+        "createOpportunityLine",
+        "revision",
+        opportunityId=deal,
+        productId=product,
+        price={"amount": "9", "currency": "USD"},
+    )
+    dollars = await world.write("updateOpportunity", "revision", id=deal, amount={"amount": "9", "currency": "USD"})
+    priced = await world.write("updateOpportunity", "opportunity { amount { currency } }", id=deal, amount=euros)
+
+    assert other["userErrors"][0]["field"] == "price.currency"
+    assert dollars["userErrors"][0]["field"] == "amount.currency"
+    assert priced["opportunity"] == {"amount": {"currency": "EUR"}}
+
+
+async def test_a_hidden_contact_is_not_told_of_by_its_role(world: World) -> None:
+    await pipeline(world)
+    rep = await world.person(Role.REP)
+    deal = await world.make("opportunity", name="Deal")
+    contact = await world.make("contact", lastName="Hidden")
+    role = await world.make("contactRole", opportunityId=deal, contactId=contact)
+    await world.write("deleteContactRole", "revision", id=role)
+    await world.default("account", Visibility.PRIVATE)
+    before = await world.everything()
+
+    answer = await world.write("createContactRole", "revision", by=rep, opportunityId=deal, contactId=contact)
+
+    assert (answer["userErrors"][0]["code"], answer["userErrors"][0]["field"]) == ("NOT_FOUND", "contactId")
+    assert await world.everything() == before
+
+
+async def test_a_board_beside_a_mutation_in_the_document_is_still_one_snapshot(world: World) -> None:
+    board, _ = await pipeline(world)
+    document = """
+        mutation Rename($id: ID!) { updatePipeline(input: {id: $id, name: "Other"}) { revision } }
+        query Look($id: ID!) { pipelineBoard(pipelineId: $id) { revision stages { totals { count } } } }
+    """
+    before = world.application.state.database.snapshots
+    seen: list[str] = []
+    sa.event.listen(before.sync_engine, "begin", lambda connection: seen.append("begin"))
+
+    body = {"query": document, "variables": {"id": board}, "operationName": "Look"}
+    answer = await world.send(body, token=world.admin.token)
+
+    assert [each["totals"]["count"] for each in answer["data"]["pipelineBoard"]["stages"]] == [0, 0, 0, 0]
+    assert seen == ["begin"]
+
+
+async def test_a_field_that_fails_spoils_no_other(world: World) -> None:
+    await pipeline(world)
+    for number in range(3):
+        account = await world.make("account", name=f"Acme {number}")
+        await world.make("opportunity", name="Deal", accountId=account)
+    document = """{
+        revision
+        accounts {
+          nodes { id owner { name } opportunities(first: 0) { totalCount } contacts { totalCount } }
+          totalCount
+        }
+        opportunities { totalCount nodes { account { id } } }
+    }"""
+
+    for _ in range(10):
+        answer = await world.ask(document)
+        assert [each["extensions"]["code"] for each in answer["errors"]] == ["BAD_USER_INPUT"]

@@ -33,11 +33,11 @@ def values_of(model: Any, column: str, number: int) -> list[Any]:
         case types.Enum():
             some = list(kind.members)
         case types.Text() if unique or column == "rank":
-            some = [f"{'aA'[number % 2]}{number * 7 % 20}"]
+            some = [f"{'aA'[number % 2]}{number * 7 % 101}"]
         case types.Text():
             some = TEXTS
         case types.Integer() if unique:
-            some = [number * 7 % 20]
+            some = [number * 7 % 101]
         case types.Integer():
             some = [kind.least, kind.least + 1, min(kind.least + 10, kind.most)]
         case types.Amount():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import event
@@ -12,21 +14,36 @@ from crm_graph.models import Base, Entity
 
 TABLES = "|".join(mapper.class_.__tablename__ for mapper in Base.registry.mappers if issubclass(mapper.class_, Entity))
 READ = re.compile(rf'(?:\bFROM|\bJOIN|,)\s+(?:LATERAL\s+)?"?({TABLES})"?(?=[\s,)]|$)')
+LOCK = re.compile(r"\bFOR (?:NO KEY )?(?:KEY )?(?:UPDATE|SHARE) OF [\w, ]+")
 MARK = re.compile(rf"/\* (?:visible|unscoped) ({TABLES}) \*/")
 
 
 class Gate:
-    """Collects the statements that read more entity tables than they carry marks for, and counts all statements."""
+    """Collects the statements that read more entity tables than they carry marks for."""
 
     def __init__(self, database: Database) -> None:
         self.breaches: list[str] = []
-        self.statements: list[str] = []
+        self._passed: set[str] = set()
+        self._recording: list[list[str]] = []
         for engine in {each.sync_engine for each in database.engines}:
             event.listen(engine, "before_cursor_execute", self.check)
 
     def check(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        self.statements.append(statement)
+        for recording in self._recording:
+            recording.append(statement)
+        if statement in self._passed:
+            return
         if statement.lstrip().upper().startswith(("SELECT", "WITH")):
-            read, marked = READ.findall(statement), MARK.findall(statement)
+            read, marked = READ.findall(LOCK.sub("", statement)), MARK.findall(statement)
             if any(read.count(table) > marked.count(table) for table in read):
                 self.breaches.append(statement)
+                return
+        self._passed.add(statement)
+
+    @contextlib.contextmanager
+    def record(self) -> Iterator[list[str]]:
+        """The statements sent inside the block."""
+        seen: list[str] = []
+        self._recording.append(seen)
+        yield seen
+        self._recording = [each for each in self._recording if each is not seen]

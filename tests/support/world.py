@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,14 +91,10 @@ class World:
         answer: dict[str, Any] = response.json()
         return answer
 
-    @contextlib.contextmanager
-    def statements(self) -> Iterator[list[str]]:
+    def statements(self) -> contextlib.AbstractContextManager[list[str]]:
         """The SQL statements sent inside the block, sign-in included."""
-        seen: list[str] = []
-        gate = self.application.state.gate
-        before = len(gate.statements)
-        yield seen
-        seen.extend(gate.statements[before:])
+        recording: contextlib.AbstractContextManager[list[str]] = self.application.state.gate.record()
+        return recording
 
     # People and settings
 

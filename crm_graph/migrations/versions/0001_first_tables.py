@@ -866,6 +866,7 @@ def upgrade() -> None:
         sa.Column("workspace_id", types.Text(64), nullable=False),
         sa.Column("id", types.Text(64), nullable=False),
         sa.Column("activity_id", types.Text(64), nullable=False),
+        sa.Column("derived", sa.Boolean(), nullable=False),
         sa.Column("account_id", types.Text(64), nullable=True),
         sa.Column("contact_id", types.Text(64), nullable=True),
         sa.Column("lead_id", types.Text(64), nullable=True),

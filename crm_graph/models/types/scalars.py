@@ -33,7 +33,7 @@ class Amount(TypeDecorator[Decimal]):
     def clean(self, value: object) -> Decimal:
         try:
             amount = Decimal(value)  # type: ignore[arg-type]  # what Decimal refuses is caught
-        except (InvalidOperation, TypeError, ValueError):
+        except (InvalidOperation, OverflowError, TypeError, ValueError):
             raise Invalid("A decimal number is expected, such as 1250.50.") from None
         if not amount.is_finite():
             raise Invalid("A finite number is expected.")
