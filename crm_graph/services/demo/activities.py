@@ -180,7 +180,7 @@ def _activity(
     for record_id, column in people.items():
         draft.link(Participant, activity_id=activity["id"], **{column: record_id})
     for column, record_id in links.items():
-        draft.link(ActivityLink, activity_id=activity["id"], **{column: record_id})
+        draft.link(ActivityLink, activity_id=activity["id"], derived=False, **{column: record_id})
     # The log has links and participants as fields of their activity.
     fields = draft.past[activity["id"]][0].fields
     fields["links"] = [None, sorted(links.values())]

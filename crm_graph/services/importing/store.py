@@ -62,7 +62,7 @@ class Store:
         await insert_many(self.session, model, rows)
         if model is Activity:
             rows = [
-                {**row, "links": await self._link(row["id"], self._with_accounts(each), set())}
+                {**row, "links": await self._link(row["id"], each, self._with_accounts(each), set())}
                 for row, each in zip(rows, links, strict=True)
             ]
         self.journal.pack(model, rows)
@@ -200,7 +200,7 @@ class Store:
         missing = {name: target for name, target in self._with_accounts(wanted) if target not in before}
         if not missing:
             return False
-        after = await self._link(activity.id, list(missing.items()), before)
+        after = await self._link(activity.id, wanted, list(missing.items()), before)
         activity.updated_at = self.journal.happened_at
         self.journal.note(activity, {"links": [sorted(before) or None, after]})
         return True
@@ -224,11 +224,14 @@ class Store:
                 pairs["account_id", account_id] = None
         return list(pairs)
 
-    async def _link(self, activity_id: str, links: list[tuple[str, str]], before: set[str]) -> list[str] | None:
+    async def _link(
+        self, activity_id: str, chosen: Values, links: list[tuple[str, str]], before: set[str]
+    ) -> list[str] | None:
         rows = []
         for name, target in links:
             key = {"workspace_id": self.viewer.workspace_id, "id": ActivityLink.new_id(), "activity_id": activity_id}
-            rows.append({**key, **dict.fromkeys(ActivityLink.TARGETS), name: target})
+            derived = chosen.get(name) != target
+            rows.append({**key, **dict.fromkeys(ActivityLink.TARGETS), name: target, "derived": derived})
         if rows:
             await insert_many(self.session, ActivityLink, rows)
         return sorted({*before, *(target for _, target in links)}) or None
