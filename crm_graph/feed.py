@@ -202,7 +202,7 @@ def _created(model: type[Entity], rows: Sequence[dict[str, Any]]) -> Iterator[En
     name = model.__name__
     weighty = _weighty(model.__mapper__)
     nothing = dict.fromkeys(weighty)
-    hidden = {*BOOKKEEPING, *_secrets(model.__mapper__), "workspace_id", "id", "created_at", "custom"}
+    hidden = _left_out(model.__mapper__)
     for row in rows:
         values = {key: wire(value) for key, value in row.items() if value is not None and key not in hidden}
         # Tuples: the garbage collector would look through tens of thousands of lists again and again.
@@ -234,7 +234,7 @@ def _filled(record: Entity) -> dict[str, Any]:
         if default is not None and getattr(record, attribute.key) is None:
             value = default.arg(None) if default.is_callable else default.arg
             setattr(record, attribute.key, value)
-    hidden = {*BOOKKEEPING, *_secrets(mapper), "workspace_id", "id", "created_at", "custom"}
+    hidden = _left_out(mapper)
     values = {each.key: getattr(record, each.key) for each in mapper.column_attrs if each.key not in hidden}
     return {name: wire(value) for name, value in values.items() if value is not None and value != []}
 
@@ -256,6 +256,12 @@ def _weighty(mapper: Mapper[Any]) -> tuple[str, ...]:
 @functools.cache
 def _secrets(mapper: Mapper[Any]) -> frozenset[str]:
     return frozenset(each.key for each in mapper.column_attrs if each.columns[0].info.get("secret"))
+
+
+@functools.cache
+def _left_out(mapper: Mapper[Any]) -> frozenset[str]:
+    """The columns that the entry of a new record does not repeat, or must not tell."""
+    return _secrets(mapper) | BOOKKEEPING | {"workspace_id", "id", "created_at", "custom"}
 
 
 def _fault(error: StaleDataError | DBAPIError) -> Exception:

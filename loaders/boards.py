@@ -46,23 +46,22 @@ class Totals:
             self.sums.append(CurrencyTotal(currency, count, amount, weighted))
 
 
-def deal_sums() -> list[sa.ColumnElement[Any]]:
-    """The aggregates that `Totals.add` takes."""
+def totals_by(*keys: Any) -> sa.Select[*tuple[Any, ...]]:
+    """The deals' totals by keys: rows of the keys, and then of what `Totals.add` takes."""
+    currency = sa.case((Opportunity.amount.is_not(None), Opportunity.currency))
     units = sa.type_coerce(Opportunity.amount, sa.BigInteger)
     parts = (units // _SPLIT, units % _SPLIT)
-    return [sa.func.sum(each) for each in (*parts, *(part * Opportunity.probability for part in parts))]
+    sums = [sa.func.sum(each) for each in (*parts, *(part * Opportunity.probability for part in parts))]
+    columns: list[Any] = [*keys, currency.label("currency"), sa.func.count(), *sums]
+    return sa.select(*columns).group_by(*keys, currency).order_by(*keys, currency)
 
 
 async def load_stage_totals(
     session: AsyncSession, viewer: Viewer, where: Where | None, stage_ids: Sequence[str]
 ) -> list[Totals]:
     """The totals of stages, counting what the viewer sees and the filter lets through."""
-    currency = sa.case((Opportunity.amount.is_not(None), Opportunity.currency))
-    statement = (
-        sa.select(Opportunity.stage_id, currency.label("currency"), sa.func.count(), *deal_sums())
-        .where(visible(Opportunity, viewer), among(Opportunity.stage_id, stage_ids))
-        .group_by(Opportunity.stage_id, currency)
-        .order_by(Opportunity.stage_id, currency)
+    statement = totals_by(Opportunity.stage_id).where(
+        visible(Opportunity, viewer), among(Opportunity.stage_id, stage_ids)
     )
     if where is not None:
         statement = statement.where(where(Opportunity, viewer))

@@ -16,7 +16,6 @@ from loaders.pages import Relation
 CHILDREN = Relation(Campaign, by="parent_id")
 MEMBERS = Relation(CampaignMember, by="campaign_id")
 OF_LEAD = Relation(CampaignMember, by="lead_id")
-OF_CONTACT = Relation(CampaignMember, by="contact_id")
 
 
 @dataclass(frozen=True)

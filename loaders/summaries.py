@@ -23,7 +23,7 @@ from crm_graph.models import (
     StageCategory,
     now,
 )
-from loaders.boards import Totals, deal_sums
+from loaders.boards import Totals, totals_by
 
 
 @dataclass
@@ -36,14 +36,11 @@ class Deals:
 
 
 async def load_deals(session: AsyncSession, viewer: Viewer, account_ids: Sequence[str]) -> list[Deals]:
-    currency = sa.case((Opportunity.amount.is_not(None), Opportunity.currency))
     statement = (
-        sa.select(Opportunity.account_id, Stage.category, currency.label("currency"), sa.func.count(), *deal_sums())
+        totals_by(Opportunity.account_id, Stage.category)
         .join(Stage, sa.and_(Stage.workspace_id == Opportunity.workspace_id, Stage.id == Opportunity.stage_id))
         .where(visible(Opportunity, viewer), visible(Stage, viewer, deleted=True))
         .where(among(Opportunity.account_id, account_ids))
-        .group_by(Opportunity.account_id, Stage.category, currency)
-        .order_by(Opportunity.account_id, currency)
     )
     found = {account_id: Deals() for account_id in account_ids}
     for account_id, category, code, count, *sums in await session.execute(statement):

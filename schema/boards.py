@@ -16,8 +16,9 @@ from loaders.boards import load_stage_totals, load_stages
 from loaders.opportunities import IN_STAGE
 from loaders.workspaces import load_revision
 from schema.context import Info
+from schema.declared import Declared, argument
 from schema.filters import NAMES
-from schema.node import Connection, Declared, Listed, argument
+from schema.node import Connection, Listed
 from schema.scalars import CurrencyCode
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from typing import Any, Generic, Literal, Optional, TypeVar
 
 import strawberry
 from strawberry import UNSET
-from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.base import StrawberryContainer, StrawberryList, StrawberryOptional
 from strawberry.types.field import StrawberryField
@@ -31,6 +30,7 @@ from crm_graph.models import Entity
 from crm_graph.services.records import label
 from loaders import Order, Page, Relation, Values
 from schema.context import Info
+from schema.declared import Declared, argument
 from schema.filters import NAMES, comparison_of, filter_type, input_type, order_type, page_request
 from schema.scalars import CurrencyCode, enum_type
 from schema.writes import VERSION, MoneyInput, write_input
@@ -107,29 +107,11 @@ class Listed:
         return self.count()
 
 
-class Declared(StrawberryField):
-    """A field that is more than an attribute."""
+class Leading(Declared):
+    """A field that leads to node types, or reads columns other than its own."""
 
     write: Write
     by: str
-
-    @property
-    def is_basic_field(self) -> bool:
-        return False
-
-    @property
-    def arguments(self) -> list[StrawberryArgument]:
-        # Made late: the inputs of other types may be among them.
-        if self._arguments is None:
-            self._arguments = self.declare_arguments()
-        return self._arguments
-
-    @arguments.setter
-    def arguments(self, value: list[StrawberryArgument]) -> None:
-        self._arguments = value
-
-    def declare_arguments(self) -> list[StrawberryArgument]:
-        return []
 
     @property
     def target(self) -> Any:
@@ -144,7 +126,7 @@ class Column(StrawberryField):
     sortable: bool
 
 
-class MoneyColumn(Declared):
+class MoneyColumn(Leading):
     """An amount in a column with the field's name, in the currency of the model's column `currency`."""
 
     def get_result(self, source: Any, info: Info | None, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -152,7 +134,7 @@ class MoneyColumn(Declared):
         return None if amount is None else Money(amount=amount, currency=CurrencyCode(source.currency))
 
 
-class ToOne(Declared):
+class ToOne(Leading):
     """The record that column `by` points to; null where the viewer may not see it."""
 
     optional: bool
@@ -171,7 +153,7 @@ class Figure(Declared):
         return info.context.loaders.values(self.load).load(source.id)
 
 
-class ById(Declared):
+class ById(Leading):
     """A root field: one record by its id."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
@@ -181,7 +163,7 @@ class ById(Declared):
         return info.context.loaders.one(self.target.__model__).load(kwargs["id"])
 
 
-class ToMany(Declared):
+class ToMany(Leading):
     """A connection: of all records of a type, or of those that `relation` ties to the parent."""
 
     relation: Relation | None = None
@@ -205,11 +187,6 @@ class ToMany(Declared):
         relation, request = self.relation, loaders.remember(key, lambda: page_request(self.target, kwargs))
         page = await loaders.pages(key, relation, request).load(source.id)
         return Listed(page, lambda: loaders.counts(key, relation, request).load(source.id))
-
-
-def argument(name: str, annotation: Any, description: str, default: Any = None) -> StrawberryArgument:
-    """An argument of a field that is declared in Python."""
-    return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, default=default)
 
 
 def page_arguments() -> list[StrawberryArgument]:

@@ -9,7 +9,8 @@ import strawberry
 from loaders.summaries import load_deals, load_last_activities, load_next_activities, load_open_cases
 from schema.boards import DealTotals
 from schema.context import Info
-from schema.node import Declared, Money, figure
+from schema.declared import Declared
+from schema.node import Money, figure
 
 if TYPE_CHECKING:
     from schema.activities import Activity

@@ -13,7 +13,8 @@ from crm_graph.models import CaseStatus, Change
 from loaders import Page, PageRequest
 from loaders.timelines import ACTIVITY, MOVE, RESPONSE, STATUS, load_changes, load_timeline_counts, load_timelines
 from schema.context import Info
-from schema.node import Declared, Listed, page_arguments
+from schema.declared import Declared
+from schema.node import Listed, page_arguments
 
 if TYPE_CHECKING:
     from schema.activities import Activity

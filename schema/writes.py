@@ -17,15 +17,14 @@ from typing import Any, ClassVar, Optional
 
 import strawberry
 from strawberry import UNSET, Some
-from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
-from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
 from crm_graph.errors import Code, Conflict, Duplicate, Fault, Invalid
 from crm_graph.feed import advance
 from crm_graph.models import Entity
 from crm_graph.services import idempotency
+from schema.declared import Declared, argument
 from schema.filters import NAMES, input_type
 from schema.scalars import CurrencyCode, enum_type
 
@@ -111,29 +110,16 @@ def write_input(
     return made
 
 
-class Mutation(StrawberryField):
+class Mutation(Declared):
     """A root field that writes in one transaction."""
 
     service: Service
     input: Any
     model: type[Entity] | None = None
 
-    @property
-    def is_basic_field(self) -> bool:
-        return False
-
-    @property
-    def arguments(self) -> list[StrawberryArgument]:
-        if self._arguments is None:
-            kind = NAMES[self.input] if isinstance(self.input, str) else self.input
-            self._arguments = [
-                StrawberryArgument("input", None, StrawberryAnnotation(kind), description="What to write.")
-            ]
-        return self._arguments
-
-    @arguments.setter
-    def arguments(self, value: list[StrawberryArgument]) -> None:
-        self._arguments = value
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        kind = NAMES[self.input] if isinstance(self.input, str) else self.input
+        return [argument("input", kind, "What to write.", UNSET)]
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Result:
         context, write = info.context, kwargs["input"]

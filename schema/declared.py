@@ -1,0 +1,36 @@
+"""Fields that are declared in Python rather than resolved by a function: what they share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+
+
+class Declared(StrawberryField):
+    """A field that is more than an attribute: subclasses answer in `get_result`."""
+
+    @property
+    def is_basic_field(self) -> bool:
+        return False
+
+    @property
+    def arguments(self) -> list[StrawberryArgument]:
+        # Made late: the inputs of other types may be among them.
+        if self._arguments is None:
+            self._arguments = self.declare_arguments()
+        return self._arguments
+
+    @arguments.setter
+    def arguments(self, value: list[StrawberryArgument]) -> None:
+        self._arguments = value
+
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        return []
+
+
+def argument(name: str, annotation: Any, description: str, default: Any = None) -> StrawberryArgument:
+    """An argument of such a field."""
+    return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, default=default)
