@@ -297,18 +297,3 @@ def broadcast_url(kind: str) -> str:
     if url is None:
         conftest.skip(f"No test URL of {kind} is set: wake-ups were not tested with it.")
     return make_url(url or "").set(drivername=kind).render_as_string(hide_password=False)
-
-
-async def test_a_wake_up_that_cannot_be_sent_does_not_undo_the_write(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def publish(channel: str, message: str) -> None:
-        raise ConnectionError("no broker")
-
-    monkeypatch.setattr(world.feed.broadcast, "publish", publish)
-
-    account = await world.make("account", name="Acme")
-
-    assert [row["id"] for row in await world.rows(Account)] == [account]
-    assert [change["record_id"] for change in await world.rows(Change)] == [account]
-    assert [record.message[:23] for record in caplog.records] == ["A wake-up was not sent;"]

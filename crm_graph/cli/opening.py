@@ -17,15 +17,13 @@ async def check(settings: Settings) -> None:
     """Raises RefusedToStart where the database or the broadcast is not ready to be served from."""
     from crm_graph import migrations
     from crm_graph.db import Database
-    from crm_graph.feed import Feed
+    from crm_graph.feed import wakeups
 
     database = Database(settings.database_url, pool_size=1)
     try:
         await migrations.require_current(database)
         try:
-            feed = Feed(database, settings.broadcast_url)
-            await feed.open()
-            await feed.close()
+            await wakeups.check(settings.broadcast_url)
         except Exception as error:  # each kind of broadcast has errors of its own
             raise RefusedToStart(
                 f"CRM_GRAPH_BROADCAST_URL cannot be used: {error}. Set it to memory:// for one process, or to a Redis "

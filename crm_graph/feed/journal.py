@@ -1,81 +1,27 @@
-"""The change log and the transactions that write it. Only `transaction` commits; nothing is published that did not."""
+"""What a transaction changes, noted while it is flushed and written to the log before the commit."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import datetime as dt
 import functools
-import logging
 import pickle
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from broadcaster import Broadcast
-from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import History, get_history
-from sqlalchemy.orm.exc import StaleDataError
 
 from crm_graph.access import Viewer
-from crm_graph.db import Database, insert_many
-from crm_graph.errors import Conflict, Duplicate
+from crm_graph.db import insert_many
 from crm_graph.models import Action, Change, Entity, Workspace, now
 from crm_graph.models.types import wire
 
-CHANNEL = "crm_graph.changes"
 BOOKKEEPING = {"version", "updated_at"}
 WEIGHTY = {"amount", "currency", "probability", "quantity", "price", "role", "active", "deleted_at"}
-# What the databases call two transactions that met (serialisation, deadlock, lock not available), and a taken key.
-MET = {"40001", "40P01", "55P03", "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"}
-TAKEN = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
 BATCH = 1000
-log = logging.getLogger(__name__)
-
-
-class Feed:
-    """The log of one database and the wake-ups that tell other processes to read on."""
-
-    def __init__(self, database: Database, broadcast_url: str) -> None:
-        self.database = database
-        self.broadcast = Broadcast(broadcast_url)
-
-    async def open(self) -> None:
-        await self.broadcast.connect()
-
-    async def close(self) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            await self.broadcast.disconnect()
-
-    @contextlib.asynccontextmanager
-    async def transaction(self, viewer: Viewer, cause: str) -> AsyncIterator[AsyncSession]:
-        """A session whose changes are logged and committed together at the end, or not at all.
-
-        `advance(session)`, called last inside it, tells the revision that the changes stand at. Raises Conflict and
-        Duplicate where the database finds that another transaction was first.
-        """
-        async with self.database.write() as session:
-            journal = Journal(viewer, cause)
-            session.info["journal"] = journal
-            event.listen(session.sync_session, "before_flush", journal.collect)
-            try:
-                yield session
-                await advance(session)
-                await session.commit()
-            except (StaleDataError, DBAPIError) as error:
-                raise _fault(error) from error
-        if journal.written:
-            await self._wake(viewer.workspace_id, journal.revision)
-
-    async def _wake(self, workspace_id: str, revision: int) -> None:
-        try:
-            await self.broadcast.publish(CHANNEL, f"{workspace_id} {revision}")
-        except Exception:
-            log.exception("A wake-up was not sent; subscribers of other processes will read on by their own clock.")
 
 
 async def advance(session: AsyncSession) -> int:
@@ -262,21 +208,3 @@ def _secrets(mapper: Mapper[Any]) -> frozenset[str]:
 def _left_out(mapper: Mapper[Any]) -> frozenset[str]:
     """The columns that the entry of a new record does not repeat, or must not tell."""
     return _secrets(mapper) | BOOKKEEPING | {"workspace_id", "id", "created_at", "custom"}
-
-
-def _fault(error: StaleDataError | DBAPIError) -> Exception:
-    reason = error.orig if isinstance(error, DBAPIError) else None
-    code = getattr(reason, "sqlstate", None) or getattr(reason, "sqlite_errorname", None)
-    if isinstance(error, StaleDataError) or code in MET:
-        return Conflict("Somebody else changed this at the same time. Read it again and repeat.")
-    if code in TAKEN:
-        detail = getattr(reason, "detail", None) or str(reason)
-        return Duplicate("Another record has this value already.", _column(detail))
-    return error
-
-
-def _column(text: str) -> str:
-    """The last column of the key: PostgreSQL's «Key (workspace_id, external_id)=(…) already exists», or SQLite's
-    «UNIQUE constraint failed: accounts.workspace_id, accounts.external_id»."""
-    _, postgresql, rest = text.partition("Key (")
-    return rest.partition(")")[0].split(", ")[-1] if postgresql else text.rpartition(".")[2]

@@ -1,0 +1,10 @@
+"""The change log: transactions write it, wake-ups tell that it has grown, readers follow it. Only `transaction`
+commits; nothing is published that did not."""
+
+from __future__ import annotations
+
+from crm_graph.feed.feed import Feed
+from crm_graph.feed.journal import Entry, Journal, advance, journal_of
+from crm_graph.feed.wakeups import CHANNEL
+
+__all__ = ["CHANNEL", "Entry", "Feed", "Journal", "advance", "journal_of"]

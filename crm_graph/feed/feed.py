@@ -1,0 +1,73 @@
+"""Transactions, and the wake-ups that follow them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.exc import StaleDataError
+
+from crm_graph.access import Viewer
+from crm_graph.db import Database
+from crm_graph.errors import Conflict, Duplicate
+from crm_graph.feed.journal import Journal, advance
+from crm_graph.feed.wakeups import WakeUps
+
+# What the databases call two transactions that met (serialisation, deadlock, lock not available), and a taken key.
+MET = {"40001", "40P01", "55P03", "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"}
+TAKEN = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
+
+
+class Feed:
+    """The log of one database, and the wake-ups that tell all processes to read on."""
+
+    def __init__(self, database: Database, broadcast_url: str) -> None:
+        self.database = database
+        self.wakeups = WakeUps(database, broadcast_url)
+
+    async def open(self) -> None:
+        await self.wakeups.open()
+
+    async def close(self) -> None:
+        await self.wakeups.close()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, viewer: Viewer, cause: str) -> AsyncIterator[AsyncSession]:
+        """A session whose changes are logged and committed together at the end, or not at all.
+
+        `advance(session)`, called last inside it, tells the revision that the changes stand at. Raises Conflict and
+        Duplicate where the database finds that another transaction was first.
+        """
+        async with self.database.write() as session:
+            journal = Journal(viewer, cause)
+            session.info["journal"] = journal
+            event.listen(session.sync_session, "before_flush", journal.collect)
+            try:
+                yield session
+                await advance(session)
+                await session.commit()
+            except (StaleDataError, DBAPIError) as error:
+                raise _fault(error) from error
+        if journal.written:
+            self.wakeups.announce(viewer.workspace_id, journal.revision)
+
+
+def _fault(error: StaleDataError | DBAPIError) -> Exception:
+    reason = error.orig if isinstance(error, DBAPIError) else None
+    code = getattr(reason, "sqlstate", None) or getattr(reason, "sqlite_errorname", None)
+    if isinstance(error, StaleDataError) or code in MET:
+        return Conflict("Somebody else changed this at the same time. Read it again and repeat.")
+    if code in TAKEN:
+        detail = getattr(reason, "detail", None) or str(reason)
+        return Duplicate("Another record has this value already.", _column(detail))
+    return error
+
+
+def _column(text: str) -> str:
+    """The last column of the key: PostgreSQL's «Key (workspace_id, external_id)=(…) already exists», or SQLite's
+    «UNIQUE constraint failed: accounts.workspace_id, accounts.external_id»."""
+    _, postgresql, rest = text.partition("Key (")
+    return rest.partition(")")[0].split(", ")[-1] if postgresql else text.rpartition(".")[2]
