@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +73,8 @@ class Permission(enum.StrEnum):
     USERS = "USERS"
 
 
+PERSONAL = {models.Activity, models.Participant, models.ApiToken}
+"""Kinds of records of which everybody sees others, whatever the defaults say."""
 ALLOWED: Mapping[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(Permission),
     Role.MANAGER: frozenset(Permission),
@@ -119,6 +121,51 @@ def visible(model: Any, viewer: Viewer, *, deleted: bool = False) -> sa.ColumnEl
         return _marked("visible", _class(model), sa.and_(*conditions))
 
     return _once(viewer, model, ("visible", model, deleted), build)
+
+
+def saw(model: type[Any], viewer: Viewer) -> sa.ColumnElement[bool]:
+    """The condition on the log under which a row's `before` was visible to the viewer, by what he sees today.
+
+    The caller has seen to it that the record was there before.
+    """
+    return _once(viewer, model, ("saw", model), lambda: _sight(model, _Before(), viewer))
+
+
+class _Before:
+    """A record as a row of the log has it: what decides sight, as it was before."""
+
+    def __getattr__(self, name: str) -> Any:
+        return models.Change.record_id if name == "id" else models.Change.before[name].as_string()
+
+
+def sight_of(viewer: Viewer, kinds: Collection[type[Any]]) -> Sight:
+    """What decides which records of these kinds a viewer sees: those with equal sight have equal answers."""
+    private = tuple(entities for entities, default in viewer.defaults.items() if default is Visibility.PRIVATE)
+    personal = viewer.role is not Role.ADMIN and bool(private or not PERSONAL.isdisjoint(kinds))
+    everything = viewer.role is Role.ADMIN
+    return Sight(viewer.workspace_id, private, everything, viewer.user_id if personal else None)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """`user_id` is None where all who are not admins, or all who are, see the same."""
+
+    workspace_id: str
+    private: tuple[str, ...]
+    everything: bool
+    user_id: str | None
+
+
+def visible_totals(viewer: Viewer) -> sa.ColumnElement[bool]:
+    """The condition on StageTotal under which the viewer may see a row: its deals all have one owner and one team,
+    which is what sight of a deal is decided by. An empty id is nobody's."""
+    totals = models.StageTotal
+
+    def build() -> sa.ColumnElement[bool]:
+        here = totals.workspace_id == viewer.workspace_id
+        return _marked("visible", totals, sa.and_(here, _sight(models.Opportunity, totals, viewer)))
+
+    return _once(viewer, totals, ("visible", totals), build)
 
 
 def unscoped(model: Any, reason: str) -> sa.ColumnElement[bool]:

@@ -1,16 +1,20 @@
-"""The only wiring: settings -> database, feed, schema -> Starlette application."""
+"""The only wiring: settings -> database, feed, schema, hub -> Starlette application."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from crm_graph import migrations
@@ -19,9 +23,10 @@ from crm_graph.errors import RefusedToStart
 from crm_graph.feed import Feed
 from crm_graph.models.types import Phone
 from crm_graph.settings import Settings
-from schema import GraphQLView, build_schema
+from schema import Connections, Endpoint, GraphQLView, Hub, WebSockets, build_schema
 
 STATIC = Path(__file__).parent / "static"
+READY_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
@@ -30,12 +35,19 @@ def build(settings: Settings) -> Starlette:
     Phone.region = settings.phone_region
     database = Database(settings.database_url, settings.pool_size)
     feed = Feed(database, settings.broadcast_url)
-    view = GraphQLView(build_schema(introspection=settings.introspection), settings, database, feed)
+    schema = build_schema(introspection=settings.introspection)
+    hub = Hub(schema, settings, database, feed)
+    connections = Connections(database, settings.user_operations)
+    endpoint = Endpoint(schema, settings, database, feed, hub, connections)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await feed.open()
-        yield
+        connections.open()
+        with _at_a_signal(connections.drain):
+            yield
+        await connections.close()
+        await hub.close()
         await feed.close()
         await database.close()
 
@@ -44,12 +56,13 @@ def build(settings: Settings) -> Starlette:
             Route("/", lambda request: RedirectResponse("/graphql")),
             Route("/healthz", _healthy),
             Route("/readyz", _ready),
-            Route("/graphql", view),
+            Route("/graphql", GraphQLView(endpoint)),
+            WebSocketRoute("/graphql", WebSockets(endpoint)),
             Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
         ],
         lifespan=lifespan,
     )
-    app.state.settings, app.state.database, app.state.feed = settings, database, feed
+    app.state.settings, app.state.database, app.state.feed, app.state.endpoint = settings, database, feed, endpoint
     return app
 
 
@@ -58,16 +71,48 @@ def from_environment() -> Starlette:
     return build(Settings.from_environment())
 
 
+@contextlib.contextmanager
+def _at_a_signal(do: Callable[[], None]) -> Iterator[None]:
+    """Do something when the process is asked to stop, before the server does what it does then: it waits for open
+    connections to end, and tells the application only afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+
+    def stop(number: int, frame: Any) -> None:
+        loop.call_soon_threadsafe(do)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for each, handler in before.items():
+        if callable(handler):  # left to the system, the signal would end the process at once
+            signal.signal(each, stop)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            if callable(handler):
+                signal.signal(each, handler)
+
+
 async def _healthy(request: Request) -> Response:
     """The process answers."""
     return JSONResponse({"status": "ok"})
 
 
 async def _ready(request: Request) -> Response:
-    """The database answers, and has the tables that this version works with. Why not is told to the log alone."""
+    """Whether the database answers and has the tables that this version works with, and whether processes wake each
+    other: without that, changes made elsewhere are seen some seconds late. Why not is told to the log alone."""
+    state = request.app.state
+    broadcast = "connected" if state.feed.wakeups.connected else "reconnecting"
     try:
-        await migrations.require_current(request.app.state.database)
-    except RefusedToStart as refusal:
-        log.warning("Not ready: %s", refusal)
-        return JSONResponse({"status": "not ready"}, status_code=503)
-    return JSONResponse({"status": "ok"})
+        async with asyncio.timeout(READY_SECONDS):
+            await migrations.require_current(state.database)
+    except (RefusedToStart, TimeoutError) as refusal:
+        log.warning("Not ready: %s", refusal or "the database does not answer")
+        return JSONResponse({"status": "not ready", "database": "not ready", "broadcast": broadcast}, status_code=503)
+    status = "ok" if state.feed.wakeups.connected else "degraded"
+    return JSONResponse({"status": status, "database": "ok", "broadcast": broadcast})

@@ -13,7 +13,8 @@ CrmError
 │   ├── Unauthenticated
 │   ├── Denied               signed in, but not allowed to ask this
 │   ├── BadUserInput         an argument that cannot be
-│   └── Throttled            too many tries; carries the seconds to wait
+│   ├── Throttled            too many tries, or too much at a time; carries the seconds to wait
+│   └── Resync               the log cannot lead on from where the client stands; carries where it stands now
 └── RefusedToStart           the configuration is wrong; says what to do
 """
 
@@ -124,11 +125,23 @@ class BadUserInput(RequestError):
 
 
 class Throttled(RequestError):
+    """`retry_after` is in seconds, None where nobody knows."""
+
     code = "THROTTLED"
 
-    def __init__(self, message: str, retry_after: float) -> None:
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Resync(RequestError):
+    """`revision` is the workspace's current one."""
+
+    code = "RESYNC"
+
+    def __init__(self, message: str, revision: str) -> None:
+        super().__init__(message)
+        self.revision = revision
 
 
 class RefusedToStart(CrmError):

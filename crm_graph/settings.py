@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from crm_graph.errors import RefusedToStart
 
@@ -24,6 +25,11 @@ class Settings:
     access_token_minutes: int = 15
     refresh_token_days: int = 30
     sign_in_tries: int = 10
+    retention_days: int = 30
+    socket_operations: int = 100
+    user_operations: int = 1000
+    socket_message_bytes: int = 1_000_000
+    origins: tuple[str, ...] = ()
     pool_size: int = 10
     phone_region: str = "US"
     graphiql: bool = False
@@ -48,6 +54,10 @@ class Settings:
     @property
     def refresh_token_life(self) -> timedelta:
         return timedelta(days=self.refresh_token_days)
+
+    @property
+    def retention(self) -> timedelta:
+        return timedelta(days=self.retention_days)
 
     def check_secret(self) -> None:
         """Raises RefusedToStart where the signing secret is missing or could be guessed."""
@@ -77,4 +87,18 @@ def _parse(name: str, text: str, kind: type) -> object:
         if not text.isascii() or not text.isdigit() or int(text) < 1:
             raise RefusedToStart(f"{name} is {text!r}. Set it to a whole number of at least 1.")
         return int(text)
+    if kind is tuple:
+        return tuple(_origin(name, each) for each in text.replace(",", " ").split())
+    return text
+
+
+def _origin(name: str, text: str) -> str:
+    """An origin as browsers send it."""
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and text == f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        whole = False
+    if not whole:
+        raise RefusedToStart(f"{name} has {text!r}. Write origins such as https://crm.example, with commas between.")
     return text

@@ -41,12 +41,18 @@ class Loaders:
     @contextlib.asynccontextmanager
     async def freeze(self) -> AsyncIterator[None]:
         """Inside, every batch runs in turn on one session, and sees the database as it stood at the first."""
-        async with self.database.snapshot() as self._snapshot:
-            try:
-                yield
-            finally:
-                async with self._turn:
-                    self._snapshot = None
+        async with self.database.snapshot() as session, self.hold(session):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def hold(self, session: AsyncSession) -> AsyncIterator[None]:
+        """As `freeze`, on a snapshot that somebody else has open."""
+        self._snapshot = session
+        try:
+            yield
+        finally:
+            async with self._turn:
+                self._snapshot = None
 
     async def read(self, load: Callable[[AsyncSession], Awaitable[V]]) -> V:
         """What `load` reads. It reads on to its end even where nobody waits any more: when a field fails, GraphQL

@@ -10,14 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import Viewer, visible
+from crm_graph.access import Viewer, visible, visible_totals
 from crm_graph.db import among
-from crm_graph.models import Opportunity, Stage
+from crm_graph.models import Opportunity, Stage, StageTotal
+from crm_graph.models.totals import SPLIT
+from crm_graph.models.types import AMOUNT_SCALE
 from loaders.pages import Where
-
-# SQLite's sums overflow at 64 bits: high and low digits are added apart and joined here.
-_SPLIT = 1_000_000
-_SCALE = Decimal(10_000)
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,12 @@ class Totals:
     sums: list[CurrencyTotal] = field(default_factory=list)
 
     def add(self, currency: str | None, count: int, sums: Sequence[Any]) -> None:
+        # PostgreSQL's sums of whole numbers are decimals.
+        count, high, low, weighted_high, weighted_low = (int(each or 0) for each in (count, *sums))
         self.count += count
         if currency is not None:
-            high, low, weighted_high, weighted_low = (int(each or 0) for each in sums)
-            amount = Decimal(high * _SPLIT + low) / _SCALE
-            weighted = Decimal(weighted_high * _SPLIT + weighted_low) / _SCALE / 100
+            amount = Decimal(high * SPLIT + low) / AMOUNT_SCALE
+            weighted = Decimal(weighted_high * SPLIT + weighted_low) / AMOUNT_SCALE / 100
             self.sums.append(CurrencyTotal(currency, count, amount, weighted))
 
 
@@ -50,7 +49,7 @@ def totals_by(*keys: Any) -> sa.Select[*tuple[Any, ...]]:
     """The deals' totals by keys: rows of the keys, and then of what `Totals.add` takes."""
     currency = sa.case((Opportunity.amount.is_not(None), Opportunity.currency))
     units = sa.type_coerce(Opportunity.amount, sa.BigInteger)
-    parts = (units // _SPLIT, units % _SPLIT)
+    parts = (units // SPLIT, units % SPLIT)
     sums = [sa.func.sum(each) for each in (*parts, *(part * Opportunity.probability for part in parts))]
     columns: list[Any] = [*keys, currency.label("currency"), sa.func.count(), *sums]
     return sa.select(*columns).group_by(*keys, currency).order_by(*keys, currency)
@@ -59,16 +58,29 @@ def totals_by(*keys: Any) -> sa.Select[*tuple[Any, ...]]:
 async def load_stage_totals(
     session: AsyncSession, viewer: Viewer, where: Where | None, stage_ids: Sequence[str]
 ) -> list[Totals]:
-    """The totals of stages, counting what the viewer sees and the filter lets through."""
-    statement = totals_by(Opportunity.stage_id).where(
-        visible(Opportunity, viewer), among(Opportunity.stage_id, stage_ids)
-    )
-    if where is not None:
-        statement = statement.where(where(Opportunity, viewer))
+    """The totals of stages, counting what the viewer sees and the filter lets through.
+
+    Without a filter they are read from those kept ahead, at the same cost however many deals there are.
+    """
+    if where is None:
+        statement = _kept_totals(viewer, stage_ids)
+    else:
+        statement = totals_by(Opportunity.stage_id).where(
+            visible(Opportunity, viewer), among(Opportunity.stage_id, stage_ids), where(Opportunity, viewer)
+        )
     totals = {stage_id: Totals() for stage_id in stage_ids}
     for stage_id, code, count, *sums in await session.execute(statement):
-        totals[stage_id].add(code, count, sums)
+        totals[stage_id].add(code or None, count, sums)
     return [totals[stage_id] for stage_id in stage_ids]
+
+
+def _kept_totals(viewer: Viewer, stage_ids: Sequence[str]) -> sa.Select[*tuple[Any, ...]]:
+    """As `totals_by` of stages, from the totals that are kept: their currency is empty where it has none."""
+    kept = StageTotal
+    keys = [kept.stage_id, kept.currency]
+    sums = [sa.func.sum(each) for each in (kept.count, kept.high, kept.low, kept.weighted_high, kept.weighted_low)]
+    here = [visible_totals(viewer), among(kept.stage_id, stage_ids), kept.count > 0]
+    return sa.select(*keys, *sums).where(*here).group_by(*keys).order_by(*keys)
 
 
 async def load_stages(session: AsyncSession, viewer: Viewer, pipeline_ids: Sequence[str]) -> list[list[Stage]]:

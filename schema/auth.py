@@ -20,7 +20,7 @@ from schema.context import Context, Info
 from schema.filters import input_type
 from schema.node import edge
 from schema.users import UserPayload
-from schema.writes import Payload, Result, Write, mutation, user_error
+from schema.writes import Payload, Result, UserError, Write, mutation, user_error
 
 if TYPE_CHECKING:
     from schema.users import ApiToken, User
@@ -37,6 +37,11 @@ class SignInInput:
 @strawberry.input(description="A token to be changed for new ones.")
 class RefreshTokenInput:
     refresh_token: str = strawberry.field(description="The newest refresh token of the session.")
+
+
+@strawberry.input(description="A token to go on with.")
+class RenewTokenInput:
+    token: str = strawberry.field(description="An access token or an API token of the same user.")
 
 
 @strawberry.input(description="A new password for oneself.")
@@ -81,6 +86,13 @@ class SignInPayload(Payload):
     user: User | None = edge("Who signed in.", by="record_id")
 
 
+@strawberry.type(description="Whether the token is good.")
+class RenewTokenPayload:
+    expires_at: dt.datetime | None = strawberry.field(description="Until when it is good; null if it has no end.")
+    user: User | None = edge("Whose it is.", by="record_id")
+    user_errors: list[UserError] = strawberry.field(description="Why it was refused; empty when it is good.")
+
+
 @strawberry.type(description="Whether the session has ended.")
 class SignOutPayload(Payload):
     user: User | None = edge("Who signed out.", by="record_id")
@@ -121,13 +133,28 @@ class AuthMutation:
         context = info.context
         return _tokens(context, await auth.refresh(context.feed, context.settings, refresh_token=input.refresh_token))
 
+    @strawberry.field(
+        graphql_type=RenewTokenPayload,
+        description="On a websocket: go on by another token of the same user; what runs there runs on. `signIn` and "
+        "`refreshToken` do that too. Elsewhere it tells whether the token is good.",
+    )
+    async def renew_token(self, info: Info, input: Annotated[RenewTokenInput, INPUT]) -> Result:
+        context = info.context
+        try:
+            async with context.database.read() as session:
+                context.principal = await auth.exchange(session, context.settings, context.principal, token=input.token)
+        except Fault as fault:
+            return Result({}, None, [user_error(fault)])
+        ids = {"record_id": context.viewer.user_id, "expires_at": context.principal.expires_at}
+        return Result(ids, None, [])
+
     @strawberry.field(graphql_type=SignOutPayload, description="End the session that this request came by.")
     async def sign_out(self, info: Info) -> Result:
         context = info.context
 
         async def write() -> int:
             async with context.feed.transaction(context.viewer, "signOut") as session:
-                await auth.sign_out(session, context.viewer, session_id=context.session_id)
+                await auth.sign_out(session, context.viewer, session_id=context.principal.session_id)
                 return await advance(session)
 
         return await _answer(context, context.viewer.user_id, write)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
+import sqlalchemy as sa
 import strawberry
 from strawberry import UNSET
 from strawberry.dataloader import DataLoader
 from strawberry.types.arguments import StrawberryArgument
 
 from crm_graph import models
-from loaders import Order, PageRequest
+from crm_graph.access import Viewer
+from crm_graph.errors import BadUserInput
+from crm_graph.feed import Revision, Row
+from loaders import Loaders, Order, PageRequest
 from loaders.boards import load_stage_totals, load_stages
+from loaders.live import Listing, Occurrence, Scope, unsettled_by
 from loaders.opportunities import IN_STAGE
 from loaders.workspaces import load_revision
 from schema.context import Info
 from schema.declared import Declared, argument
 from schema.filters import NAMES
+from schema.live.watch import LiveEvent, LiveUpdate, Watch, events_of, live
 from schema.node import Connection, Listed
-from schema.scalars import CurrencyCode
+from schema.scalars import CurrencyCode, enum_type
 
 if TYPE_CHECKING:
     from schema.opportunities import Opportunity
@@ -80,18 +88,26 @@ class PipelineBoard:
 
     @strawberry.field(description="Its columns, in the order of the stages.")
     async def stages(self, info: Info) -> list[BoardStage]:
-        stages = await info.context.loaders.values(load_stages).load(self.pipeline.id)
+        return await self.columns(info.context.loaders)
+
+    async def columns(self, loaders: Loaders) -> list[BoardStage]:
+        stages = await loaders.values(load_stages).load(self.pipeline.id)
         return [BoardStage(stage=stage, board=self) for stage in stages]
+
+
+def board_arguments() -> list[StrawberryArgument]:
+    """Which board."""
+    return [
+        argument("pipeline_id", strawberry.ID, "Which one.", UNSET),
+        argument("filter", NAMES["OpportunityFilter"] | None, "Only these deals."),
+    ]
 
 
 class Board(Declared):
     """The root field of boards; its filter is the one of deals."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
-        return [
-            argument("pipeline_id", strawberry.ID, "Which one.", UNSET),
-            argument("filter", NAMES["OpportunityFilter"] | None, "Only these deals."),
-        ]
+        return board_arguments()
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> PipelineBoard | None:
         pipeline: Any = await info.context.loaders.one(models.Pipeline).load(kwargs["pipeline_id"])
@@ -109,3 +125,102 @@ def board(description: str) -> Any:
 @strawberry.type
 class BoardQuery:
     pipeline_board: PipelineBoard | None = board("A pipeline as a board; null if there is none, or not to be seen.")
+
+
+# The board, live
+
+
+@enum_type
+class BoardEventKind(enum.Enum):
+    """What became of a card.
+
+    ENTERED: it came onto the board, or into sight.
+    MOVED: it came into another stage, or to another place in its own.
+    UPDATED: something else in it changed.
+    LEFT: it is no longer on the board, or no longer in sight.
+    """
+
+    ENTERED = "ENTERED"
+    MOVED = "MOVED"
+    UPDATED = "UPDATED"
+    LEFT = "LEFT"
+
+
+@strawberry.type(description="What became of one card.")
+class BoardEvent(LiveEvent):
+    @strawberry.field(description="What became of it: put it where it says, unless it has LEFT.")
+    def kind(self) -> BoardEventKind:
+        if self.occurrence.record is None:
+            return BoardEventKind.LEFT
+        if not self.occurrence.was_member:
+            return BoardEventKind.ENTERED
+        moved = not self.occurrence.names.isdisjoint({"stage_id", "rank"})
+        return BoardEventKind.MOVED if moved else BoardEventKind.UPDATED
+
+    @strawberry.field(description="The id of the deal.")
+    def opportunity_id(self) -> strawberry.ID:
+        return strawberry.ID(self.occurrence.record_id)
+
+    @strawberry.field(description="The deal as it is now; null where it has LEFT.")
+    def opportunity(self) -> Opportunity | None:
+        return self.occurrence.record
+
+
+@strawberry.type(description="What became of a board, all of it at one revision.")
+class BoardUpdate(LiveUpdate):
+    events: list[BoardEvent] = strawberry.field(description="What became of its cards; none for a checkpoint.")
+    board: strawberry.Private[PipelineBoard]
+
+    @strawberry.field(description="The stages whose totals this changed.")
+    async def stages(self, info: Info) -> list[BoardStage]:
+        if not self.events:
+            return []
+        touched = _stages_touched([event.occurrence for event in self.events])
+        columns = await self.board.columns(info.context.loaders)
+        return [each for each in columns if touched is None or each.stage.id in touched]
+
+
+def _stages_touched(occurrences: Sequence[Occurrence]) -> set[str] | None:
+    """The stages that cards left and came to; None where that is not told for each."""
+    touched = set()
+    for each in occurrences:
+        if not each.rows:
+            return None
+        if each.was_member:
+            touched.add(each.rows[0].before["stage_id"])
+        if each.record is not None:
+            touched.add(each.record.stage_id)
+    return touched
+
+
+async def _follow_board(info: Info, *, pipeline_id: str, filter: Any = None, after: Revision | None) -> Watch:
+    pipeline: Any = await info.context.loaders.one(models.Pipeline).load(pipeline_id)
+    if pipeline is None:
+        raise BadUserInput("There is no such pipeline.", "pipelineId")
+    where = filter and filter.where
+
+    def on_board(row: Row, members: object) -> bool:
+        return pipeline_id in {row.before.get("pipeline_id"), row.after.get("pipeline_id")}
+
+    def belongs(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+        here = model.pipeline_id == pipeline_id
+        return here if where is None else sa.and_(here, where(model, viewer))
+
+    def answer(occurrences: Sequence[Occurrence], revision: str, caught_up: bool) -> BoardUpdate:
+        return BoardUpdate(
+            revision=revision,
+            caught_up=caught_up,
+            events=events_of(BoardEvent, occurrences, revision),
+            board=PipelineBoard(pipeline=pipeline, where=where, key=None),
+        )
+
+    scope = Scope(models.Opportunity, belongs, on_board, lambda row: row.before["pipeline_id"] == pipeline_id)
+    reached = set() if filter is None else filter.reaches()
+    return Watch(Listing([scope], unsettled_by(reached)), answer, {models.Opportunity, *reached}, after)
+
+
+@strawberry.type
+class BoardSubscription:
+    pipeline_board: BoardUpdate = live(
+        "What becomes of a board. `after` the revision of its query nothing is missed.", _follow_board, board_arguments
+    )

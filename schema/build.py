@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import strawberry
-from strawberry.extensions import DisableIntrospection
 
 from schema import (
     accounts,
@@ -12,6 +11,8 @@ from schema import (
     boards,
     campaigns,
     cases,
+    changes,
+    customers,
     leads,
     nodes,
     opportunities,
@@ -19,10 +20,10 @@ from schema import (
     users,
     workspaces,
 )
+from schema.execution import CrmSchema
 from schema.node import TYPES, connect_modules
 from schema.scalars import config
 from schema.timelines import ENTRIES
-from schema.view import CrmSchema
 
 
 @strawberry.type(description="What can be read.")
@@ -39,6 +40,7 @@ class Query(
     users.UserQuery,
     auth.AuthQuery,
     workspaces.WorkspaceQuery,
+    changes.ChangeQuery,
 ):
     pass
 
@@ -59,13 +61,24 @@ class Mutation(
     pass
 
 
-def build_schema(*, introspection: bool = True) -> strawberry.Schema:
+@strawberry.type(description="What can be followed live. Each message says at which revision the list then stands.")
+class Subscription(
+    boards.BoardSubscription,
+    cases.CaseSubscription,
+    customers.CustomerSubscription,
+    changes.ChangeSubscription,
+):
+    pass
+
+
+def build_schema(*, introspection: bool = True) -> CrmSchema:
     """The schema, ready to execute; with or without answering what it is made of."""
     connect_modules()
     return CrmSchema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=[*TYPES.values(), *ENTRIES.values()],
-        extensions=[] if introspection else [DisableIntrospection],
+        introspection=introspection,
         config=config(),
     )

@@ -25,8 +25,8 @@ class Context:
     feed: Feed
     request: HTTPConnection | None = None
     signed_in: Viewer | None = None
-    session_id: str | None = None
     refusal: str = "Sign in first: send a token as «Authorization: Bearer …»."
+    _principal: Principal | None = None
     _loaders: Loaders | None = field(default=None, repr=False)
 
     @property
@@ -50,12 +50,14 @@ class Context:
     @property
     def principal(self) -> Principal:
         """Raises Unauthenticated."""
-        return Principal(self.viewer, self.session_id)
+        if self._principal is None:
+            raise Unauthenticated(self.refusal)
+        return self._principal
 
     @principal.setter
     def principal(self, principal: Principal) -> None:
         """Go on as somebody: what was read for anybody else is forgotten."""
-        self.signed_in, self.session_id = principal.viewer, principal.session_id
+        self._principal, self.signed_in = principal, principal.viewer
         self._loaders = None
 
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import functools
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
     get_operation_ast,
     parse,
+    specified_rules,
     validate,
 )
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-REMEMBERED = 1000
+MOST_TOKENS = 20_000
+RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+INTROSPECTION = "introspection"
+"""The key in a schema's extensions that says whether clients may ask what it is made of."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +40,51 @@ class Document:
 
     def type_of(self, name: str | None) -> OperationType | None:
         operation = self.operation(name)
-        return operation and operation.operation
+        return None if operation is None else operation.operation
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
+class _Remembered:
+    """The good documents that were asked last. What a document takes in memory goes by its length: so does the room."""
+
+    ROOM = 500_000
+
+    def __init__(self) -> None:
+        self._documents: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
+        self._length = 0
+
+    def get(self, schema: GraphQLSchema, text: str) -> Document | None:
+        document = self._documents.get((schema, text))
+        if document is not None:
+            self._documents.move_to_end((schema, text))
+        return document
+
+    def put(self, schema: GraphQLSchema, document: Document) -> None:
+        self._documents[schema, document.text] = document
+        self._length += len(document.text)
+        while self._length > self.ROOM:
+            (_, text), _ = self._documents.popitem(last=False)
+            self._length -= len(text)
+
+
+_remembered = _Remembered()
+
+
 def read_document(schema: GraphQLSchema, text: str) -> Document:
     """Parse and validate a client's text. A text nested too deeply to be read has an error like any other."""
+    document = _remembered.get(schema, text)
+    if document is None:
+        document = _read(schema, text)
+        if not document.errors:
+            _remembered.put(schema, document)
+    return document
+
+
+def _read(schema: GraphQLSchema, text: str) -> Document:
+    told = schema.extensions.get(INTROSPECTION, True)
+    rules = RULES if told else (*RULES, NoSchemaIntrospectionCustomRule)
     try:
-        node = parse(text, max_tokens=20_000)
-        return Document(text, node, tuple(validate(schema, node)))
+        node = parse(text, max_tokens=MOST_TOKENS)
+        return Document(text, node, tuple(validate(schema, node, rules, hide_suggestions=not told)))
     except GraphQLError as error:
         return Document(text, None, (error,))
     except RecursionError:

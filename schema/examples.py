@@ -92,6 +92,39 @@ query Board($pipelineId: ID!) {
         "variables": {"pipelineId": PIPELINE},
     },
     {
+        "name": "The same board, live",
+        "query": """\
+subscription LiveBoard($pipelineId: ID!, $after: String) {
+  pipelineBoard(pipelineId: $pipelineId, after: $after) {
+    revision
+    caughtUp
+    events {
+      kind
+      happenedAt
+      actor { name }
+      opportunityId
+      opportunity { name amount { amount currency } stage { name } owner { name } }
+    }
+    stages { stage { name } totals { count sums { currency amount weighted } } }
+  }
+}
+""",
+        "variables": {"pipelineId": PIPELINE},
+    },
+    {
+        "name": "Change a deal",
+        "query": """\
+mutation ChangeDeal($input: UpdateOpportunityInput!) {
+  updateOpportunity(input: $input) {
+    opportunity { name version amount { amount currency } stage { name } }
+    revision
+    userErrors { code field message }
+  }
+}
+""",
+        "variables": {"input": {"id": OPPORTUNITY, "amount": {"amount": "48000"}}},
+    },
+    {
         "name": "Add a contact",
         "query": """\
 mutation AddContact($input: CreateContactInput!) {

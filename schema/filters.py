@@ -204,6 +204,20 @@ class Filter:
                 conditions.append(value.where(column, name, present))
         return sa.and_(sa.true(), *conditions)
 
+    def reaches(self) -> set[Any]:
+        """The models of other records that decide whether a record meets the condition."""
+        found: set[Any] = set()
+        for name, value in vars(self).items():
+            if name in {"and_", "or_", "not_"} and value:
+                for each in value if isinstance(value, list) else [value]:
+                    found |= each.reaches()
+            elif isinstance(value, Filter):
+                found |= {value.model} | value.reaches()
+            elif isinstance(value, Comparison):
+                target = self.model.__table__.columns[name].info.get("references")
+                found |= {TABLES[target]} if target else set()
+        return found
+
     def mentions(self, name: str) -> bool:
         """Whether the filter says anything of a column of the record itself."""
         parts = [value for key, value in vars(self).items() if key in {"and_", "or_", "not_"} and value]

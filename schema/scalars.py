@@ -18,7 +18,7 @@ from crm_graph.models import types
 from crm_graph.models.types import wire
 
 T = TypeVar("T", bound=Any)
-_MEANING = re.compile(r"^([A-Z_]+): (.+)$", re.MULTILINE)
+_MEANING = re.compile(r"^(\w+): (.+)$", re.MULTILINE)
 CurrencyCode = NewType("CurrencyCode", str)
 JSON = NewType("JSON", object)
 

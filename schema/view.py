@@ -1,95 +1,49 @@
-"""GraphQL over HTTP: who asks, one snapshot where an answer names its revision, and errors that clients can read."""
+"""GraphQL over HTTP: one answer a request. What asks for an event stream is handed to that transport."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import re
-import uuid
 from pathlib import Path
 from typing import Any
 
-import orjson
-import strawberry
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from graphql import GraphQLError, OperationType, get_operation_ast, parse
+from graphql import OperationType
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLRequestData
-from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types import ExecutionResult
 
-from crm_graph.db import Database
-from crm_graph.errors import BadUserInput, RequestError, Throttled, Unauthenticated
-from crm_graph.feed import Feed
-from crm_graph.services import auth
-from crm_graph.settings import Settings
 from schema.context import Context
 from schema.examples import EXAMPLES
+from schema.execution import read_json, write_json
+from schema.transports.endpoint import Endpoint
+from schema.transports.sse import EventStream, wants_events
 
 PAGE = Path(__file__).parent.parent / "crm_graph" / "templates" / "graphiql.html"
-_STANDS_AT = re.compile(r"\b(revision|pipelineBoard)\b")
-log = logging.getLogger(__name__)
-
-
-class CrmSchema(strawberry.Schema):
-    """A schema whose errors carry a code; what nobody foresaw is masked, under an id that the log has too."""
-
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        for error in errors:
-            cause = error.original_error
-            while isinstance(cause, GraphQLError):
-                cause = cause.original_error
-            error.extensions = {**(error.extensions or {}), **_describe(error, cause)}
-
-
-def _describe(error: GraphQLError, cause: BaseException | None) -> dict[str, Any]:
-    match cause:
-        case Throttled():
-            return {"code": cause.code, "retryAfter": cause.retry_after}
-        case BadUserInput(field=str()):
-            return {"code": cause.code, "field": cause.field}
-        case RequestError():
-            return {"code": cause.code}
-        case None:
-            return {"code": BadUserInput.code}
-    error_id = uuid.uuid4().hex
-    log.error("Error %s at %s", error_id, error.path, exc_info=cause)
-    error.message = "Something went wrong on our side."
-    return {"code": "INTERNAL", "id": error_id}
-
-
-def _stands_at_a_revision(request: GraphQLRequestData) -> bool:
-    """Whether the operation is a query that may ask at which revision its answer stands: all of it is then read from
-    one snapshot."""
-    if not _STANDS_AT.search(request.query or ""):
-        return False
-    try:
-        operation = get_operation_ast(parse(request.query or ""), request.operation_name)
-    except (GraphQLError, RecursionError):
-        return False
-    return operation is not None and operation.operation is OperationType.QUERY
 
 
 class GraphQLView(GraphQL[Context, None]):
     """The endpoint."""
 
-    def __init__(self, schema: strawberry.Schema, settings: Settings, database: Database, feed: Feed) -> None:
-        super().__init__(schema, graphql_ide="graphiql" if settings.graphiql else None)
-        self.settings, self.database, self.feed = settings, database, feed
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint.schema, graphql_ide="graphiql" if endpoint.settings.graphiql else None)
+        self.endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if wants_events(scope):
+            await EventStream(self.endpoint, self._parse).serve(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def _parse(self, request: Request) -> GraphQLRequestData | list[GraphQLRequestData]:
+        """Raises HTTPException."""
+        return await self.parse_http_body(self.request_adapter_class(request))
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        context = Context(self.settings, self.database, self.feed, request=request)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if token and scheme.lower() == "bearer":
-            try:
-                async with self.database.read() as session:
-                    context.principal = await auth.authenticate(session, self.settings, token.strip())
-            except Unauthenticated as error:
-                context.refusal = error.message
-        return context
+        return await self.endpoint.context(request)
 
     async def execute_single(
         self,
@@ -100,28 +54,34 @@ class GraphQLView(GraphQL[Context, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
-        if not (request_data.operation_name or "").isascii():
-            raise HTTPException(400, "The operation name is not a GraphQL name")
-        snapshot = context.signed_in is not None and _stands_at_a_revision(request_data)
-        async with context.loaders.freeze() if snapshot else contextlib.nullcontext():
-            return await super().execute_single(
-                request, request_adapter, sub_response, context, root_value, request_data
-            )
+        if not request_data.query:
+            raise HTTPException(400, "No GraphQL query found in the request")
+        document = self.endpoint.schema.read(request_data.query)
+        name = request_data.operation_name or None
+        kind = document.type_of(name)
+        if document.node is not None and kind is None:
+            raise HTTPException(400, "The request names no operation of its document")
+        if kind is OperationType.SUBSCRIPTION:
+            raise HTTPException(400, "Subscriptions go over a websocket, or with Accept: text/event-stream")
+        if kind is OperationType.MUTATION and request_adapter.method == "GET":
+            raise HTTPException(400, "mutations are not allowed when using GET")
+        answer = await self.endpoint.schema.answer(context, document, name, request_data.variables)
+        return ExecutionResult(answer.data, answer.errors)
+
+    def parse_json(self, data: str | bytes) -> Any:
+        value = super().parse_json(data)
+        if value is not None and not isinstance(value, (dict, list)):
+            raise HTTPException(400, "A JSON object is expected")
+        return value or {}
 
     def decode_json(self, data: str | bytes) -> object:
-        try:
-            return super().decode_json(data)
-        except RecursionError:
-            raise HTTPException(400, "The request body is nested too deeply") from None
+        return read_json(data)
 
     def encode_json(self, data: object) -> str:
-        try:
-            return orjson.dumps(data).decode()
-        except TypeError:
-            return json.dumps(data)  # a message cites an unpaired surrogate of the client's
+        return write_json(data)
 
     async def render_graphql_ide(self, request: Request) -> Response:
-        return HTMLResponse(graphiql_page(str(request.url.path), self.settings.demo_token))
+        return HTMLResponse(graphiql_page(str(request.url.path), self.endpoint.settings.demo_token))
 
 
 def graphiql_page(endpoint: str, token: str) -> str:

@@ -14,6 +14,7 @@ from crm_graph import app, migrations
 from crm_graph.db import Database
 from crm_graph.settings import Settings
 from tests.support.gate import Gate
+from tests.support.live import Server, serving
 from tests.support.postgres import create_database, drop_database
 from tests.support.world import World, build_world
 
@@ -60,6 +61,13 @@ async def application(database_url: str) -> AsyncIterator[Starlette]:
     application.state.gate = gate
     async with application.router.lifespan_context(application):
         yield application
+
+
+@pytest.fixture(scope="session")
+async def server(application: Starlette) -> AsyncIterator[Server]:
+    """The application on a port of this machine."""
+    async with serving(application) as server:
+        yield server
 
 
 @pytest.fixture

@@ -90,6 +90,9 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         "http": "httptools",
         "ws": "websockets-sansio",
         "ws_per_message_deflate": False,  # halves what one event to many sockets costs
+        "ws_max_size": settings.socket_message_bytes,
+        "ws_ping_interval": 20.0,  # keeps proxies from closing what is silent, and finds clients that are gone
+        "ws_ping_timeout": 20.0,
         "lifespan": "on",
         "access_log": False,
         "timeout_graceful_shutdown": 10,
@@ -117,6 +120,7 @@ def _welcome(console: Any, home: Home, host: str, port: int, known: bool) -> Non
     lines = {
         "GraphiQL": f"{url} (signed in, with examples)",
         "API": url,
+        "Websocket": url.replace("http", "ws", 1),
         "Email": home.email,
         "Password": f"{home.password} (everybody's: any user's email will do)",
         "API token": home.token,

@@ -16,6 +16,7 @@ from sqlalchemy.orm.attributes import History, get_history
 
 from crm_graph.access import Viewer
 from crm_graph.db import insert_many
+from crm_graph.feed.rollup import Deltas
 from crm_graph.models import Action, Change, Entity, Workspace, now
 from crm_graph.models.types import wire
 
@@ -104,7 +105,8 @@ class Journal:
         self.waiting += len(rows)
 
     async def write(self, session: AsyncSession) -> None:
-        """Number the new entries and add them to the log. The counter's row is locked from here to the commit."""
+        """Number the new entries, add them to the log, and bring the totals of stages up to date. The counter's row is
+        locked from here to the commit."""
         count = self.waiting + len(self.entries)
         current = Workspace.id == self.viewer.workspace_id
         if not count:
@@ -125,11 +127,13 @@ class Journal:
             "happened_at": self.happened_at,
             "recorded_at": now(),
         }
-        number = self.revision - count
+        number, totals = self.revision - count, Deltas()
         for batch in self._batches():
             rows = [{**shared, "revision": place, **vars(entry)} for place, entry in enumerate(batch, number + 1)]
             await insert_many(session, Change, rows)
+            totals.note(batch)
             number += len(rows)
+        await totals.write(session, self.viewer.workspace_id)
         self.packed.clear()
         self.waiting = 0
         self.entries.clear()  # what changes after this is a change of its own

@@ -11,6 +11,7 @@ from crm_graph.models.changes import Action, Alias, Change, IdempotencyKey
 from crm_graph.models.leads import Lead, LeadStatus
 from crm_graph.models.opportunities import ContactRole, Opportunity, OpportunityLine
 from crm_graph.models.pipelines import ForecastCategory, GateField, Pipeline, Product, Stage, StageCategory
+from crm_graph.models.totals import StageTotal
 from crm_graph.models.users import ApiToken, Membership, Report, Role, Session, SignInTry, Team, User
 from crm_graph.models.workspaces import Counter, Workspace
 
@@ -62,6 +63,7 @@ __all__ = [
     "SocialProfile",
     "Stage",
     "StageCategory",
+    "StageTotal",
     "Team",
     "User",
     "Visibility",

@@ -1,12 +1,34 @@
-"""Where subscriptions come together."""
+"""Where subscriptions come together: what transports call."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
+import orjson
+from graphql import ExecutionResult, GraphQLError
+from graphql.execution import create_source_event_stream, execute_subscription_event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry.http import GraphQLRequestData
+from strawberry.utils.await_maybe import await_maybe
 
+from crm_graph.access import Viewer
+from crm_graph.db import Database
+from crm_graph.errors import RequestError, Unauthenticated
+from crm_graph.feed import Feed, log
+from crm_graph.settings import Settings
+from loaders.live import Occurrence, load_viewers
 from schema.context import Context
+from schema.live.group import Question, Stand, Subscriber
+from schema.live.operations import read_operation
+from schema.live.room import Room
+from schema.live.watch import Watch
+from schema.node import TYPES
+
+OUTAGES = (DBAPIError, OSError, TimeoutError)
 
 
 class Outlet(Protocol):
@@ -20,18 +42,121 @@ class Outlet(Protocol):
 
 
 class Hub:
-    """The subscriptions of one process."""
+    """The subscriptions of one process, a room a workspace."""
 
-    async def open(self) -> None:
-        """Start to follow the log."""
+    def __init__(self, schema: Any, settings: Settings, database: Database, feed: Feed) -> None:
+        self.schema, self.settings, self.database, self.feed = schema, settings, database, feed
+        self._rooms: dict[str, tuple[Room, int, contextlib.ExitStack]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """End every subscription."""
+        """Wait for what is still being closed; all who follow have been cancelled before."""
+        await asyncio.gather(*self._closing)
 
     async def follow(self, context: Context, request: GraphQLRequestData, outlet: Outlet) -> None:
         """Serve one subscription, until it is cancelled.
 
-        `request` has a valid subscription operation, whose viewer is the context's. Raises GraphQLError where the
-        client has to be told that it ends: the errors of a bad argument, RESYNC.
+        `request` has a valid subscription operation; its viewer is the context's. Raises GraphQLError, ready to be
+        sent, where the client has to be told that it ends.
         """
-        raise NotImplementedError
+        try:
+            await self._follow(context, request, outlet)
+        except RequestError as error:
+            raise self._described(GraphQLError(error.message, original_error=error)) from None
+        except GraphQLError as error:
+            raise self._described(error) from None
+
+    async def _follow(self, context: Context, request: GraphQLRequestData, outlet: Outlet) -> None:
+        operation = read_operation(self.schema._schema, request.query or "", request.operation_name)
+        watch = await self._source(context, operation.original, request)
+        kinds = {TYPES[name].__model__ for name in operation.types & TYPES.keys()}
+        question = Question(operation, request.variables or {}, watch, frozenset({*kinds, *watch.kinds}))
+        async with self.database.snapshot() as session:
+            viewers = await load_viewers(session, context.viewer, [context.viewer.user_id or ""])
+            if not viewers:
+                raise Unauthenticated("You may no longer sign in.")
+            [viewer] = viewers.values()
+            after = watch.after or await log.stand(session, viewer.workspace_id)
+            await log.require_answerable(session, viewer.workspace_id, after, self.settings.retention)
+        with self._room(viewer.workspace_id) as room:
+            await room.follow(Subscriber(viewer, question, outlet, after.number))
+
+    async def _source(self, context: Context, document: Any, request: GraphQLRequestData) -> Watch:
+        executor = self._executor(document, request.variables, request.operation_name, context, None)
+        source: Any = await await_maybe(create_source_event_stream(executor))
+        if isinstance(source, ExecutionResult):
+            assert source.errors
+            raise source.errors[0]
+        watch: Watch = source
+        return watch
+
+    @contextlib.contextmanager
+    def _room(self, workspace_id: str) -> Iterator[Room]:
+        """The workspace's room, which is there as long as anybody is in it."""
+        room, people, stack = self._rooms.get(workspace_id) or self._open(workspace_id)
+        self._rooms[workspace_id] = room, people + 1, stack
+        try:
+            yield room
+        finally:
+            room, people, stack = self._rooms[workspace_id]
+            if people > 1:
+                self._rooms[workspace_id] = room, people - 1, stack
+            else:
+                del self._rooms[workspace_id]
+                stack.close()
+                closing = asyncio.create_task(room.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+
+    def _open(self, workspace_id: str) -> tuple[Room, int, contextlib.ExitStack]:
+        stack = contextlib.ExitStack()
+        signal = stack.enter_context(self.feed.wakeups.watch(workspace_id))
+        return Room(workspace_id, self.database, signal, self.answer), 0, stack
+
+    async def answer(
+        self,
+        session: AsyncSession,
+        viewer: Viewer,
+        question: Question,
+        occurrences: Sequence[Occurrence],
+        end: Stand,
+    ) -> str:
+        """The payload that tells a viewer what occurred. Raises GraphQLError where there is no answer to be made, and
+        what the database raises when it is out."""
+        context = Context(self.settings, self.database, self.feed, signed_in=viewer)
+        for each in occurrences:
+            if each.record is not None:
+                context.loaders.one(each.model).prime(each.record_id, each.record)
+        operation, value = question.operation, question.watch.answer(occurrences, end.revision, end.caught_up)
+        executor = self._executor(
+            operation.node, operation.variables(question.variables), operation.name, context, value
+        )
+        async with context.loaders.hold(session):
+            result: Any = await await_maybe(execute_subscription_event(executor))
+        for error in result.errors or ():
+            if isinstance(error.original_error, OUTAGES):
+                raise error.original_error
+        if result.data is None:
+            raise result.errors[0]
+        if not result.errors:
+            return orjson.dumps({"data": result.data}).decode()
+        errors = [self._described(error).formatted for error in result.errors]
+        return orjson.dumps({"data": result.data, "errors": errors}).decode()
+
+    def _executor(self, document: Any, variables: Any, name: str | None, context: Context, root: object) -> Any:
+        """Raises GraphQLError for variables that are not what the operation declares."""
+        made = self.schema.execution_context_class.build(
+            self.schema._schema,
+            document,
+            root_value=root,
+            context_value=context,
+            raw_variable_values=variables,
+            operation_name=name,
+        )
+        if isinstance(made, list):
+            raise made[0]
+        return made
+
+    def _described(self, error: GraphQLError) -> GraphQLError:
+        self.schema.process_errors([error])
+        return error

@@ -34,6 +34,7 @@ from crm_graph.services.demo.draft import Draft
 from crm_graph.services.demo.fill import draw, fill
 from schema import build_schema
 from schema.examples import EXAMPLES
+from tests.support.live import Server
 from tests.support.world import Person, World
 
 MOMENT = dt.datetime(2026, 3, 18, 14, 30, tzinfo=dt.UTC)
@@ -174,12 +175,22 @@ async def test_the_filled_workspace_answers(world: World) -> None:
     assert account["campaigns"]["totalCount"] >= 1
 
 
-async def test_every_example_works_on_the_data(world: World) -> None:
+async def test_every_example_works_on_the_data(world: World, server: Server) -> None:
     ada = await filled(world)
     answers = {}
-    for example in EXAMPLES:
-        answers[example["name"]] = await world.data(example["query"], by=ada, **example["variables"])
+    async with server.websocket(ada) as client:
+        live = {}
+        for example in EXAMPLES:
+            if example["query"].startswith("subscription"):
+                live[example["name"]] = await client.start(example["query"], **example["variables"])
+                assert (await client.next(live[example["name"]]))["data"]["pipelineBoard"]["caughtUp"]
+            else:
+                answers[example["name"]] = await world.data(example["query"], by=ada, **example["variables"])
+        message = await client.next(live["The same board, live"])
 
+    [event] = message["data"]["pipelineBoard"]["events"]
+    assert event["opportunity"]["amount"]["amount"] == "48000"
+    assert event["actor"] == {"name": "Ada Lindqvist"}
     assert answers["Who am I"]["viewer"]["name"] == "Ada Lindqvist"
     assert answers["Find accounts"]["accounts"]["totalCount"] >= 5
     account = answers["All about one account"]["account"]
@@ -191,6 +202,7 @@ async def test_every_example_works_on_the_data(world: World) -> None:
     assert [each["stage"]["name"] for each in stages][-2:] == ["Won", "Lost"]
     assert all(each["totals"]["count"] >= len(each["cards"]["nodes"]) for each in stages)
     for name, field in (
+        ("Change a deal", "updateOpportunity"),
         ("Add a contact", "createContact"),
         ("Log a call", "logActivity"),
         ("Convert a lead", "convertLead"),

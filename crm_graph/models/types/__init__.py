@@ -3,7 +3,18 @@ form or raises Invalid, and both the API and the import go through it."""
 
 from __future__ import annotations
 
-from crm_graph.models.types.scalars import Amount, Boolean, Date, Enum, Integer, Time, decimal_text, plain, time_text
+from crm_graph.models.types.scalars import (
+    AMOUNT_SCALE,
+    Amount,
+    Boolean,
+    Date,
+    Enum,
+    Integer,
+    Time,
+    decimal_text,
+    plain,
+    time_text,
+)
 from crm_graph.models.types.texts import LONG_TEXT, Currency, Domain, Email, Id, Phone, Text, Url
 from crm_graph.models.types.values import (
     MOST_ITEMS,
@@ -19,7 +30,7 @@ from crm_graph.models.types.values import (
 )
 
 __all__ = [
-    "LONG_TEXT", "MOST_ITEMS", "Amount", "Boolean", "Currency", "Date", "Domain", "Email", "Enum", "Enums", "Id",
-    "Integer", "Json", "Phone", "Text", "TextList", "Time", "Url", "Value", "Values", "clean_items", "decimal_text",
-    "dump", "part", "plain", "time_text", "wire",
+    "AMOUNT_SCALE", "LONG_TEXT", "MOST_ITEMS", "Amount", "Boolean", "Currency", "Date", "Domain", "Email", "Enum",
+    "Enums", "Id", "Integer", "Json", "Phone", "Text", "TextList", "Time", "Url", "Value", "Values", "clean_items",
+    "decimal_text", "dump", "part", "plain", "time_text", "wire",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who asks: sessions with short access tokens and rotating refresh tokens, and personal API tokens.
+"""Sessions: opened by email and password, gone on with by short access tokens and rotating refresh tokens.
 
 What hashes a password, or must be kept although it is refused, takes the feed and makes its own transactions.
 """
@@ -6,30 +6,25 @@ What hashes a password, or must be kept although it is refused, takes the feed a
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jwt
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, unscoped, visible
-from crm_graph.errors import Conflict, Forbidden, Invalid, Unauthenticated
+from crm_graph.errors import Conflict, Invalid, Unauthenticated
 from crm_graph.feed import Feed, advance, journal_of
-from crm_graph.models import Action, ApiToken, Session, User, Workspace, now
+from crm_graph.models import Action, Session, User, Workspace, now
 from crm_graph.models.users import SignInEmail
 from crm_graph.services import passwords, records, throttle
+from crm_graph.services.auth.principals import Principal, access_token, digest, holder, viewer_of
+from crm_graph.services.auth.tokens import revoke_tokens
 from crm_graph.settings import Settings
 
-API_TOKEN_PREFIX = "crm_"
-ISSUER = "crm-graph"
-AUDIENCE = "crm-graph-api"
-ALGORITHM = "HS256"
-CLAIMS = ["sub", "wid", "sid", "iat", "exp", "iss", "aud"]
 # An email may be known in several workspaces. A failed sign-in compares so many passwords, whoever it was for.
 CANDIDATES = 3
 WRONG = "The email or the password is wrong."
@@ -38,64 +33,18 @@ NO_VIEWER = "sign-in knows no viewer yet"
 
 
 @dataclass(frozen=True)
-class Principal:
-    """A viewer, with the session that he came by, or without one for an API token."""
-
-    viewer: Viewer
-    session_id: str | None
-
-
-@dataclass(frozen=True)
 class SignedIn:
     """What a client gets: the access token for its requests, the refresh token for the next two."""
 
     principal: Principal
     access_token: str
-    expires_at: dt.datetime
     refresh_token: str
     revision: int
 
-
-def new_api_token() -> str:
-    return API_TOKEN_PREFIX + secrets.token_urlsafe(32)
-
-
-def digest(text: str) -> str:
-    """What is kept of a token: it is random, so a fast hash is enough."""
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-
-
-async def authenticate(session: AsyncSession, settings: Settings, token: str) -> Principal:
-    """Whose token this is: an API token or an access token. One statement finds whether it still stands, so that a
-    sign-out, a revocation or a deactivation acts at once.
-
-    Raises Unauthenticated for one that is unknown, expired or revoked.
-    """
-    if token.startswith(API_TOKEN_PREFIX):
-        key: type[Any] = ApiToken
-        # Looked up by its hash: how far two hashes agree tells nothing of the tokens.
-        stands = [
-            unscoped(ApiToken, NO_VIEWER),
-            ApiToken.token_hash == digest(token),
-            ApiToken.deleted_at.is_(None),
-            sa.or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now()),
-        ]
-    else:
-        key, claims = Session, _claims(settings, token)
-        stands = [
-            Session.workspace_id == claims["wid"],
-            Session.id == claims["sid"],
-            Session.user_id == claims["sub"],
-            Session.revoked_at.is_(None),
-            Session.expires_at > now(),
-        ]
-    row = (await session.execute(_holder(key).where(*stands))).one_or_none()
-    if row is None:
-        raise Unauthenticated("The token is not valid. Sign in again.")
-    found, user, workspace = row
-    if isinstance(found, Session):
-        return Principal(_viewer(workspace, user), found.id)
-    return Principal(Viewer.of(workspace, user, f"token:{found.id}"), None)
+    @property
+    def expires_at(self) -> dt.datetime | None:
+        """When the access token ends."""
+        return self.principal.expires_at
 
 
 async def sign_in(feed: Feed, settings: Settings, *, email: str, password: str, client: str | None) -> SignedIn:
@@ -114,7 +63,7 @@ async def sign_in(feed: Feed, settings: Settings, *, email: str, password: str, 
     async with feed.database.read() as session:
         candidates = (await session.execute(_candidates(address))).all() if address else []
     user, workspace = await _matching(candidates, password)
-    viewer = _viewer(workspace, user)
+    viewer = viewer_of(workspace, user)
     async with feed.transaction(viewer, "signIn") as session:
         await throttle.forgive(session, person, origin)
         family, secret = await _open(session, settings, viewer, user)
@@ -128,16 +77,13 @@ async def refresh(feed: Feed, settings: Settings, *, refresh_token: str) -> Sign
     Raises Unauthenticated.
     """
     session_id, _, secret = refresh_token.partition(".")
-    statement = _holder(Session).where(
-        Session.id == (session_id if session_id.isascii() and session_id.isprintable() else ""),
-        Session.revoked_at.is_(None),
-        Session.expires_at > now(),
-    )
+    known = session_id if session_id.isascii() and session_id.isprintable() else ""
+    statement = holder(Session).where(Session.id == known)
     async with feed.database.read() as session:
         row = (await session.execute(statement)).one_or_none()
     if row is None:
         raise Unauthenticated(STALE)
-    viewer = _viewer(row[2], row[1])
+    viewer = viewer_of(row[2], row[1])
     async with feed.transaction(viewer, "refreshToken") as session:
         row = (await session.execute(statement.with_for_update(of=Session))).one_or_none()
         if row is not None:
@@ -177,18 +123,6 @@ async def sign_out_everywhere(session: AsyncSession, viewer: Viewer, *, include_
     return user
 
 
-async def revoke_tokens(session: AsyncSession, viewer: Viewer, user_id: str) -> None:
-    """End all of a user's API tokens, for good."""
-    tokens = (
-        sa.select(ApiToken)
-        .where(unscoped(ApiToken, "who manages users ends tokens that only their holders see"))
-        .where(ApiToken.workspace_id == viewer.workspace_id, ApiToken.user_id == user_id)
-        .where(ApiToken.deleted_at.is_(None))
-    )
-    for token in await session.scalars(tokens):
-        token.deleted_at = now()
-
-
 async def end_sessions(session: AsyncSession, viewer: Viewer, user_id: str, *, but: str | None = None) -> None:
     """End a user's sessions, except one."""
     await session.execute(
@@ -197,37 +131,6 @@ async def end_sessions(session: AsyncSession, viewer: Viewer, user_id: str, *, b
         .where(Session.id != (but or ""))
         .values(revoked_at=now())
     )
-
-
-async def create_api_token(
-    session: AsyncSession, viewer: Viewer, *, name: str, expires_at: dt.datetime | None = None
-) -> dict[str, str]:
-    """A new token of the viewer's: its id and, for the only time, the token itself.
-
-    Raises Invalid and Required; Forbidden for one who came by a token, whose finder could outlive its revocation.
-    """
-    if viewer.actor.startswith("token:"):
-        raise Forbidden("A token makes no tokens: sign in with email and password.")
-    cleaned = records.clean(ApiToken, {"name": name, "expires_at": expires_at})
-    if expires_at is not None and expires_at <= now():
-        raise Invalid("This time is over.", "expires_at")
-    token = new_api_token()
-    record = ApiToken(
-        workspace_id=viewer.workspace_id,
-        id=ApiToken.new_id(),
-        user_id=viewer.user_id,
-        token_hash=digest(token),
-        **cleaned,
-    )
-    session.add(record)
-    return {"record_id": record.id, "token": token}
-
-
-async def revoke_api_token(session: AsyncSession, viewer: Viewer, *, id: str) -> ApiToken:
-    """End a token for good: the viewer's own, or anybody's for an admin. Raises NotFound."""
-    token = await records.find(session, viewer, ApiToken, id)
-    token.deleted_at = now()
-    return token
 
 
 async def change_password(feed: Feed, settings: Settings, principal: Principal, *, current: str, new: str) -> int:
@@ -256,21 +159,6 @@ async def change_password(feed: Feed, settings: Settings, principal: Principal, 
         await end_sessions(session, viewer, user.id, but=principal.session_id)
         await throttle.forgive(session, person, None)
         return await advance(session)
-
-
-def _viewer(workspace: Workspace, user: User) -> Viewer:
-    # The session's id stays out of the log: who knew it could end the session with a made-up refresh token.
-    return Viewer.of(workspace, user, f"user:{user.id}")
-
-
-def _holder(key: Any) -> sa.Select[Any]:
-    """What a viewer came by, with the user and the workspace, if the user may sign in."""
-    return (
-        sa.select(key, User, Workspace)
-        .join(User, sa.and_(User.workspace_id == key.workspace_id, User.id == key.user_id))
-        .join(Workspace, Workspace.id == key.workspace_id)
-        .where(unscoped(User, NO_VIEWER), User.active, User.deleted_at.is_(None))
-    )
 
 
 def _address(email: str) -> str | None:
@@ -327,32 +215,5 @@ async def _open(session: AsyncSession, settings: Settings, viewer: Viewer, user:
 
 
 def _signed_in(settings: Settings, viewer: Viewer, family: Session, secret: str, revision: int) -> SignedIn:
-    issued_at = now().replace(microsecond=0)
-    expires_at = issued_at + settings.access_token_life
-    claims = {"sub": viewer.user_id, "wid": viewer.workspace_id, "sid": family.id}
-    times = {"iat": issued_at, "exp": expires_at, "iss": ISSUER, "aud": AUDIENCE}
-    return SignedIn(
-        principal=Principal(viewer, family.id),
-        access_token=jwt.encode({**claims, **times}, settings.secret_key, ALGORITHM),
-        expires_at=expires_at,
-        refresh_token=f"{family.id}.{secret}",
-        revision=revision,
-    )
-
-
-def _claims(settings: Settings, token: str) -> dict[str, Any]:
-    """What an access token says. Raises Unauthenticated for one that is expired, or not made by us for us."""
-    try:
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            settings.secret_key,
-            algorithms=[ALGORITHM],
-            audience=AUDIENCE,
-            issuer=ISSUER,
-            options={"require": CLAIMS},
-        )
-    except jwt.ExpiredSignatureError:
-        raise Unauthenticated("The access token has expired. Refresh it.") from None
-    except jwt.PyJWTError:
-        raise Unauthenticated("The token is not valid. Sign in again.") from None
-    return claims
+    token, principal = access_token(settings, viewer, family.id)
+    return SignedIn(principal, token, f"{family.id}.{secret}", revision)

@@ -1,10 +1,8 @@
-#!/usr/bin/env python3
 """How long an import takes against one bare executemany of the rows it wrote, log included, and in how much memory.
 
-Usage: scripts/bench-import [MAPPING.toml FOLDER] [--rounds N]
-Without files: mappings/maven-crm.toml and the data beside the checkout. SQLite always; PostgreSQL where
-CRM_GRAPH_TEST_POSTGRES_URL names a server. Both sides write into migrated, otherwise empty databases, with the same
-pragmas, in one transaction; each import runs in a process of its own. Exit code 1 where a limit is not kept.
+Without files: mappings/maven-crm.toml and the data beside the checkout. SQLite always; PostgreSQL too where --database
+or CRM_GRAPH_TEST_POSTGRES_URL names a server. Both sides write into migrated, otherwise empty databases, with the same
+pragmas, in one transaction; each import runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -16,19 +14,12 @@ import os
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-PYTHON = ROOT / ".venv" / "bin" / "python"
-if Path(sys.prefix) != ROOT / ".venv":
-    subprocess.run([ROOT / "scripts" / "setup", "dev"], check=True)
-    os.execv(PYTHON, [PYTHON, __file__, *sys.argv[1:]])
-sys.path.insert(0, str(ROOT))
+from common import ROOT, database, finish, options, say
 
 MOST_TIMES, MOST_MEGABYTES = 4, 150
-SERVER = os.environ.get("CRM_GRAPH_TEST_POSTGRES_URL")
 
 
 async def prepare(url: str) -> str:
@@ -120,56 +111,50 @@ async def bare_postgresql(source: str, target: str) -> tuple[int, float]:
 
 
 def imported(url: str, mapping: Path, folder: Path) -> dict[str, float]:
-    command = [PYTHON, __file__, str(mapping), str(folder), "--into", url]
+    command = [sys.executable, __file__, str(mapping), str(folder), "--into", url]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
 
 
-def one_round(kind: str, mapping: Path, folder: Path) -> tuple[dict[str, float], int, float]:
-    from tests.support.postgres import create_database, drop_database
-
-    if kind == "sqlite":
-        with tempfile.TemporaryDirectory() as place:
-            files = [Path(place) / name for name in ("import.db", "bare.db")]
-            for file in files:
-                asyncio.run(prepare(f"sqlite:///{file}"))
-            result = imported(f"sqlite:///{files[0]}", mapping, folder)
-            return result, *bare_sqlite(*files)
-    names = [f"crm_graph_bench_{name}_{os.getpid()}" for name in ("import", "bare")]
-    try:
-        urls = [asyncio.run(create_database(SERVER, name)) for name in names]
-        for url in urls:
+def one_round(server: str | None, mapping: Path, folder: Path) -> tuple[dict[str, float], int, float]:
+    with database(server) as source, database(server) as target:
+        for url in (source, target):
             asyncio.run(prepare(url))
-        result = imported(urls[0], mapping, folder)
-        return result, *asyncio.run(bare_postgresql(*urls))
-    finally:
-        for name in names:
-            asyncio.run(drop_database(SERVER, name))
+        result = imported(source, mapping, folder)
+        if server is None:
+            files = [Path(url.removeprefix("sqlite:///")) for url in (source, target)]
+            return result, *bare_sqlite(*files)
+        return result, *asyncio.run(bare_postgresql(source, target))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, quick="one round")
     parser.add_argument("mapping", nargs="?", type=Path, default=ROOT / "mappings" / "maven-crm.toml")
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT.parent / "shared" / "data" / "maven-crm")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--into", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.into:
-        asyncio.run(run_import(options.into, options.mapping, options.folder))
+    chosen = parser.parse_args()
+    if chosen.into:
+        asyncio.run(run_import(chosen.into, chosen.mapping, chosen.folder))
         return
-    kept = True
-    for kind in ("sqlite", "postgresql") if SERVER else ("sqlite",):
-        rounds = [one_round(kind, options.mapping, options.folder) for _ in range(options.rounds)]
-        count = rounds[0][1]
+    postgresql = chosen.database or os.environ.get("CRM_GRAPH_TEST_POSTGRES_URL")
+    figures: dict[str, dict[str, float]] = {}
+    for kind, server in {"sqlite": None, **({"postgresql": postgresql} if postgresql else {})}.items():
+        count = 1 if chosen.quick else chosen.rounds
+        rounds = [one_round(server, chosen.mapping, chosen.folder) for _ in range(count)]
+        rows = rounds[0][1]
         seconds = min(done["seconds"] for done, _, _ in rounds)
         bare = min(alone for _, _, alone in rounds)
         memory = max(done["megabytes"] for done, _, _ in rounds)
-        kept = kept and seconds <= MOST_TIMES * bare and memory <= MOST_MEGABYTES
-        print(
-            f"{kind}: {count:,} rows; import {seconds:.2f} s, bare executemany {bare:.2f} s: "
-            f"{seconds / bare:.2f} times that, at most {MOST_TIMES}; {memory:.0f} MB, at most {MOST_MEGABYTES}"
-        )
-    sys.exit(not kept)
+        figures[kind] = {"rows": rows, "seconds": seconds, "bare": bare, "times": seconds / bare, "megabytes": memory}
+        say(f"{kind}: {rows:,} rows; import {seconds:.2f} s, bare executemany {bare:.2f} s; {memory:.0f} MB")
+    times = max(each["times"] for each in figures.values())
+    memory = max(each["megabytes"] for each in figures.values())
+    summary = (
+        f"import: {times:.2f} times the bare executemany (at most {MOST_TIMES}), {memory:.0f} MB "
+        f"(at most {MOST_MEGABYTES})"
+    )
+    finish(times <= MOST_TIMES and memory <= MOST_MEGABYTES, summary, figures, chosen.json)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,142 @@
+"""Reading the log: revisions as clients know them, rows after a revision in pages, and the newest rows in memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.errors import BadUserInput, Resync
+from crm_graph.models import Action, Change, Workspace, now
+
+PAGE = 500
+TAIL = 2000
+# What the rows of the tail keep of changed values; of all others the names are enough.
+KEPT = {"links"}
+
+
+@dataclass(frozen=True, order=True)
+class Revision:
+    """Where a workspace's log stands. A restored backup starts a new epoch, so that no number is used twice."""
+
+    epoch: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.number}"
+
+    @classmethod
+    def parse(cls, text: str, argument: str) -> Revision:
+        """Raises BadUserInput naming the argument."""
+        epoch, _, number = text.rpartition(".")
+        if not (epoch.isalnum() and epoch.isascii() and number.isascii() and number.isdigit() and len(number) < 19):
+            raise BadUserInput(f"{argument} is not a revision of this server.", argument)
+        return cls(epoch, int(number))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the log. `names` are the fields that changed; `values` those changes that later readers look at."""
+
+    revision: int
+    entity: str
+    record_id: str
+    parent_id: str | None
+    action: Action
+    user_id: str | None
+    cause: str
+    happened_at: dt.datetime
+    recorded_at: dt.datetime
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    names: tuple[str, ...]
+    values: Mapping[str, Any]
+
+    @property
+    def found(self) -> bool:
+        """Whether the record was there before."""
+        return self.action is not Action.CREATED and self.before.get("deleted_at") is None
+
+    @property
+    def moves_sight(self) -> bool:
+        """Whether it may change who sees other records: people, teams, and the workspace's defaults."""
+        match self.entity:
+            case "Membership":
+                return True
+            case "User":
+                return not {"role", "active", "manager_id", "deleted_at"}.isdisjoint(self.names)
+            case "Workspace":
+                return any(name.endswith("_visibility") for name in self.names)
+        return False
+
+
+_COLUMNS = [getattr(Change, name) for name in Row.__slots__ if name not in {"names", "values"}]
+
+
+async def stand(session: AsyncSession, workspace_id: str) -> Revision:
+    """Where the log stands in the session's snapshot."""
+    statement = sa.select(Workspace.epoch, Workspace.revision).where(Workspace.id == workspace_id)
+    epoch, number = (await session.execute(statement)).one()
+    return Revision(epoch, number)
+
+
+async def read(session: AsyncSession, workspace_id: str, after: int, to: int, limit: int = PAGE) -> list[Row]:
+    """At most `limit` of the rows after a revision, up to another."""
+    statement = (
+        sa.select(*_COLUMNS, Change.fields)
+        .where(Change.workspace_id == workspace_id, Change.revision > after, Change.revision <= to)
+        .order_by(Change.revision)
+        .limit(limit)
+    )
+    rows = await session.execute(statement)
+    return [Row(*values, *_changed(fields)) for *values, fields in rows]  # type: ignore[call-arg]  # a value a column
+
+
+def _changed(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+    return tuple(fields), {name: fields[name] for name in KEPT & fields.keys()}
+
+
+async def require_answerable(
+    session: AsyncSession, workspace_id: str, after: Revision, retention: dt.timedelta
+) -> None:
+    """Raises Resync where the rows after a revision are not to be had: it is past retention, in the future, or of an
+    epoch that is over."""
+    at = await stand(session, workspace_id)
+    if after.epoch != at.epoch or after.number > at.number:
+        raise Resync("This server's log never stood at this revision. Read everything again.", str(at))
+    if after.number == at.number:
+        return
+    next_row = sa.select(Change.recorded_at).where(
+        Change.workspace_id == workspace_id, Change.revision == after.number + 1
+    )
+    recorded_at = await session.scalar(next_row)
+    if recorded_at is None or recorded_at < now() - retention:
+        raise Resync("What changed since then is no longer told. Read everything again.", str(at))
+
+
+class Tail:
+    """The newest rows of a workspace's log, so that many readers read them once."""
+
+    def __init__(self, workspace_id: str, at: int) -> None:
+        self.workspace_id, self.at = workspace_id, at
+        self._rows: list[Row] = []
+
+    async def extend(self, session: AsyncSession, to: int) -> Sequence[Row]:
+        """Read on, at most a page, and not beyond a revision."""
+        rows = await read(session, self.workspace_id, self.at, to)
+        if rows:
+            self.at = rows[-1].revision
+            self._rows.extend(rows)
+            del self._rows[: max(0, len(self._rows) - TAIL)]
+        return rows
+
+    def after(self, number: int) -> Sequence[Row] | None:
+        """The rows after a revision up to where the tail stands; None where it does not reach back so far."""
+        missing = self.at - number
+        if missing > len(self._rows):
+            return None
+        return self._rows[len(self._rows) - missing :] if missing > 0 else []

@@ -1,0 +1,73 @@
+"""The totals of stages, kept by the transaction that changes a deal: reading them costs the same at any number."""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.models import StageTotal
+from crm_graph.models.totals import SPLIT
+from crm_graph.models.types import AMOUNT_SCALE
+
+if TYPE_CHECKING:
+    from crm_graph.feed.journal import Entry
+
+KEY = [column.key for column in StageTotal.__table__.primary_key]
+SUMS = [column.key for column in StageTotal.__table__.columns if not column.primary_key]
+Deal = Mapping[str, Any]
+"""What the log has of a deal before and after a change, in wire values."""
+
+
+class Deltas:
+    """What a transaction adds to the totals, and takes from them."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0] * len(SUMS))
+
+    def note(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry.entity == "Opportunity" and entry.before != entry.after:
+                self._add(entry.before, -1)
+                self._add(entry.after, 1)
+
+    def _add(self, deal: Deal, times: int) -> None:
+        if deal["stage_id"] is None or deal["deleted_at"] is not None:
+            return  # it is not there yet, or not any more
+        amount, currency = deal["amount"], deal["currency"]
+        units = 0
+        if amount is None or currency is None:
+            currency = ""
+        else:
+            units = int(Decimal(amount) * AMOUNT_SCALE) * times
+        high, low = divmod(abs(units), SPLIT)
+        if units < 0:
+            high, low = -high, -low
+        probability = deal["probability"]
+        sums = self._sums[deal["stage_id"], currency, deal["owner_id"] or "", deal["team_id"] or ""]
+        for place, each in enumerate((times, high, low, high * probability, low * probability)):
+            sums[place] += each
+
+    async def write(self, session: AsyncSession, workspace_id: str) -> None:
+        """Bring the totals up to date. The caller has locked the workspace's counter: writers never meet here."""
+        rows = [
+            dict(zip([*KEY, *SUMS], [workspace_id, *key, *sums], strict=True))
+            for key, sums in sorted(self._sums.items())
+            if any(sums)
+        ]
+        if rows:
+            connection = await session.connection()
+            await connection.execute(_addition(connection.dialect.name), rows)
+
+
+@functools.cache
+def _addition(dialect: str) -> sa.Insert:
+    insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(StageTotal)
+    table, new = StageTotal.__table__.c, insert.excluded
+    return insert.on_conflict_do_update(index_elements=KEY, set_={name: table[name] + new[name] for name in SUMS})

@@ -1,0 +1,46 @@
+"""Who asks: sessions with short access tokens and rotating refresh tokens, and personal API tokens."""
+
+from __future__ import annotations
+
+from crm_graph.services.auth.principals import (
+    API_TOKEN_PREFIX,
+    Principal,
+    authenticate,
+    digest,
+    exchange,
+    renew,
+    standing,
+)
+from crm_graph.services.auth.sessions import (
+    CANDIDATES,
+    SignedIn,
+    change_password,
+    end_sessions,
+    refresh,
+    sign_in,
+    sign_out,
+    sign_out_everywhere,
+)
+from crm_graph.services.auth.tokens import create_api_token, new_api_token, revoke_api_token, revoke_tokens
+
+__all__ = [
+    "API_TOKEN_PREFIX",
+    "CANDIDATES",
+    "Principal",
+    "SignedIn",
+    "authenticate",
+    "change_password",
+    "create_api_token",
+    "digest",
+    "end_sessions",
+    "exchange",
+    "new_api_token",
+    "refresh",
+    "renew",
+    "revoke_api_token",
+    "revoke_tokens",
+    "sign_in",
+    "sign_out",
+    "sign_out_everywhere",
+    "standing",
+]

@@ -1,0 +1,174 @@
+"""Who asks: what comes with a request, an access token of a session or an API token, and whose it is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.access import Viewer, unscoped
+from crm_graph.db import among
+from crm_graph.errors import Forbidden, Invalid, Unauthenticated
+from crm_graph.models import ApiToken, Session, User, Workspace, now
+from crm_graph.settings import Settings
+
+API_TOKEN_PREFIX = "crm_"
+ISSUER = "crm-graph"
+AUDIENCE = "crm-graph-api"
+ALGORITHM = "HS256"
+CLAIMS = ["sub", "wid", "sid", "iat", "exp", "iss", "aud"]
+EXPIRED = "The access token has expired. Refresh it."
+UNKNOWN = "The token is not valid. Sign in again."
+NO_VIEWER = "sign-in knows no viewer yet"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A viewer, and the session or the API token that he came by: one of the two has an id.
+
+    `expires_at` is the end of what he holds, an access token or the API token; None for an API token without an end.
+    """
+
+    viewer: Viewer
+    session_id: str | None
+    token_id: str | None
+    expires_at: dt.datetime | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Of the session or the API token."""
+        return self.viewer.workspace_id, self.session_id or self.token_id or ""
+
+    @property
+    def has_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= now()
+
+    def is_same_user(self, other: Principal) -> bool:
+        return (self.viewer.workspace_id, self.viewer.user_id) == (other.viewer.workspace_id, other.viewer.user_id)
+
+
+def digest(text: str) -> str:
+    """What is kept of a token: it is random, so a fast hash is enough."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+async def authenticate(session: AsyncSession, settings: Settings, token: str) -> Principal:
+    """Whose token this is: an API token or an access token. One statement finds whether it still stands, so that a
+    sign-out, a revocation or a deactivation acts at once.
+
+    Raises Unauthenticated for one that is unknown, expired or revoked.
+    """
+    if token.startswith(API_TOKEN_PREFIX):
+        # Looked up by its hash: how far two hashes agree tells nothing of the tokens.
+        return await _principal(session, ApiToken, ApiToken.token_hash == digest(token))
+    claims = _claims(settings, token)
+    standing = [Session.workspace_id == claims["wid"], Session.id == claims["sid"], Session.user_id == claims["sub"]]
+    expires_at = dt.datetime.fromtimestamp(claims["exp"], dt.UTC)
+    return await _principal(session, Session, *standing, expires_at=expires_at)
+
+
+async def renew(session: AsyncSession, principal: Principal) -> Principal:
+    """The same principal with the viewer as he is now. Raises Unauthenticated where what he came by stands no more."""
+    if principal.has_expired:
+        raise Unauthenticated(EXPIRED if principal.session_id else UNKNOWN)
+    kind: Any = Session if principal.session_id else ApiToken
+    workspace_id, key_id = principal.key
+    here = kind.workspace_id == workspace_id, kind.id == key_id
+    return await _principal(session, kind, *here, expires_at=principal.expires_at)
+
+
+async def exchange(session: AsyncSession, settings: Settings, principal: Principal, *, token: str) -> Principal:
+    """The same user, come by another token. Raises Invalid and Forbidden."""
+    try:
+        other = await authenticate(session, settings, token)
+    except Unauthenticated as refusal:
+        raise Invalid(refusal.message, "token") from None
+    if not other.is_same_user(principal):
+        raise Forbidden("This token is another user's: open a connection of its own for it.", "token")
+    return other
+
+
+async def standing(session: AsyncSession, principals: Collection[Principal]) -> set[tuple[str, str]]:
+    """Which of the sessions and API tokens that principals came by are still good, by their keys: one statement for
+    each of the two kinds."""
+    found: set[tuple[str, str]] = set()
+    kinds: dict[Any, list[Principal]] = {
+        Session: [each for each in principals if each.session_id],
+        ApiToken: [each for each in principals if not each.session_id],
+    }
+    for kind, holders in kinds.items():
+        if holders:
+            keys = {each.key for each in holders}
+            workspace_ids, key_ids = sorted({key[0] for key in keys}), sorted({key[1] for key in keys})
+            here = among(kind.workspace_id, workspace_ids), among(kind.id, key_ids)
+            rows = await session.execute(holder(kind).with_only_columns(kind.workspace_id, kind.id).where(*here))
+            found.update(keys.intersection((row[0], row[1]) for row in rows))
+    return found
+
+
+def access_token(settings: Settings, viewer: Viewer, session_id: str) -> tuple[str, Principal]:
+    """A new access token of a session, and the principal who comes by it."""
+    issued_at = now().replace(microsecond=0)
+    expires_at = issued_at + settings.access_token_life
+    claims = {"sub": viewer.user_id, "wid": viewer.workspace_id, "sid": session_id}
+    times = {"iat": issued_at, "exp": expires_at, "iss": ISSUER, "aud": AUDIENCE}
+    token = jwt.encode({**claims, **times}, settings.secret_key, ALGORITHM)
+    return token, Principal(viewer, session_id, None, expires_at)
+
+
+def viewer_of(workspace: Workspace, user: User) -> Viewer:
+    """Who came by a session."""
+    # The session's id stays out of the log: who knew it could end the session with a made-up refresh token.
+    return Viewer.of(workspace, user, f"user:{user.id}")
+
+
+def holder(kind: Any) -> sa.Select[Any]:
+    """The sessions or API tokens that stand, each with its user, who may sign in, and the workspace."""
+    if kind is ApiToken:
+        stands = sa.or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now())
+        good = [unscoped(ApiToken, NO_VIEWER), ApiToken.deleted_at.is_(None), stands]
+    else:
+        good = [Session.revoked_at.is_(None), Session.expires_at > now()]
+    return (
+        sa.select(kind, User, Workspace)
+        .join(User, sa.and_(User.workspace_id == kind.workspace_id, User.id == kind.user_id))
+        .join(Workspace, Workspace.id == kind.workspace_id)
+        .where(unscoped(User, NO_VIEWER), User.active, User.deleted_at.is_(None), *good)
+    )
+
+
+async def _principal(
+    session: AsyncSession, kind: Any, *conditions: sa.ColumnElement[bool], expires_at: dt.datetime | None = None
+) -> Principal:
+    """Who came by a session whose access token ends at `expires_at`, or by an API token. Raises Unauthenticated."""
+    row = (await session.execute(holder(kind).where(*conditions))).one_or_none()
+    if row is None:
+        raise Unauthenticated(UNKNOWN)
+    found, user, workspace = row
+    if kind is Session:
+        return Principal(viewer_of(workspace, user), found.id, None, expires_at)
+    return Principal(Viewer.of(workspace, user, f"token:{found.id}"), None, found.id, found.expires_at)
+
+
+def _claims(settings: Settings, token: str) -> dict[str, Any]:
+    """What an access token says. Raises Unauthenticated for one that is expired, or not made by us for us."""
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            settings.secret_key,
+            algorithms=[ALGORITHM],
+            audience=AUDIENCE,
+            issuer=ISSUER,
+            options={"require": CLAIMS},
+        )
+    except jwt.ExpiredSignatureError:
+        raise Unauthenticated(EXPIRED) from None
+    except jwt.PyJWTError:
+        raise Unauthenticated(UNKNOWN) from None
+    return claims

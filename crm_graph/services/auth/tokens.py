@@ -1,0 +1,62 @@
+"""API tokens: keys for programs that act as their user."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.access import Viewer, unscoped
+from crm_graph.errors import Forbidden, Invalid
+from crm_graph.models import ApiToken, now
+from crm_graph.services import records
+from crm_graph.services.auth.principals import API_TOKEN_PREFIX, digest
+
+
+def new_api_token() -> str:
+    return API_TOKEN_PREFIX + secrets.token_urlsafe(32)
+
+
+async def create_api_token(
+    session: AsyncSession, viewer: Viewer, *, name: str, expires_at: dt.datetime | None = None
+) -> dict[str, str]:
+    """A new token of the viewer's: its id and, for the only time, the token itself.
+
+    Raises Invalid and Required; Forbidden for one who came by a token, whose finder could outlive its revocation.
+    """
+    if viewer.actor.startswith("token:"):
+        raise Forbidden("A token makes no tokens: sign in with email and password.")
+    cleaned = records.clean(ApiToken, {"name": name, "expires_at": expires_at})
+    if expires_at is not None and expires_at <= now():
+        raise Invalid("This time is over.", "expires_at")
+    token = new_api_token()
+    record = ApiToken(
+        workspace_id=viewer.workspace_id,
+        id=ApiToken.new_id(),
+        user_id=viewer.user_id,
+        token_hash=digest(token),
+        **cleaned,
+    )
+    session.add(record)
+    return {"record_id": record.id, "token": token}
+
+
+async def revoke_api_token(session: AsyncSession, viewer: Viewer, *, id: str) -> ApiToken:
+    """End a token for good: the viewer's own, or anybody's for an admin. Raises NotFound."""
+    token = await records.find(session, viewer, ApiToken, id)
+    token.deleted_at = now()
+    return token
+
+
+async def revoke_tokens(session: AsyncSession, viewer: Viewer, user_id: str) -> None:
+    """End all of a user's API tokens, for good."""
+    tokens = (
+        sa.select(ApiToken)
+        .where(unscoped(ApiToken, "who manages users ends tokens that only their holders see"))
+        .where(ApiToken.workspace_id == viewer.workspace_id, ApiToken.user_id == user_id)
+        .where(ApiToken.deleted_at.is_(None))
+    )
+    for token in await session.scalars(tokens):
+        token.deleted_at = now()

@@ -1,0 +1,268 @@
+"""Lists that are followed live: which of their records came, changed and went, told from the log and one snapshot."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.access import Sight, Viewer, saw, sight_of, unscoped, visible
+from crm_graph.db import among
+from crm_graph.errors import Resync
+from crm_graph.feed import Revision, Row, log
+from crm_graph.models import Action, Change, Contact, Entity, User, Workspace
+from loaders.pages import Where
+
+MOST_MEMBERS = 5_000
+"""The longest list whose members are kept in mind."""
+MOST_DIFFERENCES = 500
+"""How many records may come and go because of what their viewer may see, before it is easier to read the list anew."""
+NO_CHANGES = {Action.SIGNED_IN, Action.SIGNED_OUT}
+Members = set[str]
+
+
+@dataclass
+class Occurrence:
+    """What became of a record: it is in the list as `record`, or None when it has left. `rows` are what the log says
+    of it, none where only the sight of it has changed; `last` is the newest of those that brought it about."""
+
+    model: type[Entity]
+    record_id: str
+    record: Any
+    was_member: bool
+    last: Row
+    rows: Sequence[Row] = ()
+
+    @property
+    def actions(self) -> set[Action]:
+        return {row.action for row in self.rows}
+
+    @property
+    def names(self) -> set[str]:
+        """The fields that changed."""
+        return {name for row in self.rows for name in row.names}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The records of one kind in a list.
+
+    `where` is the condition on those that belong. `touched` says of a row about such a record, given the members as
+    far as they are known, whether it may matter; `was` whether the record belonged, by the row's `before`. Without it
+    a record belonged if it still does.
+    """
+
+    model: type[Entity]
+    where: Where
+    touched: Callable[[Row, Members | None], bool]
+    was: Callable[[Row], bool] | None = None
+
+    def select(self, viewer: Viewer, *columns: Any) -> sa.Select[Any]:
+        return sa.select(*columns).where(visible(self.model, viewer), self.where(self.model, viewer))
+
+
+def everything(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+    """The condition of a list of all records of a kind."""
+    return sa.true()
+
+
+def unsettled_by(reached: Collection[type[Entity]]) -> Callable[[Row, Members | None], bool]:
+    """What unsettles a list whose condition reaches other records: any change of such records, and of accounts where
+    contacts are reached, which follow them."""
+    entities = {model.__name__ for model in reached} | ({"Account"} if Contact in reached else set())
+    return lambda row, members: row.entity in entities and row.action not in NO_CHANGES
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list of records of one or several kinds. `unsettles` says of a row, given the members as far as they are known,
+    whether records that it is not about may come or go because of it."""
+
+    scopes: Sequence[Scope]
+    unsettles: Callable[[Row, Members | None], bool] = lambda row, members: False
+    by_entity: Mapping[str, Scope] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_entity", {scope.model.__name__: scope for scope in self.scopes})
+
+    async def members(self, session: AsyncSession, viewer: Viewer) -> Members | None:
+        """The ids of the list's records; None where they are too many."""
+        found: Members = set()
+        for scope in self.scopes:
+            statement = scope.select(viewer, scope.model.id).limit(MOST_MEMBERS + 1 - len(found))
+            found.update(await session.scalars(statement))
+            if len(found) > MOST_MEMBERS:
+                return None
+        return found
+
+    def about(self, rows: Sequence[Row], members: Members | None) -> dict[str, list[Row]]:
+        """The rows that may matter, by their record."""
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            scope = self.by_entity.get(row.entity)
+            if scope is not None and scope.touched(row, members):
+                found[row.record_id].append(row)
+        return found
+
+    async def look(
+        self, session: AsyncSession, viewer: Viewer, about: Mapping[str, Sequence[Row]], members: Members | None
+    ) -> list[Occurrence]:
+        """What became of the records that rows are about, in the order of their last rows. Without `members` the log
+        tells which of them were in the list, by what the viewer sees today."""
+        found = []
+        for scope in self.scopes:
+            rows = {key: its for key, its in about.items() if its[0].entity == scope.model.__name__}
+            if not rows:
+                continue
+            present = await self._load(session, viewer, scope, rows)
+            known = rows.keys() & members if members is not None else await self._before(session, viewer, scope, rows)
+            for key, its in rows.items():
+                if key in present or key in known:
+                    found.append(Occurrence(scope.model, key, present.get(key), key in known, its[-1], its))
+        return sorted(found, key=lambda each: each.last.revision)
+
+    async def compare(
+        self, session: AsyncSession, viewer: Viewer, before: Members, after: Members, cause: Row
+    ) -> list[Occurrence] | None:
+        """Which records came and went between two states of the list; None where they are too many."""
+        came, gone = after - before, before - after
+        if len(came) + len(gone) > MOST_DIFFERENCES:
+            return None
+        found = []
+        for scope in self.scopes:
+            prefix = f"{scope.model.prefix}_"
+            ids = [key for key in came if key.startswith(prefix)]
+            present = await self._load(session, viewer, scope, ids) if ids else {}
+            found += [Occurrence(scope.model, key, present[key], False, cause) for key in sorted(present)]
+            found += [Occurrence(scope.model, key, None, True, cause) for key in sorted(gone) if key.startswith(prefix)]
+        return found
+
+    async def _load(
+        self, session: AsyncSession, viewer: Viewer, scope: Scope, ids: Collection[str]
+    ) -> dict[str, Entity]:
+        statement = scope.select(viewer, scope.model).where(among(scope.model.id, list(ids)))
+        return {record.id: record for record in await session.scalars(statement)}
+
+    async def _before(
+        self, session: AsyncSession, viewer: Viewer, scope: Scope, rows: Mapping[str, Sequence[Row]]
+    ) -> Collection[str]:
+        first = [its[0] for its in rows.values() if its[0].found]
+        if scope.was is not None:
+            first = [row for row in first if scope.was(row)]
+        else:
+            model, ids = scope.model, [row.record_id for row in first]
+            still = sa.select(model.id).where(
+                unscoped(model, "what went out of sight is told by its id alone, to those who saw it"),
+                model.workspace_id == viewer.workspace_id,
+                scope.where(model, viewer),
+                among(model.id, ids),
+            )
+            found = set(await session.scalars(still))
+            first = [row for row in first if row.record_id in found]
+        seen = await load_seen(session, viewer, scope.model, first)
+        return {row.record_id for row in first if row.revision in seen}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The log itself, row for row, of records of these kinds, as far as the viewer sees them or saw them until then."""
+
+    models: Mapping[str, type[Entity]]
+
+    def unsettles(self, row: Row, members: Members | None) -> bool:
+        return False
+
+    async def members(self, session: AsyncSession, viewer: Viewer) -> None:
+        """Not kept in mind: there are too many."""
+
+    async def compare(self, session: AsyncSession, viewer: Viewer, before: Members, after: Members, cause: Row) -> None:
+        """Nothing to compare."""
+
+    def about(self, rows: Sequence[Row], members: Members | None) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            if row.entity in self.models and row.action not in NO_CHANGES:
+                found[row.record_id].append(row)
+        return found
+
+    async def look(
+        self, session: AsyncSession, viewer: Viewer, about: Mapping[str, Sequence[Row]], members: Members | None
+    ) -> list[Occurrence]:
+        """One occurrence a row, in their order; of a record that the viewer saw until then, but sees no more, without
+        the record."""
+        found = []
+        by_entity: dict[str, list[str]] = defaultdict(list)
+        for key, rows in about.items():
+            by_entity[rows[0].entity].append(key)
+        for entity, keys in by_entity.items():
+            model = self.models[entity]
+            records = await session.scalars(sa.select(model).where(visible(model, viewer), among(model.id, keys)))
+            present = {record.id: record for record in records}
+            lost = [row for key in keys if key not in present for row in about[key] if row.found]
+            seen = {row.revision for row in lost} & await load_seen(session, viewer, model, lost)
+            for key in keys:
+                for row in about[key]:
+                    if key in present or row.revision in seen:
+                        found.append(Occurrence(model, key, present.get(key), row.found, row, (row,)))
+        return sorted(found, key=lambda each: each.last.revision)
+
+
+async def load_seen(session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[Row]) -> set[int]:
+    """The revisions of those rows before which their records were visible, by what the viewer sees today."""
+    condition = saw(model, viewer)
+    if not rows or isinstance(condition, sa.True_):
+        return {row.revision for row in rows}
+    statement = sa.select(Change.revision).where(
+        Change.workspace_id == viewer.workspace_id, Change.revision.in_([row.revision for row in rows]), condition
+    )
+    return set(await session.scalars(statement))
+
+
+async def load_viewers(session: AsyncSession, viewer: Viewer, user_ids: Collection[str]) -> dict[str, Viewer]:
+    """What users of the viewer's workspace may see now; those who may no longer sign in are left out."""
+    statement = (
+        sa.select(User, Workspace)
+        .join(Workspace, Workspace.id == User.workspace_id)
+        .where(visible(User, viewer), among(User.id, list(user_ids)), User.active)
+    )
+    rows = await session.execute(statement)
+    return {user.id: Viewer.of(workspace, user, f"user:{user.id}") for user, workspace in rows}
+
+
+def moving_rows(rows: Sequence[Row], sight: Sight, user_ids: Collection[str | None]) -> list[Row]:
+    """The rows that may change what these users, who have this sight, see of other records."""
+    personal = sight.user_id is not None
+    found = []
+    for row in rows:
+        if not row.moves_sight:
+            continue
+        joins = row.entity == "Membership" and {row.before.get("user_id"), row.after.get("user_id")} & set(user_ids)
+        reports = row.entity == "User" and "manager_id" in row.names
+        if row.entity == "Workspace" or row.record_id in user_ids or (personal and (joins or reports)):
+            found.append(row)
+    return found
+
+
+async def load_log(
+    session: AsyncSession, viewer: Viewer, ledger: Ledger, after: Revision | None, first: int, retention: dt.timedelta
+) -> tuple[list[Occurrence], Revision, bool]:
+    """At most `first` rows of the log after a revision, those among them that concern the viewer, where he then stands,
+    and whether that is all. Without a revision: from now on, which is nothing.
+
+    Raises Resync.
+    """
+    end = await log.stand(session, viewer.workspace_id)
+    if after is None:
+        return [], end, True
+    await log.require_answerable(session, viewer.workspace_id, after, retention)
+    rows = await log.read(session, viewer.workspace_id, after.number, end.number, first)
+    if moving_rows(rows, sight_of(viewer, ledger.models.values()), {viewer.user_id}):
+        raise Resync("What you may see has changed. Read everything again.", str(end))
+    at = rows[-1].revision if rows else end.number
+    about = ledger.about(rows, None)
+    return await ledger.look(session, viewer, about, None), Revision(end.epoch, at), at == end.number

@@ -1,0 +1,158 @@
+"""The log for clients that keep records of their own: what changed since they were last here, deletions included."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+import strawberry
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.utils.str_converters import to_camel_case
+
+from crm_graph.errors import BadUserInput
+from crm_graph.feed import Revision
+from loaders.live import Ledger, Occurrence, load_log
+from schema import accounts, activities, auth, campaigns, cases, leads, opportunities, pipelines, users  # noqa: F401  # the types below are theirs
+from schema.context import Info
+from schema.declared import Declared, argument
+from schema.live.watch import AFTER, LiveEvent, LiveUpdate, Watch, events_of, live
+from schema.node import TYPES, Node
+from schema.scalars import enum_type
+
+LARGEST_PAGE = 500
+USUAL_PAGE = 100
+
+_record_types: Any = enum.Enum("RecordType", {name: name for name in sorted(TYPES)})  # type: ignore[misc]
+_record_types.__doc__ = "What type a record has.\n\n" + "\n".join(f"{name}: a record of type {name}." for name in TYPES)
+RecordType: Any = enum_type(_record_types)
+
+
+@enum_type
+class ChangeAction(enum.Enum):
+    """What was done to the record.
+
+    CREATED: it was made.
+    UPDATED: something in it was changed.
+    DELETED: it was deleted.
+    RESTORED: it was brought back.
+    MOVED: the deal came into another stage.
+    CONVERTED: the lead was converted.
+    COMPLETED: the task was done.
+    STATUS_CHANGED: the case came into another status.
+    ESCALATED: the case went up a level.
+    ASSIGNED: the case came to somebody else, or to another queue.
+    RESPONDED: somebody responded to the campaign.
+    """
+
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    DELETED = "DELETED"
+    RESTORED = "RESTORED"
+    MOVED = "MOVED"
+    CONVERTED = "CONVERTED"
+    COMPLETED = "COMPLETED"
+    STATUS_CHANGED = "STATUS_CHANGED"
+    ESCALATED = "ESCALATED"
+    ASSIGNED = "ASSIGNED"
+    RESPONDED = "RESPONDED"
+
+
+@strawberry.type(description="One change of one record, in one transaction.")
+class Change(LiveEvent):
+    @strawberry.field(description="What was done.")
+    def action(self) -> ChangeAction:
+        return ChangeAction(self.occurrence.last.action.value)
+
+    @strawberry.field(description="When it was written down.")
+    def recorded_at(self) -> dt.datetime:
+        return self.occurrence.last.recorded_at
+
+    @strawberry.field(description="What brought it about: the name of a mutation, or `import`.")
+    def cause(self) -> str:
+        return self.occurrence.last.cause
+
+    @strawberry.field(description="The type of the record.")
+    def record_type(self) -> RecordType:
+        return RecordType(self.occurrence.last.entity)
+
+    @strawberry.field(description="The id of the record.")
+    def record_id(self) -> strawberry.ID:
+        return strawberry.ID(self.occurrence.record_id)
+
+    @strawberry.field(description="The names of the fields that changed.")
+    def changed_fields(self) -> list[str]:
+        return [to_camel_case(name) for name in self.occurrence.last.names]
+
+    @strawberry.field(
+        description="Whether the record is deleted or out of sight by now: drop it, with what belongs to it."
+    )
+    def gone(self) -> bool:
+        return self.occurrence.record is None
+
+    @strawberry.field(description="The record as it is now; null where it is gone.")
+    def record(self) -> Node | None:
+        return self.occurrence.record
+
+
+@strawberry.type(description="A page of the log, as far as it concerns records that the viewer sees or saw.")
+class ChangePage(LiveUpdate):
+    changes: list[Change] = strawberry.field(description="What changed, in order; none for a checkpoint.")
+
+
+def _page(occurrences: Sequence[Occurrence], revision: str, caught_up: bool) -> ChangePage:
+    changes = events_of(Change, occurrences, revision)
+    return ChangePage(revision=revision, caught_up=caught_up, changes=changes)
+
+
+def _ledger(types: Sequence[Any] | None) -> Ledger:
+    names = TYPES if types is None else {each.value for each in types}
+    return Ledger({name: TYPES[name].__model__ for name in names})
+
+
+def _types() -> list[StrawberryArgument]:
+    return [argument("types", list[RecordType] | None, "Only records of these types; of all if omitted.")]
+
+
+class Changes(Declared):
+    """The root field that reads the log page by page."""
+
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        return [
+            *_types(),
+            argument("after", str | None, AFTER),
+            argument("first", int | None, "How many rows of the log to look at: 1 to 500; 100 if omitted."),
+        ]
+
+    async def get_result(self, source: Any, info: Info, args: list[Any], kwargs: dict[str, Any]) -> ChangePage:  # type: ignore[override]
+        loaders, ledger = info.context.loaders, _ledger(kwargs.get("types"))
+        text, first = kwargs.get("after"), kwargs.get("first")
+        if first is not None and not 1 <= first <= LARGEST_PAGE:
+            raise BadUserInput(f"first is a number from 1 to {LARGEST_PAGE}, not {first}.", "first")
+        after, retention = text and Revision.parse(text, "after"), info.context.settings.retention
+        occurrences, end, caught_up = await loaders.read(
+            lambda session: load_log(session, loaders.viewer, ledger, after, first or USUAL_PAGE, retention)
+        )
+        return _page(occurrences, str(end), caught_up)
+
+
+def _changes(description: str) -> Any:
+    return Changes(description=description)
+
+
+async def _follow_changes(info: Info, *, types: Sequence[Any] | None = None, after: Revision | None) -> Watch:
+    ledger = _ledger(types)
+    return Watch(ledger, _page, ledger.models.values(), after)
+
+
+@strawberry.type
+class ChangeQuery:
+    changes: ChangePage = _changes(
+        "What changed after a revision, a page at a time: ask again after the page's until it is caught up."
+    )
+
+
+@strawberry.type
+class ChangeSubscription:
+    changes: ChangePage = live("Every change after a revision, as it happens.", _follow_changes, _types)

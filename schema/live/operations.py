@@ -1,0 +1,134 @@
+"""Subscription operations, as far as they are the same for all who send them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from graphql import (
+    ArgumentNode,
+    DocumentNode,
+    GraphQLEnumType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    Node,
+    OperationDefinitionNode,
+    TypeInfo,
+    TypeInfoVisitor,
+    VariableNode,
+    Visitor,
+    get_named_type,
+    print_ast,
+    visit,
+)
+
+from schema.documents import read_document
+
+REMEMBERED = 1000
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A subscription without its `after`, which says only where its sender stands.
+
+    `types` are the names of the types that the answer may be made from.
+    """
+
+    original: DocumentNode
+    node: DocumentNode
+    name: str | None
+    digest: str
+    after_variable: str | None
+    types: frozenset[str]
+
+    def variables(self, sent: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Those that the answer depends on."""
+        return {name: value for name, value in (sent or {}).items() if name != self.after_variable}
+
+    def key(self, sent: Mapping[str, Any] | None) -> tuple[str, bytes]:
+        """Operations with equal keys ask for the same."""
+        variables = orjson.dumps(self.variables(sent), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+        return self.digest, variables
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Operation:
+    """The subscription in a valid document."""
+    document = read_document(schema, text)
+    operation = document.operation(name)
+    assert document.node is not None
+    assert operation is not None
+    after = _after(operation)
+    variable = after.value.name.value if after is not None and isinstance(after.value, VariableNode) else None
+    uses = [node for node in _nodes(document.node, VariableNode) if node.name.value == variable]
+    if len(uses) > 2:  # beside its definition and this use: the answer depends on it, too
+        variable = None
+    stripped = visit(operation, _Without(after, variable))
+    others = [node for node in document.node.definitions if not isinstance(node, OperationDefinitionNode)]
+    node = DocumentNode(definitions=(stripped, *others))
+    digest = hashlib.sha256(print_ast(node).encode()).hexdigest()
+    return Operation(document.node, node, name, digest, variable, frozenset(_types(schema, node)))
+
+
+def _after(operation: OperationDefinitionNode) -> ArgumentNode | None:
+    """The `after` of the root field; one in a fragment of the root is left alone."""
+    for field in operation.selection_set.selections:
+        for argument in getattr(field, "arguments", ()) or ():
+            if argument.name.value == "after":
+                return argument
+    return None
+
+
+def _nodes(node: Node, kind: type[Any]) -> Iterator[Any]:
+    found: list[Any] = []
+
+    class Collect(Visitor):
+        def enter(self, each: Node, *rest: Any) -> None:
+            if isinstance(each, kind):
+                found.append(each)
+
+    visit(node, Collect())
+    yield from found
+
+
+class _Without(Visitor):
+    """Takes an argument out of an operation, and the variable that it came from."""
+
+    def __init__(self, argument: ArgumentNode | None, variable: str | None) -> None:
+        super().__init__()
+        self.argument, self.variable = argument, variable
+
+    def enter_argument(self, node: Any, *rest: Any) -> Any:
+        return self.REMOVE if node is self.argument else None
+
+    def enter_variable_definition(self, node: Any, *rest: Any) -> Any:
+        return self.REMOVE if node.variable.name.value == self.variable else None
+
+
+def _types(schema: GraphQLSchema, document: DocumentNode) -> set[str]:
+    """The names of the types of all fields, and of what those without an id of their own are made from."""
+    found: set[str] = set()
+    info = TypeInfo(schema)
+
+    def reach(kind: GraphQLNamedType | None) -> None:
+        if kind is None or isinstance(kind, (GraphQLScalarType, GraphQLEnumType)) or kind.name in found:
+            return
+        found.add(kind.name)
+        if isinstance(kind, GraphQLObjectType) and not any(each.name == "Node" for each in kind.interfaces):
+            for field in kind.fields.values():
+                reach(get_named_type(field.type))
+
+    class Reach(Visitor):
+        def enter_field(self, node: Any, *rest: Any) -> None:
+            kind = info.get_type()
+            if kind is not None:
+                reach(get_named_type(kind))
+
+    visit(document, TypeInfoVisitor(info, Reach()))
+    return found

@@ -1,0 +1,192 @@
+"""The subscriptions of one workspace in this process, led by one reader of its log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.db import Database
+from crm_graph.errors import Resync
+from crm_graph.feed import Row, Tail, log
+from crm_graph.feed.wakeups import Signal
+from loaders.live import moving_rows
+from schema.live.group import Answer, Group, Stand, Subscriber, news
+
+CHECKPOINT_SECONDS = 30.0
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+LEAPT = "This server's log never stood at this revision. Read everything again."
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class Room:
+    """The reader goes from revision to revision, each time in one snapshot of the database, and takes all groups
+    along. Whoever is behind catches up in a snapshot of his own, and takes a seat where he has nothing to catch up."""
+
+    def __init__(self, workspace_id: str, database: Database, signal: Signal, answer: Answer) -> None:
+        self.workspace_id, self.database, self.signal, self.answer = workspace_id, database, signal, answer
+        self.groups: dict[tuple[object, ...], Group] = {}
+        self._epoch = ""
+        self._tail = Tail(workspace_id, 0)
+        self._lock = asyncio.Lock()
+        self._payloads: dict[object, str] = {}
+        """What those who joined lately were told, by their key and where they stood: the next ones stood there too."""
+        self._leading = asyncio.create_task(self._lead())
+
+    async def close(self) -> None:
+        """Stop following the log, between two steps."""
+        async with self._lock:
+            self._leading.cancel()
+        await asyncio.gather(self._leading, return_exceptions=True)
+
+    async def _lead(self) -> None:
+        """Follow the log. What fails is tried again with longer and longer pauses."""
+        pause, behind, checkpoint_at = FIRST_PAUSE_SECONDS, False, time.monotonic() + CHECKPOINT_SECONDS
+        while True:
+            if not behind:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, checkpoint_at - time.monotonic())):
+                        await self.signal.beyond(self._tail.at)
+            try:
+                async with self._lock, self.database.snapshot() as session:
+                    await self._advance(session)
+                    if time.monotonic() >= checkpoint_at:
+                        await self._checkpoint(session)
+                        checkpoint_at = time.monotonic() + CHECKPOINT_SECONDS
+                pause, behind = FIRST_PAUSE_SECONDS, False
+            except Exception:
+                logger.exception("The log could not be followed; trying again in %.1f seconds.", pause)
+                await asyncio.sleep(pause)
+                pause, behind = min(2 * pause, LONGEST_PAUSE_SECONDS), True
+
+    async def follow(self, subscriber: Subscriber) -> None:
+        """Tell one subscriber what happens, until he is cancelled. Raises Resync, Unauthenticated, GraphQLError, and
+        what the database raises while he catches up."""
+        try:
+            while True:
+                subscriber.unseated.clear()
+                await self._admit(subscriber)
+                await subscriber.unseated.wait()
+                if subscriber.failure is not None:
+                    raise subscriber.failure
+        finally:
+            subscriber.gone = True
+            self._leave(subscriber)
+
+    def _leave(self, subscriber: Subscriber) -> None:
+        group = self.groups.get(subscriber.key)
+        if group is not None:
+            group.subscribers.discard(subscriber)
+            if not group.subscribers:
+                del self.groups[group.key]
+
+    async def _admit(self, subscriber: Subscriber) -> None:
+        seated = False
+        while not seated:
+            while not self._near(subscriber):
+                payload = await _whole(self._catch_up(subscriber))
+                if payload is not None:
+                    await subscriber.outlet.send(payload)
+            seated, payload = await _whole(self._seat(subscriber))
+            if payload is not None:
+                await subscriber.outlet.send(payload)
+
+    def _near(self, subscriber: Subscriber) -> bool:
+        """Whether what he has missed is in memory, and not much."""
+        rows = self._tail.after(subscriber.number) if self._epoch else []
+        return rows is not None and len(rows) < log.PAGE
+
+    async def _catch_up(self, subscriber: Subscriber) -> str | None:
+        """A payload that brings a subscriber a page further; he stands there already, so it has to be sent."""
+        async with self.database.snapshot() as session:
+            end = await log.stand(session, self.workspace_id)
+            rows = await log.read(session, self.workspace_id, subscriber.number, end.number)
+            if end.epoch != self._epoch or not rows:
+                raise Resync(LEAPT, str(end))
+            number = rows[-1].revision
+            payload = await self._news(session, subscriber, rows, Stand(end.epoch, number, number == end.number))
+        subscriber.number = number
+        return payload
+
+    async def _seat(self, subscriber: Subscriber) -> tuple[bool, str | None]:
+        """Give a subscriber a seat in his group, and what brings him up to it. Whether he got it, and if he could not
+        take that at once, what has to be sent before he tries again."""
+        async with self._lock:
+            key = subscriber.key
+            group = self.groups.get(key)
+            payload = None if group is None else self._payloads.get((key, subscriber.number, group.at))
+            if group is None or payload is None:
+                async with self.database.snapshot() as session:
+                    await self._advance(session)
+                    end = Stand(self._epoch, self._tail.at, True)
+                    if end.number < subscriber.number:
+                        raise Resync(LEAPT, end.revision)
+                    rows = self._tail.after(subscriber.number)
+                    if rows is None:
+                        return False, None
+                    payload = await self._news(session, subscriber, rows, end) if rows else None
+                    if payload is None:
+                        payload = await self.answer(session, subscriber.viewer, subscriber.question, (), end)
+                    group = self.groups.get(key)
+                    if group is None:
+                        members = await subscriber.question.watch.listing.members(session, subscriber.viewer)
+                        group = self.groups[key] = Group(subscriber.viewer, subscriber.question, members, end.number)
+                self._payloads[key, subscriber.number, group.at] = payload
+            subscriber.number = group.at
+            taken = not subscriber.gone and subscriber.outlet.offer(payload)
+            if taken:
+                group.subscribers.add(subscriber)
+            elif not group.subscribers:
+                del self.groups[key]
+            return taken or subscriber.gone, None if taken or subscriber.gone else payload
+
+    async def _news(self, session: AsyncSession, subscriber: Subscriber, rows: Sequence[Row], end: Stand) -> str | None:
+        moving = moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id})
+        told = await news(session, subscriber.viewer, subscriber.question, None, rows, moving, end, self.answer)
+        return told.payload
+
+    async def _advance(self, session: AsyncSession) -> None:
+        """Bring the tail and all groups to where the log stands in a snapshot."""
+        end = await log.stand(session, self.workspace_id)
+        if end.epoch != self._epoch or end.number < self._tail.at:
+            for group in self.groups.values():
+                group.fail(Resync(LEAPT, str(end)))
+            self._epoch, self._tail = end.epoch, Tail(self.workspace_id, end.number)
+        while True:
+            if self._tail.at < end.number:
+                await self._tail.extend(session, end.number)
+                self._payloads.clear()
+            stand = Stand(end.epoch, self._tail.at, self._tail.at == end.number)
+            parted = []
+            for group in list(self.groups.values()):
+                rows = self._tail.after(group.at)
+                if rows is None:
+                    group.disband()
+                elif rows:
+                    parted += await group.advance(session, rows, stand, self.answer)
+                if not group.subscribers:
+                    self.groups.pop(group.key, None)
+            for group in parted:
+                self.groups.setdefault(group.key, group).subscribers.update(group.subscribers)
+            if stand.caught_up:
+                return
+
+    async def _checkpoint(self, session: AsyncSession) -> None:
+        """Tell those whose list has not changed lately how far they have come all the same."""
+        for group in self.groups.values():
+            if group.told_at < group.at:
+                end = Stand(self._epoch, group.at, True)
+                group.tell(await self.answer(session, group.viewer, group.question, (), end))
+
+
+async def _whole(step: Coroutine[Any, Any, T]) -> T:
+    """Take a step to its end even where the subscriber goes away meanwhile: one that was cut off in the middle would
+    leave a statement running on a session that is closed."""
+    return await asyncio.shield(asyncio.ensure_future(step))

@@ -1,0 +1,94 @@
+"""What a subscription follows, and how a subscription's field is declared."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import strawberry
+from strawberry.types.arguments import StrawberryArgument
+
+from crm_graph import models
+from crm_graph.feed import Revision
+from crm_graph.models import Entity
+from loaders.live import Ledger, Listing, Occurrence
+from schema.context import Info
+from schema.declared import Declared, argument
+
+if TYPE_CHECKING:
+    from schema.users import User
+
+AFTER = "Only what changed after this revision, such as the one that a query told; from now on if omitted."
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A list to follow, from `after` or from now on.
+
+    `answer` makes the subscription's value of what occurred, the revision that it brings the client to, and whether
+    that is all there is. `kinds` are the models that the list depends on.
+    """
+
+    listing: Listing | Ledger
+    answer: Callable[[Sequence[Occurrence], str, bool], Any]
+    kinds: Collection[type[Entity]]
+    after: Revision | None
+
+    def __aiter__(self) -> NoReturn:
+        """GraphQL takes only what can be iterated for a subscription's source."""
+        raise TypeError("A watch is followed by the hub.")
+
+
+class Live(Declared):
+    """The root field of a subscription: `watch` makes what to follow of the arguments."""
+
+    watch: Callable[..., Awaitable[Watch]]
+    own: Callable[[], list[StrawberryArgument]]
+
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        return [*self.own(), argument("after", str | None, AFTER)]
+
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Watch:
+        info.context.viewer  # noqa: B018  # raises Unauthenticated
+        after = kwargs.pop("after", None)
+        return await self.watch(info, after=None if after is None else Revision.parse(after, "after"), **kwargs)
+
+
+def live(
+    description: str, watch: Callable[..., Awaitable[Watch]], arguments: Callable[[], list[StrawberryArgument]]
+) -> Any:
+    """A subscription. Its arguments, apart from `after`, are made late: filters may be among them."""
+    field = Live(description=description, is_subscription=True)
+    field.watch, field.own = watch, arguments
+    return field
+
+
+@strawberry.interface(description="What became of one record.")
+class LiveEvent:
+    revision: str = strawberry.field(description="The revision of the record's last change.")
+    happened_at: dt.datetime = strawberry.field(description="When that happened.")
+    occurrence: strawberry.Private[Occurrence]
+
+    @strawberry.field(description="Who did it; null for the system.")
+    async def actor(self, info: Info) -> User | None:
+        user_id = self.occurrence.last.user_id
+        return None if user_id is None else await info.context.loaders.one(models.User).load(user_id)  # type: ignore[return-value]
+
+
+@strawberry.interface(description="What became of a list, all of it at one revision. Without events: nothing did.")
+class LiveUpdate:
+    revision: str = strawberry.field(description="The revision that this brings you to: subscribe `after` it to go on.")
+    caught_up: bool = strawberry.field(
+        description="False while more of what you missed follows: the list is exact when it is true."
+    )
+
+
+def events_of(kind: Callable[..., Any], occurrences: Sequence[Occurrence], revision: str) -> list[Any]:
+    """An event of a type for each that occurred."""
+    epoch = Revision.parse(revision, "revision").epoch
+    return [
+        kind(revision=str(Revision(epoch, each.last.revision)), happened_at=each.last.happened_at, occurrence=each)
+        for each in occurrences
+    ]

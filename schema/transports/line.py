@@ -1,0 +1,48 @@
+"""Sending to one client without waiting for him, or only so long."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.types import Message, Send
+
+STUCK_SECONDS = 60.0
+"""How long a client may take nothing of what is sent before he is let go."""
+
+
+class Gone(Exception):
+    """The client takes no more."""
+
+
+class Line:
+    """Whoever sends on it sends whole messages, so that several tasks may."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def offer(self, message: Message) -> bool:
+        """Send a message if that takes no waiting.
+
+        The server's send() waits until there is room, and then writes without waiting again. So one step of it tells:
+        if it does not end there, nothing was written.
+        """
+        sending: Any = self._send(message)
+        try:
+            sending.send(None)
+        except StopIteration:
+            return True
+        except OSError:
+            return False
+        sending.close()
+        return False
+
+    async def send(self, message: Message) -> None:
+        """Send a message, or raise Gone."""
+        if self.offer(message):
+            return
+        try:
+            async with asyncio.timeout(STUCK_SECONDS):
+                await self._send(message)
+        except OSError as error:  # a TimeoutError is one, too
+            raise Gone from error

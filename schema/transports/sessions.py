@@ -1,0 +1,131 @@
+"""The open connections of a process: whose they are, for how long they may be, and how much each user runs on them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from typing import Protocol
+
+from crm_graph.access import Viewer
+from crm_graph.db import Database
+from crm_graph.errors import Throttled
+from crm_graph.services import auth
+from crm_graph.services.auth import Principal
+
+LOOK_SECONDS = 2.0
+PARTING_SECONDS = 3.0
+log = logging.getLogger(__name__)
+
+
+class End(enum.Enum):
+    """Why the server ends a connection, in words for the client."""
+
+    EXPIRED = "token expired"
+    REVOKED = "token revoked"
+    RESTART = "the server restarts"
+
+
+class Connection(Protocol):
+    """A socket or an event stream. It is nobody's as long as nobody has signed in on it."""
+
+    principal: Principal | None
+
+    def end(self, why: End) -> None:
+        """Begin to end it, without waiting."""
+
+
+class Connections:
+    """Looks every two seconds whether those whose connections are open may still have them."""
+
+    def __init__(self, database: Database, user_operations: int) -> None:
+        self.database, self.user_operations = database, user_operations
+        self.draining = False
+        self._open: set[Connection] = set()
+        self._operations: Counter[tuple[str, str | None]] = Counter()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._all_closed = asyncio.Event()
+
+    def open(self) -> None:
+        # Two tasks: what the clock says is not to wait for a database that hangs.
+        self._tasks = [asyncio.create_task(self._watch_clock()), asyncio.create_task(self._watch_database())]
+
+    async def close(self) -> None:
+        """Part with everybody and stop."""
+        self.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PARTING_SECONDS):
+                while self._open:
+                    self._all_closed.clear()
+                    await self._all_closed.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    def drain(self) -> None:
+        """Ask all clients to connect anew, to another process or to the next one here; whoever comes now as well."""
+        self.draining = True
+        for connection in list(self._open):
+            connection.end(End.RESTART)
+
+    @contextlib.contextmanager
+    def connected(self, connection: Connection) -> Iterator[None]:
+        """Inside the block the connection is open."""
+        self._open.add(connection)
+        if self.draining:
+            connection.end(End.RESTART)
+        try:
+            yield
+        finally:
+            self._open.discard(connection)
+            if not self._open:
+                self._all_closed.set()
+
+    @contextlib.contextmanager
+    def operation(self, viewer: Viewer | None) -> Iterator[None]:
+        """Inside the block an operation of a user is running. Raises Throttled where the user has too many."""
+        user = (viewer.workspace_id, viewer.user_id) if viewer else ("", None)
+        if self._operations[user] >= self.user_operations:
+            raise Throttled(f"At most {self.user_operations} operations of one user may run here at a time.")
+        self._operations[user] += 1
+        try:
+            yield
+        finally:
+            self._operations[user] -= 1
+            if not self._operations[user]:
+                del self._operations[user]
+
+    def end_expired(self) -> None:
+        """End the connections whose tokens have expired."""
+        for connection in list(self._open):
+            if connection.principal is not None and connection.principal.has_expired:
+                connection.end(End.EXPIRED)
+
+    async def end_revoked(self) -> None:
+        """End the connections whose sessions and API tokens no longer stand, or whose users may no longer sign in."""
+        asked = {each: each.principal for each in self._open if each.principal is not None}
+        if not asked:
+            return
+        async with self.database.read() as session:
+            standing = await auth.standing(session, {each.key: each for each in asked.values()}.values())
+        for connection, principal in asked.items():
+            # One that goes on by another token meanwhile is asked about the next time.
+            if principal.key not in standing and connection.principal is principal:
+                connection.end(End.EXPIRED if principal.has_expired else End.REVOKED)
+
+    async def _watch_clock(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self.end_expired()
+
+    async def _watch_database(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.end_revoked()
+            except Exception as error:  # whatever a driver raises: nobody is to be ended by an outage
+                log.warning("The database does not tell which tokens are good, asking again: %s", error)

@@ -1,0 +1,327 @@
+"""Operations on websockets, by the protocol graphql-transport-ws.
+
+docs/realtime.md tells clients what each close code asks of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graphql import OperationType
+from starlette.requests import HTTPConnection
+from starlette.types import Receive, Scope, Send
+from strawberry.http import GraphQLRequestData
+from strawberry.http.websocket_origin import is_same_origin, normalize_origin
+
+from crm_graph.errors import Throttled, Unauthenticated
+from crm_graph.services.auth import Principal
+from schema.execution import read_json, write_json
+from schema.transports.endpoint import Endpoint, Request, bearer
+from schema.transports.line import Gone, Line
+from schema.transports.sessions import End
+
+PROTOCOL = "graphql-transport-ws"
+INIT_SECONDS = 10.0
+PARTING_SECONDS = 2.0
+LONGEST_ID = 1000
+LONGEST_REASON = 123
+"""In bytes, as the websocket protocol has it."""
+NO_TOKEN = 'Send a token with connection_init: {"authorization": "Bearer ..."}'
+log = logging.getLogger(__name__)
+
+
+class WebSockets:
+    """The endpoint for upgraded connections."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.origins = {normalize_origin(each) for each in endpoint.settings.origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # the request to connect
+        connection = HTTPConnection(scope)
+        if not self._is_from_here(connection):
+            await send({"type": "websocket.close", "code": 1008})  # answered with 403, as nothing was accepted
+        elif PROTOCOL not in scope["subprotocols"]:
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 4406, "reason": "Subprotocol not acceptable"})
+        else:
+            await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
+            await Socket(self.endpoint, connection, receive, send).serve()
+
+    def _is_from_here(self, connection: HTTPConnection) -> bool:
+        """Whether the page that connects, if it is a page, is one of ours: browsers let any page open a websocket."""
+        origin = connection.headers.get("origin")
+        if origin is None or is_same_origin(origin, connection.headers.get("host")):
+            return True
+        if normalize_origin(origin) in self.origins - {None}:
+            return True
+        log.warning("Refused a websocket from a page of %r. If it is yours, add it to CRM_GRAPH_ORIGINS.", origin)
+        return False
+
+
+class Close(Exception):
+    """The end of a socket, and what the client is told. Without a code the client has gone by itself."""
+
+    def __init__(self, code: int | None = None, reason: str = "") -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+class Socket:
+    """One connection. The tasks of its operations all send on it."""
+
+    def __init__(self, endpoint: Endpoint, connection: HTTPConnection, receive: Receive, send: Send) -> None:
+        self.endpoint, self.connection = endpoint, connection
+        self.principal: Principal | None = None
+        self._receive, self._line = receive, Line(send)
+        self._operations: dict[str, Operation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
+
+    async def serve(self) -> None:
+        """Answer whatever comes until the client goes, or is asked to."""
+        with self.endpoint.connections.connected(self):
+            reading = asyncio.create_task(self._read())
+            try:
+                await asyncio.wait({reading, self._ending}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                reading.cancel()
+                for operation in self._operations.values():
+                    operation.end()
+            await self._part(self._ending.result() if self._ending.done() else await reading)
+            await asyncio.wait({reading, *self._tasks})
+
+    def end(self, why: End) -> None:
+        self._end(Close(1012 if why is End.RESTART else 4403, why.value))
+
+    def _end(self, close: Close) -> None:
+        if not self._ending.done():
+            self._ending.set_result(close)
+
+    async def _part(self, close: Close) -> None:
+        if close.code is None:
+            return
+        reason = close.reason.encode(errors="replace")[:LONGEST_REASON].decode(errors="ignore")
+        try:
+            async with asyncio.timeout(PARTING_SECONDS):
+                await self._line.send({"type": "websocket.close", "code": close.code, "reason": reason})
+        except (Gone, TimeoutError):
+            pass
+
+    # Sending
+
+    def offer(self, text: str) -> bool:
+        return self._line.offer({"type": "websocket.send", "text": text})
+
+    async def send(self, text: str) -> None:
+        """Raises Gone."""
+        try:
+            await self._line.send({"type": "websocket.send", "text": text})
+        except Gone:
+            self._end(Close(1013, "nothing was taken for too long"))
+            raise
+
+    # Receiving
+
+    async def _read(self) -> Close:
+        """Handle what comes; answers why no more is to come."""
+        try:
+            message = await self._first()
+            await self._sign_in(_object(message, "payload"))
+            while True:
+                await self._handle(await self._next())
+        except Close as close:
+            return close
+        except Gone:
+            return Close()
+        except Exception:
+            log.exception("A websocket failed")
+            return Close(1013, "something went wrong on our side: try again")
+
+    async def _first(self) -> dict[str, Any]:
+        """The connection_init, which is awaited for ten seconds."""
+        try:
+            async with asyncio.timeout(INIT_SECONDS):
+                while (message := await self._next())["type"] != "connection_init":
+                    await self._handle(message)
+                return message
+        except TimeoutError:
+            raise Close(4408, "Connection initialisation timeout") from None
+
+    async def _next(self) -> dict[str, Any]:
+        event = await self._receive()
+        if event["type"] == "websocket.disconnect":
+            raise Close
+        text = event.get("text")
+        if text is None:
+            raise Close(4400, "Messages are text, not binary")
+        try:
+            message = read_json(text)
+        except json.JSONDecodeError:
+            raise Close(4400, "The message is not JSON") from None
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+            raise Close(4400, "The message is not an object with a type")
+        return message
+
+    async def _sign_in(self, payload: Mapping[str, Any]) -> None:
+        given = next((value for name, value in payload.items() if name.lower() == "authorization"), None)
+        header = given or self.connection.headers.get("authorization")
+        token = bearer(header) if isinstance(header, str) else ""
+        if not token:
+            raise Close(4403, NO_TOKEN)
+        try:
+            self.principal = await self.endpoint.authenticate(token)
+        except Unauthenticated as refusal:
+            raise Close(4403, refusal.message) from None
+        await self.send('{"type":"connection_ack"}')
+
+    async def _handle(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "subscribe":
+                await self._subscribe(message)
+            case "complete":
+                operation = self._operations.pop(_id(message), None)
+                if operation is not None:
+                    operation.end()
+            case "ping":
+                _object(message, "payload")
+                await self.send('{"type":"pong"}')
+            case "pong":
+                _object(message, "payload")
+            case "connection_init":
+                raise Close(4429, "Too many initialisation requests")
+            case unknown:
+                raise Close(4400, f"There are no messages of type {unknown!r} to the server")
+
+    async def _subscribe(self, message: dict[str, Any]) -> None:
+        if self.principal is None:
+            raise Close(4401, "Unauthorized")
+        operation_id, data = _id(message), _request(_object(message, "payload"))
+        if operation_id in self._operations:
+            raise Close(4409, f"Subscriber for {operation_id} already exists")
+        operation = Operation(self, operation_id)
+        most = self.endpoint.settings.socket_operations
+        if len(self._tasks) >= most:
+            throttled = Throttled(f"At most {most} operations may run on one socket at a time.")
+            await operation.fail(self.endpoint.described(throttled))
+            return
+        request = self.endpoint.read(data)
+        errors = self.endpoint.refused(request)
+        if errors is not None:
+            await operation.fail(errors)
+            return
+        self._operations[operation_id] = operation
+        operation.task = asyncio.create_task(self._operate(operation, request, self.principal))
+        self._tasks.add(operation.task)
+        operation.task.add_done_callback(self._tasks.discard)
+
+    # Operating
+
+    async def _operate(self, operation: Operation, request: Request, principal: Principal) -> None:
+        try:
+            try:
+                with self.endpoint.connections.operation(principal.viewer):
+                    errors = await self._serve(operation, request, principal)
+            except Throttled as error:
+                errors = self.endpoint.described(error)
+            if errors is None:
+                await operation.complete()
+            else:
+                await operation.fail(errors)
+        except Gone:
+            pass
+        finally:
+            if self._operations.get(operation.id) is operation:
+                del self._operations[operation.id]
+
+    async def _serve(
+        self, operation: Operation, request: Request, principal: Principal
+    ) -> Sequence[Mapping[str, Any]] | None:
+        try:
+            context = await self.endpoint.context_of(self.connection, principal)
+        except Unauthenticated as error:
+            self.end(End.EXPIRED if principal.has_expired else End.REVOKED)
+            raise Gone from error
+        except Exception as error:
+            return self.endpoint.described(error)
+        renewed = context.principal
+        operation.writes = request.kind is OperationType.MUTATION
+        errors = await self.endpoint.serve(context, request, operation)
+        if context.principal is not renewed:
+            self.go_on_as(context.principal)
+        return errors
+
+    def go_on_as(self, principal: Principal) -> None:
+        """Another token for the socket. One of another user is for the operation alone that came by it: what runs
+        here already is somebody's."""
+        if self.principal is not None and self.principal.is_same_user(principal):
+            self.principal = principal
+
+
+class Operation:
+    """One operation of a socket, and the outlet of its answers. A mutation is executed to its end even if nobody waits
+    for it any more."""
+
+    __slots__ = ("_head", "_socket", "closed", "id", "task", "writes")
+
+    def __init__(self, socket: Socket, operation_id: str) -> None:
+        self.id = operation_id
+        self.task: asyncio.Task[None] | None = None
+        self.closed = self.writes = False
+        self._socket = socket
+        self._head = f'{{"id":{json.dumps(operation_id)},"type":'
+
+    def offer(self, payload: str) -> bool:
+        return not self.closed and self._socket.offer(f'{self._head}"next","payload":{payload}}}')
+
+    async def send(self, payload: str) -> None:
+        await self._say(f'{self._head}"next","payload":{payload}}}')
+
+    async def complete(self) -> None:
+        await self._say(f'{self._head}"complete"}}')
+
+    async def fail(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        await self._say(f'{self._head}"error","payload":{write_json(errors)}}}')
+
+    async def _say(self, text: str) -> None:
+        self.writes = False
+        if self.closed:
+            raise Gone
+        await self._socket.send(text)
+
+    def end(self) -> None:
+        """Nobody is to hear of it from now on."""
+        self.closed = True
+        if self.task is not None and not self.writes:
+            self.task.cancel()
+
+
+def _id(message: Mapping[str, Any]) -> str:
+    operation_id = message.get("id")
+    if not isinstance(operation_id, str) or not 0 < len(operation_id) <= LONGEST_ID:
+        raise Close(4400, f"The id is not a text of 1 to {LONGEST_ID} characters")
+    return operation_id
+
+
+def _object(of: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An object that may be left out."""
+    value = of.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Close(4400, f"The {name} is not an object")
+    return value
+
+
+def _request(payload: Mapping[str, Any]) -> GraphQLRequestData:
+    query, name = payload.get("query"), payload.get("operationName")
+    if not isinstance(query, str):
+        raise Close(4400, "The payload has no query")
+    if name is not None and not isinstance(name, str):
+        raise Close(4400, "The operationName is not a text")
+    return GraphQLRequestData(query, _object(payload, "variables"), name or None, _object(payload, "extensions"))

@@ -1,0 +1,233 @@
+"""Boards to follow, on crm-graph and on the peer, and the check of what subscribers were told."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common import Client, Server, tokens
+from crowd import Log, Subscription
+
+USERS = 100
+BOARD = """
+subscription ($pipelineId: ID!) {
+  pipelineBoard(pipelineId: $pipelineId) {
+    revision caughtUp
+    events {
+      kind revision happenedAt actor { id name } opportunityId
+      opportunity {
+        id version name amount { amount currency } probability closeDate rank stageEnteredAt
+        stage { id } account { id name } owner { id name }
+      }
+    }
+    stages { stage { id } totals { count sums { currency count amount weighted } } }
+  }
+}
+"""
+MOVE = """
+mutation ($input: MoveOpportunityInput!) { moveOpportunity(input: $input) { revision userErrors { code message } } }
+"""
+CHANGES = """
+query ($after: String!) {
+  changes(types: [Opportunity], after: $after, first: 100) { revision caughtUp changes { revision recordedAt } }
+}
+"""
+
+
+@dataclass
+class Move:
+    """A card that went to a stage: when that was sent, and when it stood in the log (or was published)."""
+
+    revision: int
+    opportunity_id: str
+    stage_id: str
+    sent: float
+    recorded: float = 0.0
+
+
+@dataclass
+class Deal:
+    id: str
+    version: int = 1
+    stage: int = 0
+
+
+class Ours:
+    """The board of a crm-graph process, with a deal for each of its users."""
+
+    name = "crm-graph"
+
+    def __init__(self, server: Server, env: Mapping[str, str], token: str) -> None:
+        self.server, self.client = server, Client(server.port, token)
+        self.pipeline_id = self._create("Pipeline", name="Sales")
+        self.stages = [
+            self._create("Stage", pipelineId=self.pipeline_id, name=name, probability=probability)
+            for name, probability in {"Qualified": 20, "Proposal": 40, "Negotiation": 60, "Contract": 80}.items()
+        ]
+        account_id = self._create("Account", name="Example Manufacturing Ltd")
+        emails = [f"person-{number:03}@bench.example" for number in range(USERS)]
+        self.deals = []
+        for number, email in enumerate(emails):
+            owner_id = self._create("User", name=f"Person Number {number:03}", email=email, role="REP")
+            deal_id = self._create(
+                "Opportunity",
+                name=f"Machines for hall {number:03}",
+                amount={"amount": "12500.5", "currency": "USD"},
+                closeDate="2030-06-30",
+                accountId=account_id,
+                ownerId=owner_id,
+                pipelineId=self.pipeline_id,
+                stageId=self.stages[0],
+            )
+            self.deals.append(Deal(deal_id))
+        self.tokens = tokens(env, emails)
+
+    def _create(self, kind: str, **values: object) -> str:
+        field = kind[0].lower() + kind[1:]
+        query = f"""mutation ($input: Create{kind}Input!) {{
+          create{kind}(input: $input) {{ {field} {{ id }} userErrors {{ code field message }} }}
+        }}"""
+        made: str = self.client.ask(query, input=values)[f"create{kind}"][field]["id"]
+        return made
+
+    def make_private(self) -> None:
+        """From now on each user sees only the own deal."""
+        self.client.ask("""mutation {
+          updateWorkspace(input: { opportunityVisibility: PRIVATE }) { userErrors { code message } }
+        }""")
+
+    def subscription(self, number: int, operation_id: str = "1") -> Subscription:
+        """The board, for one of the users in turn."""
+        return Subscription(BOARD, {"pipelineId": self.pipeline_id}, operation_id, self.tokens[number % USERS])
+
+    def revision(self) -> str:
+        stands: str = self.client.ask("{ revision }")["revision"]
+        return stands
+
+    def move(self, number: int) -> Move:
+        """One of the users, in turn, moves his deal to the next stage."""
+        deal = self.deals[number % USERS]
+        deal.stage = (deal.stage + 1) % len(self.stages)
+        stage_id = self.stages[deal.stage]
+        wanted = {"opportunityId": deal.id, "stageId": stage_id, "expectedVersion": deal.version}
+        sent = time.time()
+        answer = self.client.ask(MOVE, self.tokens[number % USERS], input=wanted)
+        deal.version += 1
+        return Move(number_of(answer["moveOpportunity"]["revision"]), deal.id, stage_id, sent)
+
+    def date(self, moves: Sequence[Move], since: str) -> None:
+        """Look up when moves since a revision were recorded."""
+        recorded: dict[int, str] = {}
+        while True:
+            page = self.client.ask(CHANGES, after=since)["changes"]
+            recorded.update({number_of(each["revision"]): each["recordedAt"] for each in page["changes"]})
+            if page["caughtUp"]:
+                break
+            since = page["revision"]
+        for move in moves:
+            move.recorded = dt.datetime.fromisoformat(recorded[move.revision]).timestamp()
+
+
+class Peer:
+    """The graphql-ws server. It publishes an update of ours again and again, under revisions of its own."""
+
+    name = "graphql-ws"
+
+    def __init__(self, server: Server, update: dict[str, Any]) -> None:
+        self.server, self.client, self.update = server, Client(server.port), update
+
+    def subscription(self, number: int, operation_id: str = "1") -> Subscription:
+        return Subscription(BOARD, {"pipelineId": "any"}, operation_id)
+
+    def revision(self) -> str:
+        stands: str = self.client.post("/revision", {})["revision"]
+        return stands
+
+    def move(self, number: int) -> Move:
+        sent = time.time()
+        done = self.client.post("/publish", self.update)
+        [event] = self.update["events"]
+        stage_id = event["opportunity"]["stage"]["id"]
+        return Move(number_of(done["revision"]), event["opportunityId"], stage_id, sent, done["at"] / 1000)
+
+    def date(self, moves: Sequence[Move], since: str) -> None:
+        """They have their times already."""
+
+
+def number_of(revision: str) -> int:
+    return int(revision.rpartition(".")[2])
+
+
+@dataclass
+class Run:
+    """Moves in their order, and what became of them: when each of a move's subscribers knew of it."""
+
+    moves: list[Move]
+    received: list[list[float]]
+    messages: int
+
+    def seconds(self, since: Callable[[Move], float]) -> float:
+        """From each move to its last delivery, together."""
+        return sum(max(times) - since(move) for move, times in zip(self.moves, self.received, strict=True))
+
+    def delays(self, since: Callable[[Move], float]) -> list[float]:
+        """Milliseconds from each move to each of its deliveries."""
+        pairs = zip(self.moves, self.received, strict=True)
+        return [1000 * (at - since(move)) for move, times in pairs for at in times]
+
+
+def compare(
+    moves: Sequence[Move],
+    since: int,
+    chunks: Sequence[Sequence[dict[str, Any]]],
+    logs: Sequence[Log],
+    own: Sequence[str] | None = None,
+) -> Run:
+    """What a crowd received, compared with the moves since a revision. `own` has each socket's opportunity, where it
+    is to be told of that one alone. Raises AssertionError where a socket was not told just what it should be."""
+    moves = sorted(moves, key=lambda move: move.revision)
+    received: dict[int, list[float]] = {move.revision: [] for move in moves}
+    messages = 0
+    told: dict[tuple[int, ...], list[tuple[Move, ...]]] = {}
+    for number, log in enumerate(logs):
+        if own is not None:
+            its = [move for move in moves if move.opportunity_id == own[number]]
+            news = list(_news(its, since, chunks, log.chunks))
+        else:
+            news = told.get(sequence := tuple(log.chunks)) or list(_news(moves, since, chunks, sequence))
+            told[sequence] = news
+        for at, known in zip(log.times, news, strict=True):
+            messages += bool(known)
+            for move in known:
+                received[move.revision].append(at)
+    return Run(moves, list(received.values()), messages)
+
+
+def _news(
+    moves: Sequence[Move], since: int, chunks: Sequence[Sequence[dict[str, Any]]], sequence: Sequence[int]
+) -> Iterator[tuple[Move, ...]]:
+    """The moves that each chunk of a sequence tells of. An update tells of all moves that it is the first to include,
+    of several with one card the last; a checkpoint of none."""
+    place = 0
+    for chunk in sequence:
+        begun = place
+        for update in chunks[chunk]:
+            revision, first = number_of(update["revision"]), place
+            assert revision >= since, f"{update} came after revision {since}"
+            since = revision
+            while place < len(moves) and moves[place].revision <= revision:
+                place += 1
+            due = {move.opportunity_id: (move.revision, move.stage_id) for move in moves[first:place]}
+            events = update["events"]
+            said = {
+                each["opportunityId"]: (number_of(each["revision"]), each["opportunity"]["stage"]["id"])
+                for each in events
+                if each["kind"] == "MOVED"
+            }
+            assert said == due, f"{update} should tell of {due}"
+            assert len(events) == len(due), f"{update} tells of some twice"
+        yield tuple(moves[begun:place])
+    assert place == len(moves), f"{len(moves) - place} moves are missing"

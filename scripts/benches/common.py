@@ -1,0 +1,239 @@
+"""What the benches share: a database and a server of their own, a client, and the printing of results."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import http.client
+import json
+import math
+import os
+import resource
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+CRM_GRAPH = str(Path(sys.executable).parent / "crm-graph")
+EMAIL = "ada@bench.example"
+IDLE_SECONDS = 2
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # for tests.support
+
+
+def options(doc: str | None, *, quick: str, database: bool = True) -> argparse.ArgumentParser:
+    """A parser with the options of all benches; `quick` says what --quick leaves out."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
+    if database:
+        parser.add_argument(
+            "--database",
+            metavar="URL",
+            help="a PostgreSQL server, on which the bench makes a database of its own; otherwise it uses SQLite",
+        )
+    return parser
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def finish(kept: bool, summary: str, figures: Mapping[str, Any], file: Path | None) -> None:
+    """Write the figures, print the last line, and exit: with 1 where a bound is not kept."""
+    if file is not None:
+        file.write_text(json.dumps({**figures, "summary": summary, "kept": kept}, indent=2) + "\n")
+    say(summary)
+    sys.exit(not kept)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that `share` percent of them do not exceed."""
+    return sorted(values)[max(0, math.ceil(len(values) * share / 100) - 1)]
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has in use, of which some may be shared."""
+    status = Path(f"/proc/{pid}/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024
+    return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(pid)])) * 1024
+
+
+def raise_file_limit() -> None:
+    """Let this process and its children open as many sockets as the system allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+@contextlib.contextmanager
+def database(server: str | None = None) -> Iterator[str]:
+    """The URL of an empty database: a SQLite file, or one of its own on a PostgreSQL server."""
+    if server is None:
+        with tempfile.TemporaryDirectory(prefix="crm-graph-bench-") as folder:
+            yield f"sqlite:///{folder}/crm.db"
+        return
+    from tests.support.postgres import create_database, drop_database
+
+    name = f"crm_graph_bench_{secrets.token_hex(4)}"
+    url = asyncio.run(create_database(server, name))
+    try:
+        yield url
+    finally:
+        asyncio.run(drop_database(server, name))
+
+
+def environment(url: str, **settings: object) -> dict[str, str]:
+    """The variables of crm-graph on a database; settings are named as in crm_graph/settings.py."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRM_GRAPH_")}
+    given = {
+        "database_url": url,
+        "broadcast_url": "memory://",
+        "secret_key": secrets.token_urlsafe(48),
+        "password": "a password for the bench",
+        **settings,
+    }
+    return {**inherited, **{f"CRM_GRAPH_{name.upper()}": str(value) for name, value in given.items()}}
+
+
+def crm_graph(env: Mapping[str, str], *arguments: str) -> str:
+    """What a command prints."""
+    done = subprocess.run([CRM_GRAPH, *arguments], env=env, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip()
+
+
+def prepare(env: Mapping[str, str]) -> str:
+    """Migrate the database and make a workspace; the token of its admin."""
+    crm_graph(env, "migrate")
+    crm_graph(env, "workspace", "create", "--name", "Bench", "--user-name", "Ada Admin", "--email", EMAIL)
+    return crm_graph(env, "token", "--email", EMAIL)
+
+
+def tokens(env: Mapping[str, str], emails: Sequence[str]) -> list[str]:
+    """An API token for each of these users, as `crm-graph token` makes them."""
+    from crm_graph.cli.opening import opened
+    from crm_graph.services import auth, setup
+    from crm_graph.settings import Settings
+
+    async def make() -> list[str]:
+        made = []
+        async with opened(Settings.from_environment(env)) as feed:
+            for email in emails:
+                async with feed.database.read() as session:
+                    viewer = await setup.find_user(session, await setup.find_workspace(session, None), email)
+                async with feed.transaction(viewer, "createApiToken") as session:
+                    made.append((await auth.create_api_token(session, viewer, name="bench"))["token"])
+        return made
+
+    return asyncio.run(make())
+
+
+@dataclass
+class Server:
+    """A server process that answers."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def memory(self) -> int:
+        return resident(self.pid)
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], env: Mapping[str, str], *, end: int = signal.SIGTERM) -> Iterator[Server]:
+    """A server process that is told its port with --port, from its first answer on. Raises RuntimeError with what
+    it printed where it ends before that."""
+    port = free_port()
+    with tempfile.TemporaryFile() as printed:
+        process = subprocess.Popen([*command, "--port", str(port)], env=env, stdout=printed, stderr=printed)
+        try:
+            while not _listens(port):
+                if process.poll() is not None:
+                    printed.seek(0)
+                    raise RuntimeError(f"{command[0]} ended: {printed.read().decode(errors='replace')}")
+                time.sleep(0.005)
+            yield Server(port, process)
+        finally:
+            process.send_signal(end)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _listens(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def serving(env: Mapping[str, str]) -> contextlib.AbstractContextManager[Server]:
+    """One `crm-graph serve` process."""
+    return running([CRM_GRAPH, "serve"], env)
+
+
+class Client:
+    """Posts JSON to a server over connections that stay open, one a thread."""
+
+    def __init__(self, port: int, token: str | None = None) -> None:
+        self.port = port
+        self.headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if token is not None:
+            self.headers["Authorization"] = f"Bearer {token}"
+        self._local = threading.local()
+
+    def post(self, path: str, body: object, token: str | None = None) -> Any:
+        """The answer to a body; `token` stands in for the client's own."""
+        headers = self.headers if token is None else {**self.headers, "Authorization": f"Bearer {token}"}
+        connection = self._connection()
+        connection.request("POST", path, json.dumps(body).encode(), headers)
+        answer = json.loads(connection.getresponse().read())
+        self._local.used_at = time.monotonic()
+        return answer
+
+    def _connection(self) -> http.client.HTTPConnection:
+        """The thread's, or a new one where the server may have closed that for being idle."""
+        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        elif time.monotonic() - self._local.used_at > IDLE_SECONDS:
+            connection.close()  # it opens again by itself
+        return connection
+
+    def ask(self, query: str, token: str | None = None, **variables: object) -> Any:
+        """The data of an operation that must succeed. A mutation's user errors are errors, too."""
+        answer = self.post("/graphql", {"query": query, "variables": variables}, token)
+        data = answer.get("data")
+        refused = [each for each in (data or {}).values() if isinstance(each, dict) and each.get("userErrors")]
+        if answer.get("errors") or refused:
+            raise RuntimeError(f"The server refused: {answer}")
+        return data

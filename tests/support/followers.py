@@ -1,0 +1,166 @@
+"""Subscriptions without a transport: what the hub tells, and what a client makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import GraphQLError
+from strawberry.http import GraphQLRequestData
+
+from schema.context import Context
+from schema.live.hub import Hub
+from tests.support.world import Person, World
+
+PATIENCE = 20.0
+CARD = "id name rank probability amount { amount currency } stage { id } owner { id } team { id }"
+TOTALS = "stage { id } totals { count sums { currency count amount weighted } }"
+BOARD = f"""query Board($pipelineId: ID!, $filter: OpportunityFilter) {{
+  pipelineBoard(pipelineId: $pipelineId, filter: $filter) {{
+    revision stages {{ {TOTALS} cards(first: 100) {{ nodes {{ {CARD} }} }} }}
+  }}
+}}"""
+BOARD_UPDATES = f"""subscription Board($pipelineId: ID!, $filter: OpportunityFilter, $after: String) {{
+  pipelineBoard(pipelineId: $pipelineId, filter: $filter, after: $after) {{
+    revision caughtUp
+    events {{ kind revision happenedAt actor {{ id }} opportunityId opportunity {{ {CARD} }} }}
+    stages {{ {TOTALS} }}
+  }}
+}}"""
+
+
+def number_of(revision: str) -> int:
+    return int(revision.rpartition(".")[2])
+
+
+@dataclass
+class Follower:
+    """The outlet of a subscription. A `stuck` one takes nothing until it is released."""
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    error: GraphQLError | None = None
+    task: asyncio.Task[None] | None = None
+    _free: asyncio.Event = field(default_factory=asyncio.Event)
+    _heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._free.set()
+
+    def stick(self) -> None:
+        self._free.clear()
+
+    def release(self) -> None:
+        self._free.set()
+
+    def offer(self, payload: str) -> bool:
+        if not self._free.is_set():
+            return False
+        self._take(payload)
+        return True
+
+    async def send(self, payload: str) -> None:
+        await self._free.wait()
+        self._take(payload)
+
+    def _take(self, payload: str) -> None:
+        answer = json.loads(payload)
+        assert "errors" not in answer, answer["errors"]
+        [message] = answer["data"].values()
+        self.messages.append(message)
+        self._heard.set()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait for messages until something holds."""
+        async with asyncio.timeout(PATIENCE):
+            while not holds():
+                assert self.error is None, self.error
+                self._heard.clear()
+                await self._heard.wait()
+
+    async def ended(self) -> GraphQLError:
+        """The error that the subscription ends with."""
+        assert self.task is not None
+        await asyncio.wait_for(asyncio.shield(self.task), PATIENCE)
+        assert self.error is not None
+        return self.error
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [event for message in self.messages for event in message["events"]]
+
+    @property
+    def kinds(self) -> list[str]:
+        return [event["kind"] for event in self.events]
+
+
+@contextlib.asynccontextmanager
+async def following(
+    world: World, document: str, *, by: Person | None = None, live: bool = True, **variables: Any
+) -> AsyncIterator[Follower]:
+    """A subscription while the block runs; from when it is live on, unless it must fail before."""
+    hub: Hub = world.application.state.endpoint.hub
+    state = world.application.state
+    context = Context(state.settings, state.database, state.feed, signed_in=await world.viewer(by))
+    request = GraphQLRequestData(query=document, variables=variables, operation_name=None, extensions=None)
+    follower = Follower()
+
+    async def follow() -> None:
+        try:
+            await hub.follow(context, request, follower)
+        except GraphQLError as error:
+            follower.error = error
+            follower._heard.set()
+
+    follower.task = asyncio.create_task(follow())
+    try:
+        if live:
+            await follower.until(lambda: bool(follower.messages) and follower.messages[-1]["caughtUp"])
+        yield follower
+    finally:
+        follower.task.cancel()
+        await asyncio.gather(follower.task, return_exceptions=True)
+
+
+async def settled(world: World) -> None:
+    """Wait until the room of the workspace has told everything that is in the log."""
+    hub: Hub = world.application.state.endpoint.hub
+    room, _, _ = hub._rooms[world.workspace_id]
+    newest = (await world.changes())[-1]["revision"]
+    async with asyncio.timeout(PATIENCE):
+        while room._tail.at < newest:
+            await asyncio.sleep(0.001)
+        async with room._lock:
+            pass
+
+
+@dataclass
+class BoardClient:
+    """A board as a client has it: queried once, then kept by the updates."""
+
+    cards: dict[str, Any]
+    totals: dict[str, Any]
+    revision: str
+
+    @classmethod
+    async def query(cls, world: World, *, by: Person | None = None, **variables: Any) -> BoardClient:
+        board = (await world.data(BOARD, by=by, **variables))["pipelineBoard"]
+        cards = {card["id"]: card for stage in board["stages"] for card in stage["cards"]["nodes"]}
+        totals = {stage["stage"]["id"]: stage["totals"] for stage in board["stages"]}
+        return cls(cards, totals, board["revision"])
+
+    def apply(self, message: dict[str, Any]) -> None:
+        """What docs/realtime.md tells clients to do."""
+        if number_of(message["revision"]) <= number_of(self.revision):
+            return
+        for event in message["events"]:
+            if event["kind"] == "LEFT":
+                self.cards.pop(event["opportunityId"], None)
+            else:
+                self.cards[event["opportunityId"]] = event["opportunity"]
+        for stage in message["stages"]:
+            self.totals[stage["stage"]["id"]] = stage["totals"]
+        self.revision = message["revision"]
