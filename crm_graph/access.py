@@ -73,6 +73,7 @@ class Permission(enum.StrEnum):
     USERS = "USERS"
 
 
+ASSIGNED = (models.Account, models.Lead, models.Opportunity, models.Case, models.Campaign)
 PERSONAL = {models.Activity, models.Participant, models.ApiToken}
 """Kinds of records of which everybody sees others, whatever the defaults say."""
 ALLOWED: Mapping[Role, frozenset[Permission]] = {
@@ -136,6 +137,13 @@ class _Before:
 
     def __getattr__(self, name: str) -> Any:
         return models.Change.record_id if name == "id" else models.Change.before[name].as_string()
+
+
+def is_private(viewer: Viewer, name: str) -> bool:
+    """Whether of the entity with this name the viewer sees only what is his, of those below him, or of his teams."""
+    kind = {each.__name__: each for each in ASSIGNED}.get(name)
+    private = kind is not None and viewer.defaults[kind.__tablename__] is Visibility.PRIVATE
+    return private and viewer.role is not Role.ADMIN
 
 
 def sight_of(viewer: Viewer, kinds: Collection[type[Any]]) -> Sight:

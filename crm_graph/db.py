@@ -22,6 +22,8 @@ from crm_graph.errors import RefusedToStart
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 BUSY_TIMEOUT = 30_000
+# What reading raises when the database is out, or has no connection left.
+OUTAGES = (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError, TimeoutError)
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 

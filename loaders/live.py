@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import Sight, Viewer, saw, sight_of, unscoped, visible
+from crm_graph.access import Sight, Viewer, sight_of, unscoped, visible
 from crm_graph.db import among
 from crm_graph.errors import Resync
 from crm_graph.feed import Revision, Row, log
-from crm_graph.models import Action, Change, Contact, Entity, User, Workspace
+from crm_graph.models import Action, Contact, Entity, Membership, Report, User, Workspace
 from loaders.pages import Where
+from loaders.sight import have_followers, load_seen, load_shown, reassigned
 
 MOST_MEMBERS = 5_000
 """The longest list whose members are kept in mind."""
@@ -24,6 +25,7 @@ MOST_DIFFERENCES = 500
 """How many records may come and go because of what their viewer may see, before it is easier to read the list anew."""
 NO_CHANGES = {Action.SIGNED_IN, Action.SIGNED_OUT}
 Members = set[str]
+Unsettled = Callable[[AsyncSession, Viewer, Sequence[Row], Members | None], Awaitable[Sequence[Row]]]
 
 
 @dataclass
@@ -53,14 +55,14 @@ class Scope:
     """The records of one kind in a list.
 
     `where` is the condition on those that belong. `touched` says of a row about such a record, given the members as
-    far as they are known, whether it may matter; `was` whether the record belonged, by the row's `before`. Without it
-    a record belonged if it still does.
+    far as they are known, whether it may matter; `was` whether the record belonged, by the row's `before`. Without it,
+    or where it answers None, a record belonged if it still does.
     """
 
     model: type[Entity]
     where: Where
     touched: Callable[[Row, Members | None], bool]
-    was: Callable[[Row], bool] | None = None
+    was: Callable[[Row], bool | None] = lambda row: None
 
     def select(self, viewer: Viewer, *columns: Any) -> sa.Select[Any]:
         return sa.select(*columns).where(visible(self.model, viewer), self.where(self.model, viewer))
@@ -71,20 +73,33 @@ def everything(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
     return sa.true()
 
 
-def unsettled_by(reached: Collection[type[Entity]]) -> Callable[[Row, Members | None], bool]:
+async def by_nothing(
+    session: AsyncSession, viewer: Viewer, rows: Sequence[Row], members: Members | None
+) -> Sequence[Row]:
+    """What unsettles a list whose records come and go by what happens to them alone."""
+    return []
+
+
+def unsettled_by(reached: Collection[type[Entity]]) -> Unsettled:
     """What unsettles a list whose condition reaches other records: any change of such records, and of accounts where
     contacts are reached, which follow them."""
     entities = {model.__name__ for model in reached} | ({"Account"} if Contact in reached else set())
-    return lambda row, members: row.entity in entities and row.action not in NO_CHANGES
+
+    async def unsettled(
+        session: AsyncSession, viewer: Viewer, rows: Sequence[Row], members: Members | None
+    ) -> Sequence[Row]:
+        return [row for row in rows if row.entity in entities and row.action not in NO_CHANGES]
+
+    return unsettled
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A list of records of one or several kinds. `unsettles` says of a row, given the members as far as they are known,
-    whether records that it is not about may come or go because of it."""
+    """A list of records of one or several kinds. `unsettled` answers which rows, given the members as far as they are
+    known, may make records come or go that they are not about."""
 
     scopes: Sequence[Scope]
-    unsettles: Callable[[Row, Members | None], bool] = lambda row, members: False
+    unsettled: Unsettled = by_nothing
     by_entity: Mapping[str, Scope] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,10 +118,13 @@ class Listing:
     def about(self, rows: Sequence[Row], members: Members | None) -> dict[str, list[Row]]:
         """The rows that may matter, by their record."""
         found: dict[str, list[Row]] = defaultdict(list)
+        known = None if members is None else set(members)
         for row in rows:
             scope = self.by_entity.get(row.entity)
-            if scope is not None and scope.touched(row, members):
+            if scope is not None and scope.touched(row, known):
                 found[row.record_id].append(row)
+                if known is not None:
+                    known.add(row.record_id)  # parts of it may follow
         return found
 
     async def look(
@@ -151,21 +169,26 @@ class Listing:
     async def _before(
         self, session: AsyncSession, viewer: Viewer, scope: Scope, rows: Mapping[str, Sequence[Row]]
     ) -> Collection[str]:
-        first = [its[0] for its in rows.values() if its[0].found]
-        if scope.was is not None:
-            first = [row for row in first if scope.was(row)]
-        else:
-            model, ids = scope.model, [row.record_id for row in first]
-            still = sa.select(model.id).where(
-                unscoped(model, "what went out of sight is told by its id alone, to those who saw it"),
-                model.workspace_id == viewer.workspace_id,
-                scope.where(model, viewer),
-                among(model.id, ids),
-            )
-            found = set(await session.scalars(still))
-            first = [row for row in first if row.record_id in found]
+        first = [_telling(its) for its in rows.values() if its[0].found]
+        unsure = [row.record_id for row in first if scope.was(row) is None]
+        still = set(await session.scalars(self._still(viewer, scope, unsure))) if unsure else set()
+        first = [row for row in first if scope.was(row) or row.record_id in still]
         seen = await load_seen(session, viewer, scope.model, first)
         return {row.record_id for row in first if row.revision in seen}
+
+    def _still(self, viewer: Viewer, scope: Scope, ids: Sequence[str]) -> sa.Select[Any]:
+        model = scope.model
+        return sa.select(model.id).where(
+            unscoped(model, "what went out of sight is told by its id alone, to those who saw it"),
+            model.workspace_id == viewer.workspace_id,
+            scope.where(model, viewer),
+            among(model.id, ids),
+        )
+
+
+def _telling(rows: Sequence[Row]) -> Row:
+    """The row that tells where a record belonged before all of these, which are about it."""
+    return next((row for row in rows if "links" in row.values), rows[0])
 
 
 @dataclass(frozen=True)
@@ -174,8 +197,15 @@ class Ledger:
 
     models: Mapping[str, type[Entity]]
 
-    def unsettles(self, row: Row, members: Members | None) -> bool:
-        return False
+    async def unsettled(
+        self, session: AsyncSession, viewer: Viewer, rows: Sequence[Row], members: Members | None
+    ) -> Sequence[Row]:
+        """The rows by which records came into sight, or went, along with those that they are about."""
+        moved = reassigned(rows, viewer)
+        shown = await load_shown(session, viewer, moved) if moved else set()
+        if not shown or not await have_followers(session, viewer, shown, [*self.models.values()]):
+            return []
+        return [row for row in moved if row.record_id in shown]
 
     async def members(self, session: AsyncSession, viewer: Viewer) -> None:
         """Not kept in mind: there are too many."""
@@ -212,26 +242,53 @@ class Ledger:
         return sorted(found, key=lambda each: each.last.revision)
 
 
-async def load_seen(session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[Row]) -> set[int]:
-    """The revisions of those rows before which their records were visible, by what the viewer sees today."""
-    condition = saw(model, viewer)
-    if not rows or isinstance(condition, sa.True_):
-        return {row.revision for row in rows}
-    statement = sa.select(Change.revision).where(
-        Change.workspace_id == viewer.workspace_id, Change.revision.in_([row.revision for row in rows]), condition
-    )
-    return set(await session.scalars(statement))
-
-
-async def load_viewers(session: AsyncSession, viewer: Viewer, user_ids: Collection[str]) -> dict[str, Viewer]:
-    """What users of the viewer's workspace may see now; those who may no longer sign in are left out."""
+async def load_viewers(
+    session: AsyncSession, viewer: Viewer, user_ids: Collection[str]
+) -> tuple[dict[str, Viewer], Revision | None]:
+    """What users of the viewer's workspace may see now, and where its log stands. Those who may no longer sign in are
+    left out; without any there is no revision."""
     statement = (
         sa.select(User, Workspace)
         .join(Workspace, Workspace.id == User.workspace_id)
         .where(visible(User, viewer), among(User.id, list(user_ids)), User.active)
     )
-    rows = await session.execute(statement)
-    return {user.id: Viewer.of(workspace, user, f"user:{user.id}") for user, workspace in rows}
+    viewers, at = {}, None
+    for user, workspace in await session.execute(statement):
+        viewers[user.id] = Viewer.of(workspace, user, f"user:{user.id}")
+        at = Revision(workspace.epoch, workspace.revision)
+    return viewers, at
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who sees the records of owners and of teams where these are private, by their ids. Admins see them anyway."""
+
+    of_owner: Mapping[str, set[str]]
+    of_team: Mapping[str, set[str]]
+
+    def has(self, user_id: str, row: Row) -> bool:
+        """Whether the user sees the record as the row leaves it."""
+        owner, team = row.after.get("owner_id"), row.after.get("team_id")
+        return user_id in self.of_owner.get(owner or "", ()) or user_id in self.of_team.get(team or "", ())
+
+
+async def load_audience(session: AsyncSession, viewer: Viewer, rows: Sequence[Row]) -> Audience:
+    """Who of the viewer's workspace sees what these rows leave: the gate's rule, read the other way round, so that a
+    change of a private record is looked up only for those whom it concerns."""
+    of_owner: dict[str, set[str]] = defaultdict(set)
+    of_team: dict[str, set[str]] = defaultdict(set)
+    owners = {key for row in rows if (key := row.after.get("owner_id"))}
+    teams = {key for row in rows if (key := row.after.get("team_id"))}
+    above = sa.select(Report.user_id, Report.manager_id).where(
+        Report.workspace_id == viewer.workspace_id, among(Report.user_id, list(owners))
+    )
+    inside = sa.select(Membership.team_id, Membership.user_id).where(
+        visible(Membership, viewer), among(Membership.team_id, list(teams))
+    )
+    for found, statement, wanted in ((of_owner, above, owners), (of_team, inside, teams)):
+        for key, user_id in await session.execute(statement) if wanted else ():
+            found[key].add(user_id)
+    return Audience(of_owner, of_team)
 
 
 def moving_rows(rows: Sequence[Row], sight: Sight, user_ids: Collection[str | None]) -> list[Row]:
@@ -259,9 +316,10 @@ async def load_log(
     end = await log.stand(session, viewer.workspace_id)
     if after is None:
         return [], end, True
-    await log.require_answerable(session, viewer.workspace_id, after, retention)
+    await log.require_answerable(session, viewer.workspace_id, after, end, retention)
     rows = await log.read(session, viewer.workspace_id, after.number, end.number, first)
-    if moving_rows(rows, sight_of(viewer, ledger.models.values()), {viewer.user_id}):
+    sight = sight_of(viewer, ledger.models.values())
+    if moving_rows(rows, sight, {viewer.user_id}) or await ledger.unsettled(session, viewer, rows, None):
         raise Resync("What you may see has changed. Read everything again.", str(end))
     at = rows[-1].revision if rows else end.number
     about = ledger.about(rows, None)

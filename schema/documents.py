@@ -44,9 +44,11 @@ class Document:
 
 
 class _Remembered:
-    """The good documents that were asked last. What a document takes in memory goes by its length: so does the room."""
+    """The good documents that were asked last: as many as have ROOM characters, each with some more for itself, since
+    what a document takes in memory goes by its length."""
 
     ROOM = 500_000
+    EACH = 500
 
     def __init__(self) -> None:
         self._documents: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
@@ -59,11 +61,11 @@ class _Remembered:
         return document
 
     def put(self, schema: GraphQLSchema, document: Document) -> None:
-        self._documents[schema, document.text] = document
-        self._length += len(document.text)
+        self._documents[schema, document.text] = document  # not yet there: it would have been found
+        self._length += self.EACH + len(document.text)
         while self._length > self.ROOM:
             (_, text), _ = self._documents.popitem(last=False)
-            self._length -= len(text)
+            self._length -= self.EACH + len(text)
 
 
 _remembered = _Remembered()

@@ -16,7 +16,7 @@ from crm_graph.models import Action, Change, Workspace, now
 PAGE = 500
 TAIL = 2000
 # What the rows of the tail keep of changed values; of all others the names are enough.
-KEPT = {"links"}
+KEPT = {"links", "participants"}
 
 
 @dataclass(frozen=True, order=True)
@@ -101,11 +101,10 @@ def _changed(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, A
 
 
 async def require_answerable(
-    session: AsyncSession, workspace_id: str, after: Revision, retention: dt.timedelta
+    session: AsyncSession, workspace_id: str, after: Revision, at: Revision, retention: dt.timedelta
 ) -> None:
-    """Raises Resync where the rows after a revision are not to be had: it is past retention, in the future, or of an
-    epoch that is over."""
-    at = await stand(session, workspace_id)
+    """Raises Resync where the rows after a revision are not to be had from a log that stands `at` another: it is past
+    retention, in the future, or of an epoch that is over."""
     if after.epoch != at.epoch or after.number > at.number:
         raise Resync("This server's log never stood at this revision. Read everything again.", str(at))
     if after.number == at.number:

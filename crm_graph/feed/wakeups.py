@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Signal:
-    """How far a workspace's log is known to have grown."""
+    """How far a workspace's log is said to have grown."""
 
     def __init__(self) -> None:
         self.revision = 0
@@ -40,10 +40,12 @@ class Signal:
             self._grown.set()
 
     async def beyond(self, revision: int) -> None:
-        """Wait until the log is known to have grown beyond a revision."""
+        """Wait until the log is said to have grown beyond a revision. What is said wakes once: after a restored backup
+        it may be of a log that is gone."""
         while self.revision <= revision:
             self._grown.clear()
             await self._grown.wait()
+        self.revision = revision
 
 
 class WakeUps:
@@ -141,7 +143,7 @@ class WakeUps:
             workspace_id, _, revision = event.message.partition(" ")
             if workspace_id == self._beat:
                 self._heard_at = time.monotonic()
-            elif revision.isdigit():
+            elif revision.isascii() and revision.isdigit():
                 self._raise(workspace_id, int(revision))
 
     async def _say(self, broadcast: Broadcast) -> None:
@@ -180,9 +182,12 @@ async def _connected(url: str) -> AsyncIterator[Broadcast]:
             await broadcast.connect()
         yield broadcast
     finally:
-        with contextlib.suppress(Exception):  # what is broken already need not break off in order
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await broadcast.disconnect()
+        # What is broken already need not break off in order; but the backend's own task has to end, to which the
+        # broadcast does not come where it never connected.
+        for disconnect in (broadcast.disconnect, broadcast._backend.disconnect):
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await disconnect()
 
 
 def _reason(error: BaseException) -> BaseException:

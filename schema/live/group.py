@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from graphql import GraphQLError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import Sight, Viewer, sight_of
+from crm_graph.access import Sight, Viewer, is_private, sight_of
 from crm_graph.errors import Resync, Unauthenticated
 from crm_graph.feed import Row
 from crm_graph.models import Entity
-from loaders.live import Members, Occurrence, load_viewers, moving_rows
+from loaders.live import Audience, Members, Occurrence, load_viewers, moving_rows
 from schema.live.operations import Operation
 from schema.live.watch import Watch
 
@@ -94,15 +94,19 @@ async def news(
     moving: Sequence[Row],
     end: Stand,
     answer: Answer,
+    audience: Audience | None = None,
 ) -> News:
-    """Tell a viewer who knows these members what rows mean; `moving` are those that changed his sight of others.
+    """Tell a viewer who knows these members what rows mean; `moving` are those that changed his sight of others, and
+    `audience` who sees what the rows leave, where that is known.
 
     Raises Resync where that cannot be told, and GraphQLError where the answer cannot be made.
     """
     listing = question.watch.listing
     about = listing.about(rows, known)
+    if known is not None and audience is not None:
+        about = {key: its for key, its in about.items() if key in known or _concerns(viewer, its[-1], audience)}
     occurrences = await listing.look(session, viewer, about, known) if about else []
-    causes = [row for row in rows if listing.unsettles(row, known)] or moving
+    causes = await listing.unsettled(session, viewer, rows, known) or moving
     members = known
     if causes:
         members = await listing.members(session, viewer)
@@ -116,6 +120,11 @@ async def news(
         members = known | {each.record_id for each in occurrences if each.record is not None}
         members -= {each.record_id for each in occurrences if each.record is None}
     return News(await answer(session, viewer, question, occurrences, end) if occurrences else None, members)
+
+
+def _concerns(viewer: Viewer, row: Row, audience: Audience) -> bool:
+    """Whether the viewer may see what the row leaves."""
+    return not is_private(viewer, row.entity) or audience.has(viewer.user_id or "", row)
 
 
 class Group:
@@ -153,7 +162,9 @@ class Group:
         subscriber.failure = failure
         subscriber.unseated.set()
 
-    async def advance(self, session: AsyncSession, rows: Sequence[Row], end: Stand, answer: Answer) -> list[Group]:
+    async def advance(
+        self, session: AsyncSession, rows: Sequence[Row], end: Stand, answer: Answer, audience: Audience | None
+    ) -> list[Group]:
         """Go on by rows of the log. The subscribers are told what these mean, if anything. Those who see otherwise
         than the group from now on are answered as groups of their own.
 
@@ -162,15 +173,21 @@ class Group:
         moving = moving_rows(rows, self.sight, {each.viewer.user_id for each in self.subscribers})
         parted = await self._part(session, rows, moving, end, answer) if moving else []
         if self.subscribers:
-            await self._go_on(session, rows, moving, end, answer)
+            await self._go_on(session, rows, moving, end, answer, audience)
         return parted
 
     async def _go_on(
-        self, session: AsyncSession, rows: Sequence[Row], moving: Sequence[Row], end: Stand, answer: Answer
+        self,
+        session: AsyncSession,
+        rows: Sequence[Row],
+        moving: Sequence[Row],
+        end: Stand,
+        answer: Answer,
+        audience: Audience | None,
     ) -> None:
         personal = moving if self.sight.user_id is not None else []
         try:
-            told = await news(session, self.viewer, self.question, self.members, rows, personal, end, answer)
+            told = await news(session, self.viewer, self.question, self.members, rows, personal, end, answer, audience)
         except (Resync, GraphQLError) as error:
             self.fail(error)
             return
@@ -182,7 +199,7 @@ class Group:
         self, session: AsyncSession, rows: Sequence[Row], moving: Sequence[Row], end: Stand, answer: Answer
     ) -> list[Group]:
         """Part with those who see otherwise from now on. They are told what comes and goes by that."""
-        viewers = await load_viewers(session, self.viewer, [each.viewer.user_id or "" for each in self.subscribers])
+        viewers, _ = await load_viewers(session, self.viewer, [each.viewer.user_id or "" for each in self.subscribers])
         parting: dict[Any, list[Subscriber]] = defaultdict(list)
         for subscriber in list(self.subscribers):
             viewer = viewers.get(subscriber.viewer.user_id or "")

@@ -10,13 +10,12 @@ from typing import Any, Protocol
 import orjson
 from graphql import ExecutionResult, GraphQLError
 from graphql.execution import create_source_event_stream, execute_subscription_event
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry.http import GraphQLRequestData
 from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.access import Viewer
-from crm_graph.db import Database
+from crm_graph.db import OUTAGES, Database
 from crm_graph.errors import RequestError, Unauthenticated
 from crm_graph.feed import Feed, log
 from crm_graph.settings import Settings
@@ -27,8 +26,6 @@ from schema.live.operations import read_operation
 from schema.live.room import Room
 from schema.live.watch import Watch
 from schema.node import TYPES
-
-OUTAGES = (DBAPIError, OSError, TimeoutError)
 
 
 class Outlet(Protocol):
@@ -72,12 +69,12 @@ class Hub:
         kinds = {TYPES[name].__model__ for name in operation.types & TYPES.keys()}
         question = Question(operation, request.variables or {}, watch, frozenset({*kinds, *watch.kinds}))
         async with self.database.snapshot() as session:
-            viewers = await load_viewers(session, context.viewer, [context.viewer.user_id or ""])
-            if not viewers:
+            viewers, at = await load_viewers(session, context.viewer, [context.viewer.user_id or ""])
+            if at is None:
                 raise Unauthenticated("You may no longer sign in.")
             [viewer] = viewers.values()
-            after = watch.after or await log.stand(session, viewer.workspace_id)
-            await log.require_answerable(session, viewer.workspace_id, after, self.settings.retention)
+            after = watch.after or at
+            await log.require_answerable(session, viewer.workspace_id, after, at, self.settings.retention)
         with self._room(viewer.workspace_id) as room:
             await room.follow(Subscriber(viewer, question, outlet, after.number))
 

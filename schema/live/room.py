@@ -11,15 +11,17 @@ from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.db import Database
+from crm_graph.db import OUTAGES, Database
 from crm_graph.errors import Resync
 from crm_graph.feed import Row, Tail, log
 from crm_graph.feed.wakeups import Signal
-from loaders.live import moving_rows
+from loaders.live import Audience, load_audience, moving_rows
 from schema.live.group import Answer, Group, Stand, Subscriber, news
 
 CHECKPOINT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.1
+MOST_CATCHING_UP = 3
+"""How many catch up at once: each takes a connection of the pool, which others need, too."""
 LONGEST_PAUSE_SECONDS = 5.0
 LEAPT = "This server's log never stood at this revision. Read everything again."
 T = TypeVar("T")
@@ -36,6 +38,7 @@ class Room:
         self._epoch = ""
         self._tail = Tail(workspace_id, 0)
         self._lock = asyncio.Lock()
+        self._catching_up = asyncio.Semaphore(MOST_CATCHING_UP)
         self._payloads: dict[object, str] = {}
         """What those who joined lately were told, by their key and where they stood: the next ones stood there too."""
         self._leading = asyncio.create_task(self._lead())
@@ -67,12 +70,19 @@ class Room:
                 pause, behind = min(2 * pause, LONGEST_PAUSE_SECONDS), True
 
     async def follow(self, subscriber: Subscriber) -> None:
-        """Tell one subscriber what happens, until he is cancelled. Raises Resync, Unauthenticated, GraphQLError, and
-        what the database raises while he catches up."""
+        """Tell one subscriber what happens, until he is cancelled. Raises Resync, Unauthenticated, GraphQLError."""
+        pause = FIRST_PAUSE_SECONDS
         try:
             while True:
                 subscriber.unseated.clear()
-                await self._admit(subscriber)
+                try:
+                    await self._admit(subscriber)
+                except OUTAGES:
+                    logger.warning("A subscriber could not be led on; trying again.", exc_info=True)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                    continue
+                pause = FIRST_PAUSE_SECONDS
                 await subscriber.unseated.wait()
                 if subscriber.failure is not None:
                     raise subscriber.failure
@@ -105,7 +115,7 @@ class Room:
 
     async def _catch_up(self, subscriber: Subscriber) -> str | None:
         """A payload that brings a subscriber a page further; he stands there already, so it has to be sent."""
-        async with self.database.snapshot() as session:
+        async with self._catching_up, self.database.snapshot() as session:
             end = await log.stand(session, self.workspace_id)
             rows = await log.read(session, self.workspace_id, subscriber.number, end.number)
             if end.epoch != self._epoch or not rows:
@@ -164,19 +174,30 @@ class Room:
                 await self._tail.extend(session, end.number)
                 self._payloads.clear()
             stand = Stand(end.epoch, self._tail.at, self._tail.at == end.number)
-            parted = []
-            for group in list(self.groups.values()):
-                rows = self._tail.after(group.at)
-                if rows is None:
-                    group.disband()
-                elif rows:
-                    parted += await group.advance(session, rows, stand, self.answer)
-                if not group.subscribers:
-                    self.groups.pop(group.key, None)
-            for group in parted:
-                self.groups.setdefault(group.key, group).subscribers.update(group.subscribers)
+            await self._advance_groups(session, stand)
             if stand.caught_up:
                 return
+
+    async def _advance_groups(self, session: AsyncSession, stand: Stand) -> None:
+        parted: list[Group] = []
+        audiences: dict[int, Audience] = {}
+        for group in list(self.groups.values()):
+            rows = self._tail.after(group.at)
+            audience = None
+            if rows and group.sight.user_id is not None:
+                if group.at not in audiences:
+                    audiences[group.at] = await load_audience(session, group.viewer, rows)
+                audience = audiences[group.at]
+            if rows is None:
+                group.disband()
+            elif rows:
+                parted += await group.advance(session, rows, stand, self.answer, audience)
+            if not group.subscribers:
+                self.groups.pop(group.key, None)
+        for group in parted:
+            staying = {each for each in group.subscribers if not each.gone}
+            if staying:
+                self.groups.setdefault(group.key, group).subscribers |= staying
 
     async def _checkpoint(self, session: AsyncSession) -> None:
         """Tell those whose list has not changed lately how far they have come all the same."""

@@ -196,6 +196,9 @@ def compare(
         if own is not None:
             its = [move for move in moves if move.opportunity_id == own[number]]
             news = list(_news(its, since, chunks, log.chunks))
+            for update in (update for chunk in log.chunks for update in chunks[chunk]):
+                counts = [each["totals"]["count"] for each in update["stages"]]
+                assert sum(counts) <= 1, f"{update} counts deals of others"
         else:
             news = told.get(sequence := tuple(log.chunks)) or list(_news(moves, since, chunks, sequence))
             told[sequence] = news

@@ -152,15 +152,15 @@ def throughput(sides: Sequence[Watched], blocks: int, moves: int) -> dict[str, d
     }
 
 
-def private(ours: Ours, size: int, moves: int) -> dict[str, float]:
+def private(ours: Ours, size: int, moves: int, burst: int) -> dict[str, float]:
     """Everybody sees only the own deal, under an operation id of his own."""
     ours.make_private()
     own = [ours.deals[number % USERS].id for number in range(size)]
     with Crowd(ours.server.port) as crowd:
         crowd.join([ours.subscription(number, f"board-{number:04}") for number in range(size)])
         watched = Watched(ours, crowd, size, own)
-        watched.at_once(USERS)
-        run = watched.at_once(2 * USERS)
+        watched.at_once(WRITERS)
+        run = watched.at_once(burst)
         took = max(map(max, run.received)) - min(move.sent for move in run.moves)
         figures = delays(watched.paced(moves, MOVES_A_SECOND))
     return {"messages_a_second": run.messages / took, **figures}
@@ -173,14 +173,19 @@ def stuck(watched: Watched, moves: int, fill: int) -> dict[str, float]:
     with Crowd(ours.server.port) as sleepers:
         sleepers.join([ours.subscription(number) for number in range(STUCK)], stuck=True)
         sleepers.take()
-        filled = watched.one_by_one(fill)
+        filled = watched.at_once(fill)
         run = watched.paced(moves, MOVES_A_SECOND)
         growth = ours.server.memory - before
         sleepers.unstick()
         everything = filled.moves + run.moves
         sleepers.reach([everything[-1].revision] * STUCK)
         late = compare(everything, since, *sleepers.take())
-    return {**delays(run), "megabytes": growth / 1e6, "messages": late.messages / STUCK, "moves": len(everything)}
+    return {
+        **delays(run),
+        "megabytes": growth / 1e6,
+        "messages": late.messages / STUCK,
+        "messages_of_others": (filled.messages + run.messages) / watched.size,
+    }
 
 
 def node() -> str:
@@ -206,7 +211,7 @@ def first_update(ours: Ours) -> dict[str, Any]:
 
 
 def measure(ours: Ours, peer: Peer, size: int, quick: bool) -> dict[str, Any]:
-    blocks, block, moves, fill = (4, 10, 100, 100) if quick else (10, 20, 300, 200)
+    blocks, block, moves, burst = (4, 8, 80, 100) if quick else (10, 20, 300, 400)
     idle = [ours.server.memory, peer.server.memory]
     with Crowd(ours.server.port) as our_crowd, Crowd(peer.server.port) as its_crowd:
         watched = [Watched(ours, our_crowd, size), Watched(peer, its_crowd, size)]
@@ -218,7 +223,7 @@ def measure(ours: Ours, peer: Peer, size: int, quick: bool) -> dict[str, Any]:
         rates = throughput(watched, blocks, block)
         say(f"Delay at {MOVES_A_SECOND} moves a second:")
         waits = {}
-        for each, count in zip(watched, (moves, moves // 3), strict=True):
+        for each, count in zip(watched, (moves, moves // 4), strict=True):
             waits[each.side.name] = delays(each.paced(count, MOVES_A_SECOND))
             say(f"  {each.side.name}: {told(waits[each.side.name])}")
         memory = {
@@ -226,13 +231,13 @@ def measure(ours: Ours, peer: Peer, size: int, quick: bool) -> dict[str, Any]:
             for each, before in zip(watched, idle, strict=True)
         }
         say("Memory: " + ", ".join(f"{name} {kilobytes:.0f} KB a subscriber" for name, kilobytes in memory.items()))
-        with_stuck = stuck(watched[0], moves, fill)
+        with_stuck = stuck(watched[0], moves, burst)
         say(
             f"With {STUCK} more who read nothing: {told(with_stuck)}; the server grew by "
-            f"{with_stuck['megabytes']:.1f} MB; {with_stuck['messages']:.0f} messages told them later of "
-            f"{with_stuck['moves']} moves"
+            f"{with_stuck['megabytes']:.1f} MB; in {with_stuck['messages']:.0f} messages they learnt later what the "
+            f"others were told in {with_stuck['messages_of_others']:.0f}"
         )
-    alone = private(ours, size, moves)
+    alone = private(ours, size, moves, burst)
     say(
         f"{USERS} users of private records: {alone['messages_a_second']:,.0f} messages/s with the writes; {told(alone)}"
     )

@@ -291,3 +291,35 @@ async def test_who_does_not_read_costs_nobody_anything_and_catches_up_by_himself
     assert len(stuck.messages) < len(reads.messages)
     fresh = await BoardClient.query(world, **variables)
     assert (client.cards, client.totals) == (fresh.cards, fresh.totals)
+
+
+async def test_of_two_who_drag_the_same_card_one_wins_and_both_boards_agree(world: World) -> None:
+    rep, other = await world.person(), await world.person()
+    pipeline = await Pipeline.make(world)
+    deal = await pipeline.deal()
+    variables: dict[str, Any] = {"pipelineId": pipeline.id}
+    clients = [await BoardClient.query(world, by=each, **variables) for each in (rep, other)]
+    async with (
+        following(world, BOARD_UPDATES, by=rep, after=clients[0].revision, **variables) as first,
+        following(world, BOARD_UPDATES, by=other, after=clients[1].revision, **variables) as second,
+    ):
+        selection = "opportunity { id version stage { id } }"
+        moves = [{"opportunityId": deal, "stageId": pipeline.stages[place], "expectedVersion": 1} for place in (1, 2)]
+        answers = await asyncio.gather(
+            world.write("moveOpportunity", selection, by=rep, idempotencyKey="a", **moves[0]),
+            world.write("moveOpportunity", selection, by=other, idempotencyKey="b", **moves[1]),
+        )
+        again = await world.write("moveOpportunity", selection, by=rep, idempotencyKey="a", **moves[0])
+        await settled(world)
+    for client, follower in zip(clients, (first, second), strict=True):
+        for message in follower.messages:
+            client.apply(message)
+
+    won, lost = sorted(answers, key=lambda answer: len(answer["userErrors"]))
+    assert won["userErrors"] == []
+    assert [(error["code"], error["field"]) for error in lost["userErrors"]] == [("CONFLICT", "expectedVersion")]
+    assert lost["opportunity"] == won["opportunity"]
+    assert won["opportunity"]["version"] == 2
+    assert again["opportunity"] == won["opportunity"]
+    assert clients[0] == clients[1] == await BoardClient.query(world, **variables)
+    assert clients[0].cards[deal]["stage"] == won["opportunity"]["stage"]

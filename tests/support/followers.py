@@ -81,6 +81,13 @@ class Follower:
                 self._heard.clear()
                 await self._heard.wait()
 
+    async def until_told(self) -> None:
+        """Wait until the subscription has caught up, or has failed."""
+        async with asyncio.timeout(PATIENCE):
+            while self.error is None and not (self.messages and self.messages[-1]["caughtUp"]):
+                self._heard.clear()
+                await self._heard.wait()
+
     async def ended(self) -> GraphQLError:
         """The error that the subscription ends with."""
         assert self.task is not None
@@ -147,7 +154,11 @@ class BoardClient:
 
     @classmethod
     async def query(cls, world: World, *, by: Person | None = None, **variables: Any) -> BoardClient:
-        board = (await world.data(BOARD, by=by, **variables))["pipelineBoard"]
+        return cls.of((await world.data(BOARD, by=by, **variables))["pipelineBoard"])
+
+    @classmethod
+    def of(cls, board: dict[str, Any]) -> BoardClient:
+        """What BOARD answers, as a client keeps it."""
         cards = {card["id"]: card for stage in board["stages"] for card in stage["cards"]["nodes"]}
         totals = {stage["stage"]["id"]: stage["totals"] for stage in board["stages"]}
         return cls(cards, totals, board["revision"])

@@ -1,4 +1,5 @@
-"""Watches every statement: none may read an entity's table without the gate's mark, or a stated reason to pass it."""
+"""Watches every statement: none may read the table or the totals of an entity without the gate's mark, or a stated
+reason to pass it."""
 
 from __future__ import annotations
 
@@ -10,9 +11,10 @@ from typing import Any
 from sqlalchemy import event
 
 from crm_graph.db import Database
-from crm_graph.models import Base, Entity
+from crm_graph.models import Base, Entity, StageTotal
 
-TABLES = "|".join(mapper.class_.__tablename__ for mapper in Base.registry.mappers if issubclass(mapper.class_, Entity))
+KINDS = [each.class_ for each in Base.registry.mappers if issubclass(each.class_, (Entity, StageTotal))]
+TABLES = "|".join(kind.__tablename__ for kind in KINDS)
 READ = re.compile(rf'(?:\bFROM|\bJOIN|,)\s+(?:LATERAL\s+)?"?({TABLES})"?(?=[\s,)]|$)')
 LOCK = re.compile(r"\bFOR (?:NO KEY )?(?:KEY )?(?:UPDATE|SHARE) OF [\w, ]+")
 MARK = re.compile(rf"/\* (?:visible|unscoped) ({TABLES}) \*/")

@@ -146,6 +146,7 @@ class Server:
     """Where the application is served, over real sockets."""
 
     address: str
+    application: Starlette = field(repr=False)
     client: httpx.AsyncClient = field(repr=False)
 
     @property
@@ -202,5 +203,5 @@ async def serving(application: Starlette, **options: Any) -> AsyncIterator[Serve
         await server.startup(sockets=[listening])
         host, port = listening.getsockname()
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
-            yield Server(f"{host}:{port}", client)
+            yield Server(f"{host}:{port}", application, client)
         await server.shutdown()

@@ -1,26 +1,466 @@
-"""Operations on websockets: the protocol, wrong uses included."""
+"""Operations on websockets: the protocol, and each wrong use with its exact error or close code."""
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from websockets.exceptions import InvalidStatus
+
+from crm_graph.models import Account, Role, User
+from schema import Endpoint
+from schema.transports import line, websocket
 from tests.support.live import Server
 from tests.support.world import World
+from tests.transports.conftest import PATIENCE, WaitingHub
 
+WHO = "{ viewer { id role } }"
 CHANGES = "subscription ($after: String) { changes(after: $after) { revision caughtUp changes { recordId } } }"
+CREATE = "mutation ($name: String!) { createAccount(input: {name: $name}) { account { name } userErrors { code } } }"
+INIT = {"type": "connection_init"}
 
 
-async def test_smoke(world: World, server: Server) -> None:
+def subscribe(id: Any = "1", **payload: Any) -> dict[str, Any]:
+    return {"type": "subscribe", "id": id, "payload": {"query": WHO, **payload}}
+
+
+# What is served
+
+
+async def test_queries_mutations_and_subscriptions(world: World, server: Server) -> None:
     async with server.websocket(world.admin) as client:
-        assert await client.ask("{ viewer { id } }") == {"data": {"viewer": {"id": world.admin.id}}}
+        who = await client.ask(WHO)
         live = await client.start(CHANGES)
-        print(await client.next(live))
-        await world.make("account", name="A")
-        print(await client.next(live))
+        first = await client.next(live)
+        made = await client.ask(CREATE, name="Acme")
+        second = await client.next(live)
         await client.stop(live)
-    async with server.events("{ viewer { id } }", by=world.admin) as stream:
-        print(stream.response.headers)
-        print(await stream.next())
-        await stream.completed()
-    async with server.events(CHANGES, by=world.admin) as stream:
-        print(await stream.next())
-        await world.make("account", name="B")
-        print(await stream.next())
+        again = await client.ask("query Who($with: Boolean!) { viewer { id @include(if: $with) } }", **{"with": True})
+
+    assert who == {"data": {"viewer": {"id": world.admin.id, "role": "ADMIN"}}}
+    assert first["data"]["changes"]["changes"] == []
+    assert made == {"data": {"createAccount": {"account": {"name": "Acme"}, "userErrors": []}}}
+    [account] = await world.rows(Account)
+    assert second["data"]["changes"]["changes"] == [{"recordId": account["id"]}]
+    assert again == {"data": {"viewer": {"id": world.admin.id}}}
+
+
+async def test_a_token_in_the_upgrade_will_do_and_the_keys_case_does_not_matter(world: World, server: Server) -> None:
+    header = {"Authorization": f"Bearer {world.admin.token}"}
+    async with server.websocket(additional_headers=header) as client:
+        await client.init(None)
+        assert await client.ask(WHO) == {"data": {"viewer": {"id": world.admin.id, "role": "ADMIN"}}}
+    async with server.websocket() as client:
+        await client.send({**INIT, "payload": {"AUTHORIZATION": f"bearer {world.admin.token}"}})
+        assert await client.receive() == {"type": "connection_ack"}
+
+
+async def test_pings_are_answered_before_and_after_the_ack(world: World, server: Server) -> None:
+    async with server.websocket() as client:
+        await client.send({"type": "ping"})
+        assert await client.receive() == {"type": "pong"}
+        await client.init(world.admin.token)
+        await client.send({"type": "pong", "payload": {"unasked": True}})
+        await client.send({"type": "ping", "payload": {"at": 1}})
+        assert await client.receive() == {"type": "pong"}
+
+
+async def test_each_operation_is_asked_by_who_one_is_by_then(world: World, server: Server) -> None:
+    rep = await world.person(Role.REP)
+    async with server.websocket(rep) as client:
+        assert (await client.ask(WHO))["data"]["viewer"]["role"] == "REP"
+        async with world.raw() as connection:
+            await connection.execute(sa.update(User).where(User.id == rep.id).values(role=Role.READ_ONLY))
+        assert (await client.ask(WHO))["data"]["viewer"]["role"] == "READ_ONLY"
+        refused = await client.ask(CREATE, name="Acme")
+
+    assert refused["data"]["createAccount"]["userErrors"] == [{"code": "FORBIDDEN"}]
+    assert await world.rows(Account) == []
+
+
+async def test_an_operation_that_is_stopped_ends(world: World, server: Server, waiting_hub: WaitingHub) -> None:
+    async with server.websocket(world.admin) as client:
+        live = await client.start(CHANGES)
+        async with asyncio.timeout(PATIENCE):
+            await waiting_hub.begun.wait()
+            [outlet] = waiting_hub.outlets
+            assert outlet.offer('{"data":1}')
+            await client.stop(live)
+            await waiting_hub.ended.wait()
+        assert not outlet.offer('{"data":2}')
+        assert await client.next(live) == {"data": 1}
+        # The id may be used again, and nothing of the old operation comes under it.
+        assert await client.start(WHO, id=live) == live
+        assert (await client.next(live))["data"]["viewer"]["id"] == world.admin.id
+        await client.completed(live)
+
+
+async def test_operations_end_with_their_socket(world: World, server: Server, waiting_hub: WaitingHub) -> None:
+    async with server.websocket(world.admin) as client:
+        await client.start(CHANGES)
+        await client.start(CHANGES)
+        async with asyncio.timeout(PATIENCE):
+            await waiting_hub.begun.wait()
+    async with asyncio.timeout(PATIENCE):
+        await waiting_hub.ended.wait()
+
+
+@pytest.mark.parametrize("goes", [True, False])
+async def test_a_mutation_is_executed_to_its_end(
+    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, goes: bool
+) -> None:
+    """Whether its client says that it is through, or goes away."""
+    begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    answer = endpoint.schema.answer
+
+    async def slow(*arguments: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        result = await answer(*arguments)
+        done.set()
+        return result
+
+    monkeypatch.setattr(endpoint.schema, "answer", slow)
+    async with asyncio.timeout(PATIENCE):
+        async with server.websocket(world.admin) as client:
+            id = await client.start(CREATE, name="Acme")
+            await begun.wait()
+            await client.stop(id)
+            if not goes:
+                # What is stopped counts until it is through.
+                assert sum(endpoint.connections._operations.values()) == 1
+        go_on.set()
+        await done.wait()
+
+    assert [row["name"] for row in await world.rows(Account)] == ["Acme"]
+
+
+# Wrong operations: the socket stays open
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("{ viewer { id }", "Syntax Error: Expected Name, found <EOF>."),
+        ("", "Syntax Error: Unexpected <EOF>."),
+        ("{" * 5_000, "The document is nested too deeply."),
+        ("{ nothing }", "Cannot query field 'nothing' on type 'Query'."),
+        ("query A { viewer { id } } query B { viewer { id } }", "The request names no operation of its document."),
+        ("fragment F on User { id }", "Fragment 'F' is never used."),
+        ("subscription { nothing }", "Cannot query field 'nothing' on type 'Subscription'."),
+    ],
+)
+async def test_a_wrong_document_is_an_error_of_its_operation(
+    world: World, server: Server, query: str, message: str
+) -> None:
+    async with server.websocket(world.admin) as client:
+        [error, *_] = await client.error(await client.start(query))
+        assert (error["message"], error["extensions"]) == (message, {"code": "BAD_USER_INPUT"})
+        assert await client.ask(WHO) == {"data": {"viewer": {"id": world.admin.id, "role": "ADMIN"}}}
+
+
+async def test_a_name_that_names_no_operation(world: World, server: Server) -> None:
+    async with server.websocket(world.admin) as client:
+        for name in ("Other", "\ud800"):
+            [error] = await client.error(await client.start("query Who { viewer { id } }", name=name))
+            assert error == {
+                "message": "The request names no operation of its document.",
+                "extensions": {"code": "BAD_USER_INPUT"},
+            }
+        id = await client.start(WHO, name="")
+        assert "errors" not in await client.next(id)
+
+
+async def test_errors_of_execution_come_with_the_answer(world: World, server: Server) -> None:
+    async with server.websocket(world.admin) as client:
+        answer = await client.ask("query ($first: Int) { accounts(first: $first) { nodes { id } } }", first=0)
+        [error] = answer["errors"]
+        assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "first"}
+        answer = await client.ask("query ($first: Int) { accounts(first: $first) { nodes { id } } }", first="x")
+        assert [each["extensions"] for each in answer["errors"]] == [{"code": "BAD_USER_INPUT"}]
+        assert answer["data"] is None
+
+
+async def test_what_nobody_foresaw_is_masked(
+    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*arguments: Any) -> None:
+        raise ValueError("a secret")
+
+    monkeypatch.setattr(endpoint.hub, "follow", fail)
+    async with server.websocket(world.admin) as client:
+        [error] = await client.error(await client.start(CHANGES))
+
+    assert error["message"] == "Something went wrong on our side."
+    assert (error["extensions"]["code"], len(error["extensions"]["id"])) == ("INTERNAL", 32)
+
+
+async def test_an_after_that_cannot_be_ends_its_operation_alone(world: World, server: Server) -> None:
+    async with server.websocket(world.admin) as client:
+        [malformed] = await client.error(await client.start(CHANGES, after="yesterday"))
+        [other_epoch] = await client.error(await client.start(CHANGES, after="epoch.1"))
+        assert malformed["extensions"] == {"code": "BAD_USER_INPUT", "field": "after"}
+        assert other_epoch["extensions"]["code"] == "RESYNC"
+        live = await client.start(CHANGES, after=other_epoch["extensions"]["revision"])
+        assert (await client.next(live))["data"]["changes"]["caughtUp"] is True
+
+
+async def test_the_operation_beyond_the_most_is_refused_and_nothing_else_happens(
+    world: World, server: Server, endpoint: Endpoint, waiting_hub: WaitingHub
+) -> None:
+    most = endpoint.settings.socket_operations
+    async with server.websocket(world.admin) as client:
+        ids = [await client.start(CHANGES) for _ in range(most)]
+        refused = await client.start(CREATE, name="Acme")
+        [error] = await client.error(refused)
+        assert error == {
+            "message": "At most 100 operations may run on one socket at a time.",
+            "extensions": {"code": "THROTTLED"},
+        }
+        assert len(waiting_hub.outlets) == most == 100
+        await client.stop(ids[0])
+        await client.ask(CREATE, name="Birch")
+
+    assert [row["name"] for row in await world.rows(Account)] == ["Birch"]
+
+
+async def test_a_user_has_so_many_operations_in_all_connections(
+    world: World, server: Server, endpoint: Endpoint, waiting_hub: WaitingHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint.connections, "user_operations", 2)
+    rep = await world.person()
+    error = {
+        "message": "At most 2 operations of one user may run here at a time.",
+        "extensions": {"code": "THROTTLED"},
+    }
+    async with server.websocket(rep) as one, server.websocket(rep) as two, server.websocket(world.admin) as other:
+        ids = [await one.start(CHANGES), await two.start(CHANGES)]
+        assert await one.error(await one.start(WHO)) == [error]
+        assert await two.error(await two.start(WHO)) == [error]
+        async with server.events(WHO, by=rep) as stream:
+            assert await stream.next() == {"errors": [error]}
+            await stream.completed()
+        assert (await other.ask(WHO))["data"]["viewer"]["id"] == world.admin.id
+        await one.stop(ids[0])
+        assert (await one.ask(WHO))["data"]["viewer"]["id"] == rep.id
+
+
+# Wrong messages: the socket closes
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("{", "The message is not JSON"),
+        ("", "The message is not JSON"),
+        ("[" * 100_000, "The message is not JSON"),
+        ("[]", "The message is not an object with a type"),
+        ("null", "The message is not an object with a type"),
+        ({"id": "1"}, "The message is not an object with a type"),
+        ({"type": 1}, "The message is not an object with a type"),
+        (b"{}", "Messages are text, not binary"),
+        ({"type": "start"}, "There are no messages of type 'start' to the server"),
+        ({"type": "next", "id": "1"}, "There are no messages of type 'next' to the server"),
+        ({"type": "x" * 1000}, "There are no messages of type '" + "x" * 92),
+        ({"type": "ping", "payload": 1}, "The payload is not an object"),
+        ({"type": "pong", "payload": "x"}, "The payload is not an object"),
+        ({"type": "complete"}, "The id is not a text of 1 to 1000 characters"),
+        (subscribe(id=None), "The id is not a text of 1 to 1000 characters"),
+        (subscribe(id=""), "The id is not a text of 1 to 1000 characters"),
+        (subscribe(id=1), "The id is not a text of 1 to 1000 characters"),
+        (subscribe(id="x" * 1001), "The id is not a text of 1 to 1000 characters"),
+        ({"type": "subscribe", "id": "1"}, "The payload has no query"),
+        ({"type": "subscribe", "id": "1", "payload": []}, "The payload is not an object"),
+        (subscribe(query=None), "The payload has no query"),
+        (subscribe(operationName=1), "The operationName is not a text"),
+        (subscribe(variables=[]), "The variables is not an object"),
+        (subscribe(extensions="x"), "The extensions is not an object"),
+    ],
+    ids=range(24),
+)
+async def test_a_malformed_message(world: World, server: Server, message: Any, reason: str) -> None:
+    async with server.websocket(world.admin) as client:
+        await client.send(message)
+        assert await client.closed() == (4400, reason)
+
+
+@pytest.mark.parametrize(
+    ("messages", "close"),
+    [
+        ([subscribe()], (4401, "Unauthorized")),
+        ([INIT], (4403, 'Send a token with connection_init: {"authorization": "Bearer ..."}')),
+        ([{**INIT, "payload": {}}], (4403, 'Send a token with connection_init: {"authorization": "Bearer ..."}')),
+        ([{**INIT, "payload": {"authorization": 1}}],
+         (4403, 'Send a token with connection_init: {"authorization": "Bearer ..."}')),
+        ([{**INIT, "payload": {"authorization": "crm_x"}}],
+         (4403, 'Send a token with connection_init: {"authorization": "Bearer ..."}')),
+        ([{**INIT, "payload": {"authorization": "Bearer crm_x"}}], (4403, "The token is not valid. Sign in again.")),
+        ([{**INIT, "payload": {"authorization": "Bearer \ud800"}}], (4403, "The token is not valid. Sign in again.")),
+        ([{**INIT, "payload": []}], (4400, "The payload is not an object")),
+    ],
+    ids=range(8),
+)  # fmt: skip
+async def test_a_wrong_beginning(server: Server, messages: list[Any], close: tuple[int, str]) -> None:
+    async with server.websocket() as client:
+        for message in messages:
+            await client.send(message)
+        assert await client.closed() == close
+
+
+async def test_a_second_connection_init(world: World, server: Server) -> None:
+    async with server.websocket(world.admin) as client:
+        await client.send(INIT)
+        assert await client.closed() == (4429, "Too many initialisation requests")
+
+
+async def test_no_connection_init_in_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "INIT_SECONDS", 0.1)
+    async with server.websocket() as client:
+        await client.send({"type": "ping"})
+        assert await client.closed() == (4408, "Connection initialisation timeout")
+
+
+async def test_an_id_that_is_running(world: World, server: Server, waiting_hub: WaitingHub) -> None:
+    async with server.websocket(world.admin) as client:
+        await client.start(CHANGES, id="mine")
+        await client.start(WHO, id="mine")
+        assert await client.closed() == (4409, "Subscriber for mine already exists")
+    async with asyncio.timeout(PATIENCE):
+        await waiting_hub.ended.wait()
+
+
+async def test_a_reason_that_is_too_long_is_cut_between_characters(
+    world: World, server: Server, waiting_hub: WaitingHub
+) -> None:
+    async with server.websocket(world.admin) as client:
+        await client.start(CHANGES, id="é" * 100)
+        await client.start(CHANGES, id="é" * 100)
+        assert await client.closed() == (4409, "Subscriber for " + "é" * 54)
+
+
+async def test_a_message_that_is_too_long(world: World, server: Server) -> None:
+    async with server.websocket(world.admin) as client:
+        await client.send(subscribe(query="#" * 1_000_001))
+        code, _ = await client.closed()
+        assert code == 1009
+
+
+@pytest.mark.parametrize("protocols", [(), ("graphql-ws",), ("graphql-sse", "other")])
+async def test_another_subprotocol(server: Server, protocols: tuple[str, ...]) -> None:
+    async with server.websocket(protocols=protocols) as client:
+        assert await client.closed() == (4406, "Subprotocol not acceptable")
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed"),
+    [
+        ("http://crm.example", "crm.example", True),
+        ("https://crm.example", "crm.example", True),
+        ("https://CRM.example:443", "crm.example", True),
+        ("http://crm.example:8000", "crm.example:8000", True),
+        ("https://app.example", "crm.example", True),
+        ("https://app.example:444", "crm.example", False),
+        ("http://app.example", "crm.example", False),
+        ("http://crm.example", "crm.example:8000", False),
+        ("https://evil.example", "crm.example", False),
+        ("https://crm.example.evil.example", "crm.example", False),
+        ("null", "crm.example", False),
+        ("", "crm.example", False),
+    ],
+)
+async def test_a_page_of_somebody_else(
+    server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, origin: str, host: str, allowed: bool
+) -> None:
+    [route] = [each for each in server.application.routes if isinstance(getattr(each, "app", None), websocket.WebSockets)]
+    monkeypatch.setattr(route.app, "origins", {"https://app.example"})
+    options = {"additional_headers": {"Host": host, "Origin": origin}}
+    if allowed:
+        async with server.websocket(**options) as client:
+            await client.send({"type": "ping"})
+            assert await client.receive() == {"type": "pong"}
+    else:
+        with pytest.raises(InvalidStatus) as refused:
+            async with server.websocket(**options):
+                pass
+        assert refused.value.response.status_code == 403
+
+
+# Slow and stuck clients, outages, restarts
+
+
+async def test_a_stuck_client_is_left_out_and_let_go(
+    world: World, server: Server, endpoint: Endpoint, waiting_hub: WaitingHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "STUCK_SECONDS", 0.3)
+    payload = '"' + "x" * 100_000 + '"'
+    async with asyncio.timeout(PATIENCE), server.websocket(world.admin) as well:
+        async with server.websocket(world.admin, max_queue=1) as stuck:
+            await stuck.start(CHANGES)
+            await waiting_hub.begun.wait()
+            [outlet] = waiting_hub.outlets
+            taken = 0
+            while outlet.offer(payload):
+                taken += 1
+            assert taken > 0
+            assert not outlet.offer(payload)
+            assert "errors" not in await well.ask(WHO)
+            with pytest.raises(line.Gone):
+                await outlet.send(payload)
+            await waiting_hub.ended.wait()
+            assert "errors" not in await well.ask(WHO)
+
+
+async def test_a_client_that_reads_again_is_sent_all_in_order(
+    world: World, server: Server, waiting_hub: WaitingHub
+) -> None:
+    async with asyncio.timeout(PATIENCE), server.websocket(world.admin, max_queue=1) as client:
+        live = await client.start(CHANGES)
+        await waiting_hub.begun.wait()
+        [outlet] = waiting_hub.outlets
+        taken = 0
+        while outlet.offer(f'[{taken},"{"x" * 100_000}"]'):
+            taken += 1
+        waiting = asyncio.create_task(outlet.send(f"[{taken}]"))
+        numbers = [(await client.next(live))[0] for _ in range(taken + 1)]  # type: ignore[index]
+        await waiting
+
+    assert numbers == list(range(taken + 1))
+
+
+async def test_while_the_database_is_out_clients_are_to_try_again(
+    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server.websocket(world.admin) as client:
+        monkeypatch.setattr(endpoint, "database", None)
+        [error] = await client.error(await client.start(WHO))
+        assert error["extensions"]["code"] == "INTERNAL"
+        async with server.websocket() as late:
+            await late.send({**INIT, "payload": {"authorization": f"Bearer {world.admin.token}"}})
+            assert await late.closed() == (1013, "something went wrong on our side: try again")
+        monkeypatch.undo()
+        assert "errors" not in await client.ask(WHO)
+
+
+async def test_a_server_that_stops_asks_all_to_come_again(
+    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint.connections, "draining", False)  # as it shall be again afterwards
+    async with server.websocket(world.admin) as client, server.websocket() as nobody:
+        live = await client.start(CHANGES)
+        await client.next(live)
+        endpoint.connections.drain()
+        assert await client.closed() == (1012, "the server restarts")
+        assert await nobody.closed() == (1012, "the server restarts")
+    async with server.websocket() as late:
+        assert await late.closed() == (1012, "the server restarts")
+
+
+def test_the_limits_are_settings(endpoint: Endpoint) -> None:
+    assert dataclasses.asdict(endpoint.settings) | {
+        "socket_operations": 100,
+        "user_operations": 1000,
+        "socket_message_bytes": 1_000_000,
+    } == dataclasses.asdict(endpoint.settings)

@@ -1,26 +1,21 @@
-"""The change log says exactly what was done, and a wake-up comes after the commit."""
+"""The change log says exactly what was done."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from decimal import Decimal
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
 
 from crm_graph.access import Viewer
 from crm_graph.errors import Conflict, Duplicate
-from crm_graph.feed import CHANNEL, Feed, advance, journal_of
+from crm_graph.feed import Feed, advance, journal_of
 from crm_graph.models import (
     Account,
-    Action,
     Activity,
     ActivityLink,
     ApiToken,
-    Change,
     Contact,
     EmailAddress,
     Opportunity,
@@ -29,7 +24,6 @@ from crm_graph.models import (
     now,
 )
 from crm_graph.services import records
-from tests import conftest
 from tests.support.bed import Bed, Row
 from tests.support.world import World
 
@@ -260,40 +254,3 @@ async def test_a_version_that_changed_meanwhile_is_a_conflict(world: World) -> N
     with pytest.raises(Conflict):
         await overtaken()
     assert await world.everything() == stored
-
-
-# Wake-ups
-
-
-@pytest.mark.parametrize("kind", ["memory", "redis", "postgresql"])
-async def test_a_wake_up_comes_after_the_commit_and_only_then(world: World, kind: str) -> None:
-    viewer = await world.viewer()
-    feed = Feed(world.database, broadcast_url(kind))
-    await feed.open()
-    try:
-        async with feed.broadcast.subscribe(CHANNEL) as wake_ups:
-            with pytest.raises(RuntimeError):
-                await break_off(feed, viewer)
-            async with feed.transaction(viewer, "test"):
-                pass  # nothing was written: nobody is woken
-            async with feed.transaction(viewer, "test") as session:
-                for name in ("One", "Two"):
-                    await records.create(session, viewer, Account, values={"name": name})
-
-            wake_up: Any = await asyncio.wait_for(wake_ups.get(), timeout=20)
-            changes = await world.changes()
-    finally:
-        await feed.close()
-
-    assert wake_up.message == f"{world.workspace_id} 2"
-    assert [(change["revision"], change["action"]) for change in changes] == [(1, Action.CREATED), (2, Action.CREATED)]
-
-
-def broadcast_url(kind: str) -> str:
-    """Where wake-ups of this kind go. Skips the test where there is no such service."""
-    if kind == "memory":
-        return "memory://"
-    url = conftest.REDIS_URL if kind == "redis" else conftest.POSTGRES_URL
-    if url is None:
-        conftest.skip(f"No test URL of {kind} is set: wake-ups were not tested with it.")
-    return make_url(url or "").set(drivername=kind).render_as_string(hide_password=False)

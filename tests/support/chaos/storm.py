@@ -1,0 +1,305 @@
+"""The storm: servers are killed, the broadcast and the database fail, sockets break, while others write and follow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+
+from crm_graph import app
+from crm_graph.settings import Settings
+from tests.support.chaos.asking import ANSWER_SECONDS, insist
+from tests.support.chaos.clients import Board, Client, Reader
+from tests.support.chaos.cluster import Cluster
+from tests.support.chaos.writing import WRITE, Acknowledged, Orders
+from tests.support.followers import number_of
+from tests.support.moves import Office, open_office
+from tests.support.servers import SECRET, ServerProcess
+from tests.support.world import World, build_world
+
+CATCH_UP_SECONDS = 30.0
+DEALS = 24
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to happen: all deeds of a storm are done in some order, spread over its seconds."""
+
+    seed: int
+    seconds: float
+    kills: int
+    outages: int = 1
+    """Of the broadcast."""
+    cuts: int = 1
+    """Of connections to the database."""
+    stops: int = 1
+    """Of servers, in order."""
+    drops: int = 10
+    """Of clients' connections, several at a time."""
+    changes_of_sight: int = 1
+    writing_processes: int = 2
+    writers: int = 3
+    pause: float = 0.02
+
+    def deeds(self, chance: Random) -> list[str]:
+        often = {
+            "kill": self.kills,
+            "outage": self.outages,
+            "cut": self.cuts,
+            "stop": self.stops,
+            "drop": self.drops,
+            "sight": self.changes_of_sight,
+        }
+        deeds = [deed for deed, times in often.items() for _ in range(times)]
+        chance.shuffle(deeds)
+        return deeds
+
+
+@dataclass
+class Company:
+    """An office on a cluster: `world` asks the first server, and looks into the database by itself."""
+
+    world: World
+    office: Office
+
+    @classmethod
+    async def open(cls, cluster: Cluster) -> Company:
+        world = await build_world(app.build(Settings(database_url=cluster.database_url, secret_key=SECRET)))
+        await world.client.aclose()
+        world.client = httpx.AsyncClient(base_url=f"http://{cluster.addresses[0]}", timeout=ANSWER_SECONDS)
+        return cls(world, await open_office(world))
+
+    async def close(self) -> None:
+        await self.world.close()
+        await self.world.database.close()
+
+
+@dataclass
+class Storm:
+    """One run. What it finds wrong is in `faults`; `done` counts what happened."""
+
+    plan: Plan
+    cluster: Cluster
+    company: Company
+    say: Say
+    done: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    acknowledged: list[Acknowledged] = field(default_factory=list)
+    clients: list[Client] = field(default_factory=list)
+    begun: int = 0
+
+    def __post_init__(self) -> None:
+        self.chance = Random(self.plan.seed)
+        self.http = httpx.AsyncClient(timeout=ANSWER_SECONDS)
+        self._mending: set[asyncio.Task[None]] = set()
+        self._reports_to_manager = False
+
+    @property
+    def boards(self) -> list[Board]:
+        return [each for each in self.clients if isinstance(each, Board)]
+
+    @property
+    def readers(self) -> list[Reader]:
+        return [each for each in self.clients if isinstance(each, Reader)]
+
+    async def run(self) -> None:
+        office, world = self.company.office, self.company.world
+        for number in range(DEALS):
+            owner = self.chance.choice([office.people["owner"], office.people["stranger"]])
+            stage = office.stages[number % len(office.stages)]
+            await world.make("opportunity", name="Deal", stageId=stage, ownerId=owner.id)
+        self.begun = (await world.changes())[-1]["revision"]
+        await world.engine.dispose()  # its connections are not to be among those that are cut
+        self.clients = self._people_who_follow()
+        following = [asyncio.create_task(client.run()) for client in self.clients]
+        comparing = [asyncio.create_task(self._compare(board)) for board in self.boards]
+        try:
+            writing = [await self._write(number) for number in range(self.plan.writing_processes)]
+            hearing = [asyncio.create_task(self._hear(process)) for process in writing]
+            await self._rage()
+            for process in writing:
+                assert process.stdin is not None
+                process.stdin.close()
+            await asyncio.gather(*hearing, *self._mending)
+            self.say("The storm is over: everybody catches up.")
+            await self.cluster.until("ok")
+            for task in comparing:
+                task.cancel()
+            await self._mark()
+            for board in self.boards:
+                board.expect(await board.query(self.cluster.addresses[0]), board.board.cards, board.board.totals)
+        finally:
+            for task in [*following, *comparing]:
+                task.cancel()
+            await asyncio.gather(*following, *comparing, return_exceptions=True)
+            await self.http.aclose()
+
+    def _people_who_follow(self) -> list[Client]:
+        def follow(kind: type[Client], who: str, transport: str, **variables: Any) -> Client:
+            name = f"{kind.__name__} of {who} by {transport}"
+            chance = Random(self.chance.random())
+            return kind(name, self.cluster, self.company.office.people[who], transport, chance, **variables)
+
+        board: dict[str, Any] = {"pipelineId": self.company.office.pipeline_id}
+        large = {"amount": {"gte": "300"}}
+        return [
+            follow(Board, "admin", "websocket", **board),
+            follow(Board, "admin", "websocket", **board),
+            follow(Board, "admin", "events", **board),
+            follow(Board, "admin", "websocket", **board, filter=large),
+            follow(Board, "owner", "websocket", **board),
+            follow(Board, "owner", "events", **board),
+            follow(Board, "mate", "websocket", **board),
+            follow(Board, "manager", "websocket", **board),
+            follow(Board, "chief", "events", **board),
+            follow(Board, "stranger", "websocket", **board, filter=large),
+            follow(Reader, "admin", "websocket"),
+            follow(Reader, "admin", "websocket"),
+            follow(Reader, "admin", "events"),
+            follow(Reader, "owner", "websocket"),
+        ]
+
+    # Those who write
+
+    async def _write(self, number: int) -> Process:
+        office = self.company.office
+        orders = Orders(
+            addresses=self.cluster.addresses,
+            people={name: office.people[name].token for name in ("admin", "manager", "owner")},
+            pipeline_id=office.pipeline_id,
+            stages=office.stages,
+            owners=[office.people[name].id for name in ("owner", "stranger", "manager")],
+            seed=self.plan.seed * 100 + number,
+            writers=self.plan.writers,
+            pause=self.plan.pause,
+        )
+        command = [sys.executable, "-m", "tests.support.chaos.writing"]
+        root = Path(__file__).parents[3]
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=root)
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(asdict(orders)).encode() + b"\n")
+        await process.stdin.drain()
+        return process
+
+    async def _hear(self, process: Process) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        complaints = asyncio.create_task(process.stderr.read())
+        async for line in process.stdout:
+            told = json.loads(line)
+            if "refused" in told:
+                self.done["refused"] += told["refused"]
+            else:
+                self.acknowledged.append(Acknowledged(**told))
+        if await process.wait() != 0:
+            self.faults.append(f"A writer failed: {(await complaints).decode()}")
+
+    async def _own(self, mutation: str, action: str, after: dict[str, Any], **values: Any) -> int:
+        """A write of the storm's own; its revision."""
+        key = f"storm-{len(self.acknowledged)}-{action}"
+        document = WRITE % (f"{mutation[0].upper()}{mutation[1:]}Input", mutation, "")
+        admin = self.company.office.people["admin"]
+        data, tries = await insist(
+            self.http,
+            lambda: self.cluster.somewhere(self.chance),
+            self.chance,
+            admin.token,
+            document,
+            input={**values, "idempotencyKey": key},
+        )
+        answer = data["answer"]
+        assert answer["userErrors"] == [], answer
+        self.acknowledged.append(
+            Acknowledged(key, mutation, values.get("id"), answer["revision"], action, after, tries, time.time())
+        )
+        return number_of(answer["revision"])
+
+    # What happens
+
+    async def _rage(self) -> None:
+        deeds = self.plan.deeds(self.chance)
+        end = time.monotonic() + self.plan.seconds
+        for place, deed in enumerate(deeds):
+            await asyncio.sleep(max(0.0, (end - time.monotonic()) / (len(deeds) - place)))
+            await getattr(self, f"_{deed}")()
+            self.done[deed] += 1
+            self.say(f"{deed:6} {dict(self.done)}, {len(self.acknowledged)} writes")
+        await asyncio.sleep(max(0.0, end - time.monotonic()))
+
+    async def _kill(self) -> None:
+        server = await self._victim()
+        await self.cluster.kill(server)
+        self._mend(self.cluster.start(server))
+
+    async def _stop(self) -> None:
+        server = await self._victim()
+        await self.cluster.stop(server)
+        self._mend(self.cluster.start(server))
+
+    async def _victim(self) -> ServerProcess:
+        """A server that runs; mostly another one goes on running."""
+        others = 0 if self.chance.random() < 0.15 else 1
+        while len(self.cluster.up) <= others:
+            await asyncio.sleep(0.05)
+        return self.chance.choice(self.cluster.up)
+
+    async def _outage(self) -> None:
+        redis = self.cluster.redis
+        if redis is None:
+            await self.cluster.cut(listening=True)
+            return
+        await redis.kill()
+        await asyncio.sleep(self.chance.uniform(0.2, 2.5))
+        await redis.start()
+
+    async def _cut(self) -> None:
+        await self.cluster.cut(share=self.chance.choice([0.3, 1.0]))
+
+    async def _drop(self) -> None:
+        for client in self.chance.sample(self.clients, 3):
+            client.drop()
+
+    async def _sight(self) -> None:
+        self._reports_to_manager = not self._reports_to_manager
+        manager = self.company.office.people["manager"].id if self._reports_to_manager else None
+        stranger = self.company.office.people["stranger"].id
+        await self._own("updateUser", "UPDATED", {"manager_id": manager}, id=stranger, managerId=manager)
+
+    def _mend(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._mending.add(task)
+        task.add_done_callback(self._mending.discard)
+
+    async def _compare(self, board: Board) -> None:
+        while True:
+            await asyncio.sleep(board.chance.uniform(0.3, 1.0))
+            await board.compare(CATCH_UP_SECONDS)
+
+    async def _mark(self) -> None:
+        """Write what every list has, and wait until each client has applied it."""
+        office = self.company.office
+        marks = {}
+        for name in ("stranger", "owner"):
+            owner, stage = office.people[name].id, office.stages[0]
+            money = {"amount": "100000", "currency": "USD"}
+            marks[name] = await self._own(
+                "createOpportunity",
+                "CREATED",
+                {"owner_id": owner, "stage_id": stage, "amount": "100000"},
+                **{"name": "Last", "stageId": stage, "ownerId": owner, "amount": money},
+            )
+        for client in self.clients:
+            mark = marks["stranger" if client.person is office.people["stranger"] else "owner"]
+            if not await client.until(mark, CATCH_UP_SECONDS):
+                self.faults.append(f"{client.name} stays at {client.number} and does not come to {mark}")

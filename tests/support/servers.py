@@ -1,0 +1,115 @@
+"""Servers in processes of their own, as `crm-graph serve` starts them, which tests stop, kill and start again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+COMMAND = [sys.executable, "-c", "from crm_graph.cli import main; main()"]
+SECRET = "0123456789abcdefghijklmnopqrstuvwxyz"
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def environment(database_url: str, **settings: object) -> dict[str, str]:
+    """The variables of a process of ours: `environment(url, broadcast_url="redis://…")`. No setting is inherited."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRM_GRAPH_")}
+    values = {"secret_key": SECRET, "database_url": database_url, **settings}
+    return {**inherited, **{f"CRM_GRAPH_{name.upper()}": str(value) for name, value in values.items()}}
+
+
+def command(variables: Mapping[str, str], *arguments: str) -> str:
+    """Run one crm-graph command, which must not fail; what it prints."""
+    done = subprocess.run([*COMMAND, *arguments], env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+@dataclass
+class ServerProcess:
+    """A server. Its port stays its own, so that it can be started again where its clients look for it. `log` is the
+    file that has what it said."""
+
+    variables: Mapping[str, str] = field(repr=False)
+    log: Path
+    port: int = field(default_factory=free_port)
+    process: Process | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}/graphql"
+
+    async def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        assert self.process is None
+        with self.log.open("ab") as log:
+            arguments = [*COMMAND, "serve", "--port", str(self.port)]
+            self.process = await asyncio.create_subprocess_exec(*arguments, env=self.variables, stdout=log, stderr=log)
+        try:
+            await self._ready(self.process)
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def _ready(self, process: Process) -> None:
+        async with asyncio.timeout(START_SECONDS), httpx.AsyncClient() as client:
+            while process.returncode is None:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await client.get(f"http://{self.address}/readyz")).status_code == 200:
+                        return
+                await asyncio.sleep(0.05)
+        raise AssertionError(f"The server does not start.\n{self.log.read_text()}")
+
+    async def stop(self) -> None:
+        """Ask it to end, which it must do soon. Does nothing where it is not running."""
+        process = self.process
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            await self.kill()
+            raise AssertionError(f"The server does not stop.\n{self.log.read_text()}") from None
+        self.process = None
+
+    async def kill(self) -> None:
+        """End it in the middle of whatever it does. Does nothing where it is not running."""
+        process, self.process = self.process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def running_server(variables: Mapping[str, str], log: Path) -> AsyncIterator[ServerProcess]:
+    """A server while the block runs."""
+    server = ServerProcess(variables, log)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
