@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -20,6 +20,8 @@ from crm_graph import models
 from crm_graph.db import Condition
 from crm_graph.errors import Forbidden
 from crm_graph.models import Role, Visibility
+
+S = TypeVar("S", bound=sa.Executable)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Viewer:
     currency: str
     defaults: Mapping[str, Visibility] = field(hash=False)
     _conditions: dict[Any, sa.ColumnElement[bool]] = field(default_factory=dict, compare=False, repr=False)
+    _statements: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, workspace: models.Workspace, user: models.User | None, actor: str) -> Viewer:
@@ -46,6 +49,14 @@ class Viewer:
         )
         user_id, role = (user.id, user.role) if user else (None, Role.ADMIN)
         return _viewer(workspace.id, user_id, role, actor, workspace.epoch, workspace.currency, defaults)
+
+    def statement(self, key: Hashable, build: Callable[[], S]) -> S:
+        """A statement that the viewer's operations send again and again. It is built once, which else takes longer
+        than the database takes to answer; what differs each time are parameters with names."""
+        if key not in self._statements:
+            self._statements[key] = build()
+        statement: S = self._statements[key]
+        return statement
 
 
 @functools.lru_cache(maxsize=1000)
@@ -148,10 +159,11 @@ def is_private(viewer: Viewer, name: str) -> bool:
 
 def sight_of(viewer: Viewer, kinds: Collection[type[Any]]) -> Sight:
     """What decides which records of these kinds a viewer sees: those with equal sight have equal answers."""
+    if viewer.role is Role.ADMIN:
+        return Sight(viewer.workspace_id, (), True, None)
     private = tuple(entities for entities, default in viewer.defaults.items() if default is Visibility.PRIVATE)
-    personal = viewer.role is not Role.ADMIN and bool(private or not PERSONAL.isdisjoint(kinds))
-    everything = viewer.role is Role.ADMIN
-    return Sight(viewer.workspace_id, private, everything, viewer.user_id if personal else None)
+    personal = bool(private) or not PERSONAL.isdisjoint(kinds)
+    return Sight(viewer.workspace_id, private, False, viewer.user_id if personal else None)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -110,13 +111,20 @@ async def insert_many(session: AsyncSession, model: Any, rows: Sequence[Mapping[
     """A bulk insert of whole rows. SQLAlchemy's own looks at each value of each row, which takes it longer than it
     takes the database to store them; this one goes by columns, many of which are one object again and again."""
     connection = await session.connection()
-    compiled = sa.insert(model.__table__).compile(dialect=connection.dialect)
+    statement, preparations = _insertion(model.__table__, connection.dialect)
     columns = []
-    for name in compiled.positiontup or ():
-        prepare = model.__table__.columns[name].type.bind_processor(connection.dialect)
+    for name, prepare in preparations:
         values = [row[name] for row in rows]
         columns.append(values if prepare is None else _prepared(prepare, values))
-    await connection.exec_driver_sql(str(compiled), list(zip(*columns, strict=True)))
+    await connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
+
+
+@functools.lru_cache(maxsize=128)
+def _insertion(table: sa.Table, dialect: Dialect) -> tuple[str, list[tuple[str, Any]]]:
+    """The statement that inserts a whole row; and for each of its parameters, the column and what prepares a value."""
+    compiled = sa.insert(table).compile(dialect=dialect)
+    names = compiled.positiontup or ()
+    return str(compiled), [(name, table.columns[name].type.bind_processor(dialect)) for name in names]
 
 
 def _prepared(prepare: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
@@ -182,7 +190,8 @@ class Condition(FunctionElement[bool]):
 
 
 class among(Condition):
-    """`column IN (ids)` with the ids as one parameter, so that any number of them is one statement in the caches.
+    """`column IN (ids)` with the ids as one parameter, so that any number of them is one statement in the caches. They
+    may also come when the statement is executed: as the parameter of that name.
 
     Looking for what no id can be finds nothing.
     """
@@ -190,8 +199,12 @@ class among(Condition):
     inherit_cache = True
     name = "among"
 
-    def __init__(self, column: Any, ids: Sequence[str]) -> None:
-        super().__init__(column, sa.bindparam(None, list(ids), type_=_TextArray(), unique=True))
+    def __init__(self, column: Any, ids: Sequence[str] | sa.BindParameter[Any]) -> None:
+        if isinstance(ids, sa.BindParameter):
+            given = sa.bindparam(ids.key, type_=_TextArray())
+        else:
+            given = sa.bindparam(None, list(ids), type_=_TextArray(), unique=True)
+        super().__init__(column, given)
 
 
 @compiles(among, "sqlite")

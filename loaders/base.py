@@ -97,9 +97,12 @@ class Loaders:
     def one(self, model: type[E]) -> DataLoader[str, E | None]:
         """Records by id; None for what the viewer cannot see."""
 
+        def build() -> sa.Select[E]:
+            return sa.select(model).where(visible(model, self.viewer), among(model.id, sa.bindparam("ids")))
+
         async def load(session: AsyncSession, ids: list[str]) -> Sequence[E | None]:
-            statement = sa.select(model).where(visible(model, self.viewer), among(model.id, ids))
-            found = {record.id: record for record in await session.scalars(statement)}
+            statement = self.viewer.statement(("one", model), build)
+            found = {record.id: record for record in await session.scalars(statement, {"ids": ids})}
             return [found.get(each) for each in ids]
 
         return self.batch(model, load)

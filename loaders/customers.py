@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible
 from crm_graph.feed import Row
 from crm_graph.models import (
     Account,
+    Action,
     Activity,
     ActivityLink,
     Campaign,
@@ -23,15 +25,18 @@ from crm_graph.models import (
     OpportunityLine,
 )
 from loaders.live import Listing, Members, Scope
+from loaders.sight import have_followers, load_contacts, reassigned, touch_customer
 
-SIGHT = {"owner_id", "team_id", "deleted_at"}
+SHOWING = {"owner_id", "participants", "deleted_at"}
+"""The fields of an activity, beside its links, that decide who sees it."""
+COMING = {"account_id", "deleted_at"}
+JOINING = {"contact_id", "campaign_id", "deleted_at"}
+WHOLES: Mapping[str, Sequence[Any]] = {"Contact": [CampaignMember], "Opportunity": [ContactRole, OpportunityLine]}
+"""What comes and goes with a record, by the name of its entity."""
 
 
-def customer(account_id: str, *, personal: bool) -> Listing:
-    """The account, those below it, its contacts, deals with their roles and lines, cases, activities and campaigns.
-
-    `personal` where one record may show or hide others to the viewer.
-    """
+def customer(account_id: str) -> Listing:
+    """The account, those below it, its contacts, deals with their roles and lines, cases, activities and campaigns."""
 
     def near(row: Row, members: Members | None = None) -> bool:
         """Whether the account is named as the row's, before or after."""
@@ -41,11 +46,15 @@ def customer(account_id: str, *, personal: bool) -> Listing:
         return account_id in {row.record_id, row.before.get("parent_id"), row.after.get("parent_id")}
 
     def linked(row: Row, members: Members | None) -> bool:
-        old, new = row.values.get("links", ((), ()))
-        if account_id in (*(old or ()), *(new or ())):
-            return True
-        # Without a change of its links it is the account's if it was; but it may come into sight.
-        return members is None or row.record_id in members or not SIGHT.union({"participants"}).isdisjoint(row.names)
+        if "links" in row.values or row.action is Action.CREATED:
+            old, new = row.values.get("links", (None, None))
+            return account_id in (*(old or ()), *(new or ()))
+        # It is the account's if it was; but it may come into sight.
+        return members is None or row.record_id in members or not SHOWING.isdisjoint(row.names)
+
+    def was_linked(row: Row) -> bool | None:
+        """None where the row does not tell."""
+        return account_id in (row.values["links"][0] or ()) if "links" in row.values else None
 
     def part_of(column: str) -> Callable[[Row, Members | None], bool]:
         """Whether the row is about a part of a member that `column` names."""
@@ -84,16 +93,30 @@ def customer(account_id: str, *, personal: bool) -> Listing:
         )
         return model.id.in_(ids)  # type: ignore[no-any-return]
 
-    def unsettles(row: Row, members: Members | None) -> bool:
-        match row.entity:
-            case "Contact" | "Opportunity" if "account_id" in row.names and row.found:
-                return near(row)  # it takes its parts along
-            case "CampaignMember" if members is not None and {"deleted_at", "campaign_id"} & set(row.names):
-                return part_of("contact_id")(row, members)  # its campaign comes or goes with it
-            case "Account" | "Contact" | "Opportunity" | "Case" | "Lead" | "Campaign" if personal:
-                named = near(row) or itself(row) or row.entity in {"Lead", "Campaign"}
-                return row.found and named and not SIGHT.isdisjoint(row.names)
-        return False
+    async def unsettled(
+        session: AsyncSession, viewer: Viewer, rows: Sequence[Row], members: Members | None
+    ) -> Sequence[Row]:
+        moved = [row for row in rows if row.entity in WHOLES and not COMING.isdisjoint(row.names) and near(row)]
+        joined = [row for row in rows if row.entity == "CampaignMember" and not JOINING.isdisjoint(row.names)]
+        handed = reassigned(rows, viewer)
+        if moved and not await take_along(session, viewer, moved):
+            moved = []
+        if joined and not await name_contacts(session, viewer, joined):
+            joined = []
+        if handed and not await touch_customer(session, viewer, account_id, {row.record_id for row in handed}):
+            handed = []
+        return sorted([*moved, *joined, *handed], key=lambda row: row.revision)
+
+    async def take_along(session: AsyncSession, viewer: Viewer, rows: Sequence[Row]) -> bool:
+        """Whether these contacts and deals have parts that come and go with them."""
+        kinds = [model for entity in {row.entity for row in rows} for model in WHOLES[entity]]
+        ids = {row.record_id for row in rows if row.action is not Action.CREATED}
+        return bool(ids) and await have_followers(session, viewer, ids, kinds)
+
+    async def name_contacts(session: AsyncSession, viewer: Viewer, rows: Sequence[Row]) -> bool:
+        """Whether these members of campaigns are contacts of the account: the campaigns come and go with them."""
+        named = {key for row in rows for each in (row.before, row.after) if (key := each.get("contact_id"))}
+        return bool(named) and bool(await load_contacts(session, viewer, [account_id], named))
 
     itself_or_below = Scope(
         Account,
@@ -105,11 +128,11 @@ def customer(account_id: str, *, personal: bool) -> Listing:
         [
             itself_or_below,
             *(belonging(model) for model in (Contact, Opportunity, Case)),
-            Scope(Activity, activities, linked),
+            Scope(Activity, activities, linked, was_linked),
             through(ContactRole, "opportunity_id", Opportunity),
             through(OpportunityLine, "opportunity_id", Opportunity),
             through(CampaignMember, "contact_id", Contact),
             Scope(Campaign, campaigns, lambda row, members: True),
         ],
-        unsettles,
+        unsettled,
     )

@@ -300,7 +300,9 @@ def moving_rows(rows: Sequence[Row], sight: Sight, user_ids: Collection[str | No
             continue
         joins = row.entity == "Membership" and {row.before.get("user_id"), row.after.get("user_id")} & set(user_ids)
         reports = row.entity == "User" and "manager_id" in row.names
-        if row.entity == "Workspace" or row.record_id in user_ids or (personal and (joins or reports)):
+        itself = row.record_id in user_ids and row.names != ("manager_id",)
+        defaults = row.entity == "Workspace" and not sight.everything
+        if itself or defaults or (personal and (joins or reports)):
             found.append(row)
     return found
 

@@ -13,7 +13,6 @@ from crm_graph.access import ASSIGNED, Viewer, is_private, saw, unscoped, visibl
 from crm_graph.db import among
 from crm_graph.feed import Row
 from crm_graph.models import (
-    Account,
     Action,
     Activity,
     ActivityLink,
@@ -69,9 +68,9 @@ async def _load_seen_before(session: AsyncSession, viewer: Viewer, rows: Sequenc
     """The revisions of those rows about activities before which the viewer took part in them, or saw what they were
     about: that is told by the row itself where it changed that."""
     links = {row.revision: _former(row, "links") for row in rows}
-    ids = set().union(*links.values())
+    ids = {each for former in links.values() for each in former}
     sighted: set[str] = set()
-    brought: dict[str, str] = {}
+    brought: dict[str, str | None] = {}
     for model in SHOWN_BY.values() if ids else ():
         some = [each for each in ids if each.startswith(f"{model.prefix}_")]
         if some:
@@ -81,7 +80,7 @@ async def _load_seen_before(session: AsyncSession, viewer: Viewer, rows: Sequenc
             accounts = sa.select(model.id, model.account_id).where(
                 unscoped(model, HIDDEN), model.workspace_id == viewer.workspace_id, among(model.id, some)
             )
-            brought.update({key: account_id for key, account_id in await session.execute(accounts)})
+            brought.update({row[0]: row[1] for row in await session.execute(accounts)})
     # The account that a contact, a deal or a case brings along gives no sight.
     return {
         row.revision
@@ -91,7 +90,7 @@ async def _load_seen_before(session: AsyncSession, viewer: Viewer, rows: Sequenc
     }
 
 
-def _former(row: Row, name: str) -> set[str | None]:
+def _former(row: Row, name: str) -> set[str]:
     """What an activity's list of links or participants was before the row changed it; nothing where it did not."""
     old, _ = row.values.get(name) or (None, None)
     return set(old or ())
@@ -109,13 +108,17 @@ async def load_shown(session: AsyncSession, viewer: Viewer, rows: Sequence[Row])
     return found
 
 
-async def load_contacts(session: AsyncSession, viewer: Viewer, account_ids: Collection[str]) -> set[str]:
-    """The ids of the contacts of accounts, who follow them."""
+async def load_contacts(
+    session: AsyncSession, viewer: Viewer, account_ids: Collection[str], ids: Collection[str] | None = None
+) -> set[str]:
+    """The ids of the contacts of accounts, who follow them; given `ids`, of those contacts among them."""
     statement = sa.select(Contact.id).where(
         unscoped(Contact, HIDDEN),
         Contact.workspace_id == viewer.workspace_id,
         among(Contact.account_id, list(account_ids)),
     )
+    if ids is not None:
+        statement = statement.where(among(Contact.id, list(ids)))
     return set(await session.scalars(statement))
 
 

@@ -130,7 +130,8 @@ class Changes(Declared):
         text, first = kwargs.get("after"), kwargs.get("first")
         if first is not None and not 1 <= first <= LARGEST_PAGE:
             raise BadUserInput(f"first is a number from 1 to {LARGEST_PAGE}, not {first}.", "first")
-        after, retention = text and Revision.parse(text, "after"), info.context.settings.retention
+        after = None if text is None else Revision.parse(text, "after")
+        retention = info.context.settings.retention
         occurrences, end, caught_up = await loaders.read(
             lambda session: load_log(session, loaders.viewer, ledger, after, first or USUAL_PAGE, retention)
         )

@@ -9,7 +9,6 @@ import strawberry
 from strawberry import UNSET
 
 from crm_graph import models
-from crm_graph.access import sight_of
 from crm_graph.errors import BadUserInput
 from crm_graph.feed import Revision
 from loaders.customers import customer
@@ -65,8 +64,7 @@ async def _follow_customer(info: Info, *, account_id: str, after: Revision | Non
         events = events_of(CustomerEvent, occurrences, revision)
         return CustomerUpdate(revision=revision, caught_up=caught_up, events=events)
 
-    viewer = info.context.viewer
-    listing = customer(account_id, personal=sight_of(viewer, {models.Activity}).user_id is not None)
+    listing = customer(account_id)
     return Watch(listing, answer, {scope.model for scope in listing.scopes}, after)
 
 

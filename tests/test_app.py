@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
-from crm_graph import app
+from crm_graph import app, migrations
 from crm_graph.settings import Settings
 
 
@@ -36,3 +38,35 @@ async def test_graphiql_is_served_only_where_a_setting_says_so(tmp_path: Path, g
     assert response.status_code == status
     assert ("crm_\\u003c/script>" in response.text) is graphiql
     assert "crm_</script>" not in response.text
+
+
+async def test_a_server_is_ready_without_the_broadcast_but_not_without_the_database(
+    application: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*arguments: object) -> None:
+        await asyncio.Event().wait()
+
+    transport = httpx.ASGITransport(app=application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://crm.test") as client:
+        response = await client.get("/readyz")
+        assert (response.status_code, response.json()) == (200, health("ok", "ok", "connected"))
+        monkeypatch.setattr(application.state.feed.wakeups, "connected", False)
+        response = await client.get("/readyz")
+        assert (response.status_code, response.json()) == (200, health("degraded", "ok", "reconnecting"))
+        monkeypatch.setattr(app, "READY_SECONDS", 0.05)
+        monkeypatch.setattr(migrations, "require_current", hang)
+        response = await client.get("/readyz")
+        assert (response.status_code, response.json()) == (503, health("not ready", "not ready", "reconnecting"))
+
+
+async def test_a_server_without_tables_is_not_ready(tmp_path: Path) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/crm.db")
+    transport = httpx.ASGITransport(app=app.build(settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://crm.test") as client:
+        response = await client.get("/readyz")
+
+    assert (response.status_code, response.json()) == (503, health("not ready", "not ready", "reconnecting"))
+
+
+def health(status: str, database: str, broadcast: str) -> dict[str, str]:
+    return {"status": status, "database": database, "broadcast": broadcast}

@@ -142,6 +142,11 @@ def test_a_missing_or_weak_secret(
     [
         ("POOL_SIZE", "many", "CRM_GRAPH_POOL_SIZE is 'many'. Set it to a whole number of at least 1."),
         ("GRAPHIQL", "perhaps", "CRM_GRAPH_GRAPHIQL is 'perhaps'. Set it to 1 or 0."),
+        (
+            "ORIGINS",
+            "https://crm.example, crm.example",
+            "CRM_GRAPH_ORIGINS has 'crm.example'. Write origins such as https://crm.example, with commas between.",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be(

@@ -13,7 +13,7 @@ REFUSED = 2
 FAILED = 1
 
 app = typer.Typer(
-    help="A GraphQL CRM server.",
+    help="A GraphQL CRM server with realtime subscriptions.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

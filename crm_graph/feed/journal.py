@@ -17,12 +17,20 @@ from sqlalchemy.orm.attributes import History, get_history
 from crm_graph.access import Viewer
 from crm_graph.db import insert_many
 from crm_graph.feed.rollup import Deltas
-from crm_graph.models import Action, Change, Entity, Workspace, now
+from crm_graph.models import Action, Base, Change, Entity, Workspace, now
 from crm_graph.models.types import wire
 
 BOOKKEEPING = {"version", "updated_at"}
 WEIGHTY = {"amount", "currency", "probability", "quantity", "price", "role", "active", "deleted_at"}
 BATCH = 1000
+_WORKSPACES = Base.metadata.tables[Workspace.__tablename__]
+# Made once, and not of the class: each of the two would take longer than the database takes to advance the counter.
+_ADVANCE = (
+    sa.update(_WORKSPACES)
+    .where(_WORKSPACES.c.id == sa.bindparam("current"))
+    .values(revision=_WORKSPACES.c.revision + sa.bindparam("count", type_=sa.BigInteger))
+    .returning(_WORKSPACES.c.revision)
+)
 
 
 async def advance(session: AsyncSession) -> int:
@@ -113,12 +121,8 @@ class Journal:
             if not self.revision:
                 self.revision = await session.scalar(sa.select(Workspace.revision).where(current)) or 0
             return
-        advanced = sa.update(Workspace).where(current).values(revision=Workspace.revision + count)
-        self.revision = (
-            await session.execute(
-                advanced.returning(Workspace.revision), execution_options={"synchronize_session": False}
-            )
-        ).scalar_one()
+        here = {"current": self.viewer.workspace_id, "count": count}
+        self.revision = (await session.execute(_ADVANCE, here)).scalar_one()
         shared = {
             "workspace_id": self.viewer.workspace_id,
             "actor": self.viewer.actor,
@@ -164,12 +168,12 @@ def _created(model: type[Entity], rows: Sequence[dict[str, Any]]) -> Iterator[En
 
 def _changed(record: Entity) -> dict[str, list[Any]]:
     changed = {}
-    secrets = _secrets(type(record).__mapper__)
-    for attribute in type(record).__mapper__.column_attrs:
-        name = attribute.key
-        history: History = get_history(record, name)
-        if name in BOOKKEEPING or not history.has_changes():
+    mapper = type(record).__mapper__
+    secrets, unmodified = _secrets(mapper), sa.inspect(record).unmodified
+    for name in mapper.column_attrs.keys():  # noqa: SIM118  # it is no dict, and iterates over values
+        if name in BOOKKEEPING or name in unmodified:
             continue
+        history: History = get_history(record, name)
         old, new = history.deleted[0] if history.deleted else None, history.added[0] if history.added else None
         if old != new:
             changed[name] = ["…", "…"] if name in secrets else [wire(old), wire(new)]

@@ -33,19 +33,27 @@ class Signal:
     def __init__(self) -> None:
         self.revision = 0
         self._grown = asyncio.Event()
+        self._restored = False
 
     def raise_to(self, revision: int) -> None:
         if revision > self.revision:
             self.revision = revision
             self._grown.set()
 
+    def correct(self, revision: int) -> None:
+        """As `raise_to`, by the database itself: where it stands lower than was known, a backup was restored."""
+        self._restored = revision < self.revision
+        self.revision = revision
+        self._grown.set()
+
     async def beyond(self, revision: int) -> None:
-        """Wait until the log is said to have grown beyond a revision. What is said wakes once: after a restored backup
-        it may be of a log that is gone."""
-        while self.revision <= revision:
+        """Wait until the log is said to have grown beyond a revision, or to have been restored. What is said wakes
+        once: other processes may have told of a log that is gone."""
+        self.revision = max(self.revision, revision)
+        while self.revision <= revision and not self._restored:
             self._grown.clear()
             await self._grown.wait()
-        self.revision = revision
+        self.revision, self._restored = revision, False
 
 
 class WakeUps:
@@ -109,7 +117,8 @@ class WakeUps:
         statement = sa.select(Workspace.id, Workspace.revision).where(among(Workspace.id, list(self._signals)))
         async with self.database.read() as session:
             for workspace_id, revision in await session.execute(statement):
-                self._raise(workspace_id, revision)
+                if workspace_id in self._signals:
+                    self._signals[workspace_id][0].correct(revision)
 
     async def _poll(self) -> None:
         while True:

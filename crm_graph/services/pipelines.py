@@ -63,13 +63,17 @@ async def stage_of(session: AsyncSession, viewer: Viewer, pipeline_id: str | Non
 
     Raises NotFound; Invalid for a stage of another pipeline.
     """
-    statement = (
-        sa.select(Stage)
-        .join(Pipeline, sa.and_(Pipeline.workspace_id == Stage.workspace_id, Pipeline.id == Stage.pipeline_id))
-        .where(visible(Stage, viewer), visible(Pipeline, viewer), Stage.id == stage_id)
-        .with_for_update(read=True, of=[Stage, Pipeline])
-    )
-    stage = await session.scalar(statement)
+
+    def build() -> sa.Select[Stage]:
+        of_pipeline = sa.and_(Pipeline.workspace_id == Stage.workspace_id, Pipeline.id == Stage.pipeline_id)
+        return (
+            sa.select(Stage)
+            .join(Pipeline, of_pipeline)
+            .where(visible(Stage, viewer), visible(Pipeline, viewer), Stage.id == sa.bindparam("stage_id"))
+            .with_for_update(read=True, of=[Stage, Pipeline])
+        )
+
+    stage = await session.scalar(viewer.statement("stage of", build), {"stage_id": stage_id})
     if stage is None:
         raise NotFound("There is no such stage.", "stage_id")
     if pipeline_id not in (None, stage.pipeline_id):

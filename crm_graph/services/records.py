@@ -42,12 +42,15 @@ async def find(
 
     Raises NotFound and Forbidden, about `field`.
     """
-    statement = sa.select(model, editable(model, viewer)).where(
-        visible(model, viewer, deleted=deleted), model.id == record_id
-    )
-    if to is not None:
-        statement = statement.with_for_update(of=model, key_share=True)
-    row = (await session.execute(statement)).one_or_none()
+
+    def build() -> sa.Select[E, bool]:
+        statement = sa.select(model, editable(model, viewer)).where(
+            visible(model, viewer, deleted=deleted), model.id == sa.bindparam("record_id")
+        )
+        return statement if to is None else statement.with_for_update(of=model, key_share=True)
+
+    statement = viewer.statement(("find", model, to is None, deleted), build)
+    row = (await session.execute(statement, {"record_id": record_id})).one_or_none()
     if row is None:
         raise NotFound(f"There is no such {label(model)}.", field)
     if to is not None:

@@ -24,6 +24,7 @@ from graphql import (
     VariableNode,
     Visitor,
     get_named_type,
+    is_abstract_type,
     print_ast,
     visit,
 )
@@ -123,6 +124,9 @@ def _types(schema: GraphQLSchema, document: DocumentNode) -> set[str]:
         if isinstance(kind, GraphQLObjectType) and not any(each.name == "Node" for each in kind.interfaces):
             for field in kind.fields.values():
                 reach(get_named_type(field.type))
+        if is_abstract_type(kind) and kind.name != "Node":
+            for possible in schema.get_possible_types(kind):
+                reach(possible)
 
     class Reach(Visitor):
         def enter_field(self, node: Any, *rest: Any) -> None:

@@ -52,11 +52,16 @@ class Room:
     async def _lead(self) -> None:
         """Follow the log. What fails is tried again with longer and longer pauses."""
         pause, behind, checkpoint_at = FIRST_PAUSE_SECONDS, False, time.monotonic() + CHECKPOINT_SECONDS
+        rest_until = 0.0
         while True:
             if not behind:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, checkpoint_at - time.monotonic())):
                         await self.signal.beyond(self._tail.at)
+            # Half as long as the last round took belongs to others: where changes come faster than they can be told,
+            # several are told as one, and writers do not wait for it.
+            await asyncio.sleep(max(0.0, rest_until - time.monotonic()))
+            begun = time.monotonic()
             try:
                 async with self._lock, self.database.snapshot() as session:
                     await self._advance(session)
@@ -64,6 +69,7 @@ class Room:
                         await self._checkpoint(session)
                         checkpoint_at = time.monotonic() + CHECKPOINT_SECONDS
                 pause, behind = FIRST_PAUSE_SECONDS, False
+                rest_until = time.monotonic() + (time.monotonic() - begun) / 2
             except Exception:
                 logger.exception("The log could not be followed; trying again in %.1f seconds.", pause)
                 await asyncio.sleep(pause)
@@ -131,7 +137,9 @@ class Room:
         async with self._lock:
             key = subscriber.key
             group = self.groups.get(key)
-            payload = None if group is None else self._payloads.get((key, subscriber.number, group.at))
+            payload = None
+            if group is not None and not self._has_moved(subscriber):
+                payload = self._payloads.get((key, subscriber.number, group.at))
             if group is None or payload is None:
                 async with self.database.snapshot() as session:
                     await self._advance(session)
@@ -156,6 +164,11 @@ class Room:
             elif not group.subscribers:
                 del self.groups[key]
             return taken or subscriber.gone, None if taken or subscriber.gone else payload
+
+    def _has_moved(self, subscriber: Subscriber) -> bool:
+        """Whether what he sees may have changed since it was looked up: what others were told is not for him then."""
+        rows = self._tail.after(subscriber.number)
+        return rows is None or bool(moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id}))
 
     async def _news(self, session: AsyncSession, subscriber: Subscriber, rows: Sequence[Row], end: Stand) -> str | None:
         moving = moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id})

@@ -22,11 +22,23 @@ log = logging.getLogger(__name__)
 
 
 class End(enum.Enum):
-    """Why the server ends a connection, in words for the client."""
+    """Why the server ends a connection, in words for its client."""
 
     EXPIRED = "token expired"
     REVOKED = "token revoked"
     RESTART = "the server restarts"
+
+    @property
+    def message(self) -> str:
+        """The same in a sentence that says what to do."""
+        return MESSAGES[self]
+
+
+MESSAGES = {
+    End.EXPIRED: "The token has expired. Get a new one, and follow on.",
+    End.REVOKED: "The token was revoked. Sign in again.",
+    End.RESTART: "The server restarts: try again.",
+}
 
 
 class Connection(Protocol):

@@ -102,7 +102,7 @@ class EventStream:
             if self._ending.result() is End.RESTART:
                 await self._line.send(_chunk("", more=False))  # without «complete», so that the client comes again
                 return
-            errors = self.endpoint.described(Unauthenticated(f"The {self._ending.result().value}."))
+            errors = self.endpoint.described(Unauthenticated(self._ending.result().message))
         else:
             errors = await operating
         told = f"{_next(write_json({'errors': errors}))}{COMPLETE}" if errors else COMPLETE
@@ -121,7 +121,7 @@ class EventStream:
         if connection.method not in {"GET", "POST"}:
             raise HTTPException(405, "Use GET or POST")
         if self.endpoint.connections.draining:
-            raise HTTPException(503, "The server restarts: try again")
+            raise HTTPException(503, End.RESTART.message)
         data = await self.parse(connection)
         if isinstance(data, list) or not data.query:
             raise HTTPException(400, "No GraphQL query found in the request")
@@ -160,6 +160,6 @@ def _chunk(text: str, *, more: bool = True) -> dict[str, Any]:
 
 
 def _refused(refusal: HTTPException) -> Response:
-    error = {"message": f"{refusal.reason}.", "extensions": {"code": BadUserInput.code}}
+    error = {"message": f"{refusal.reason.rstrip('.')}.", "extensions": {"code": BadUserInput.code}}
     headers = {"allow": "POST" if "Mutations" in refusal.reason else "GET, POST"} if refusal.status_code == 405 else {}
     return JSONResponse({"errors": [error]}, refusal.status_code, headers)

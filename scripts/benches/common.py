@@ -108,22 +108,30 @@ def environment(url: str, **settings: object) -> dict[str, str]:
         "database_url": url,
         "broadcast_url": "memory://",
         "secret_key": secrets.token_urlsafe(48),
-        "password": "a password for the bench",
         **settings,
     }
     return {**inherited, **{f"CRM_GRAPH_{name.upper()}": str(value) for name, value in given.items()}}
 
 
-def crm_graph(env: Mapping[str, str], *arguments: str) -> str:
-    """What a command prints."""
-    done = subprocess.run([CRM_GRAPH, *arguments], env=env, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout.strip()
-
-
 def prepare(env: Mapping[str, str]) -> str:
     """Migrate the database and make a workspace; the token of its admin."""
-    crm_graph(env, "migrate")
-    crm_graph(env, "workspace", "create", "--name", "Bench", "--user-name", "Ada Admin", "--email", EMAIL)
+    from crm_graph import migrations
+    from crm_graph.cli.opening import opened
+    from crm_graph.db import Database
+    from crm_graph.services import setup
+    from crm_graph.settings import Settings
+
+    settings = Settings.from_environment(env)
+    admin = {"user_name": "Ada Admin", "email": EMAIL, "password": secrets.token_urlsafe(16)}
+
+    async def make() -> None:
+        database = Database(settings.database_url, pool_size=1)
+        await migrations.upgrade(database.writer)
+        await database.close()
+        async with opened(settings) as feed:
+            await setup.create_workspace(feed, name="Bench", currency="USD", **admin)
+
+    asyncio.run(make())
     return tokens(env, [EMAIL])[0]
 
 

@@ -8,8 +8,8 @@ import { OperationTypeNode } from "graphql";
 import WebSocket from "ws";
 import { BOARD, BOARD_UPDATES } from "./board.mjs";
 import { Pipeline, token, until, url } from "./crm.mjs";
-import { authorization, openSocket } from "./opening.mjs";
-import { TEST, opened, queryBoard, serves } from "./scenarios.mjs";
+import { authorization, openSocket, withoutNames } from "./opening.mjs";
+import { TEST, opened, serves } from "./scenarios.mjs";
 
 globalThis.WebSocket ??= WebSocket; // GraphQLWsLink takes it to be there, as it is in browsers and from Node 22 on
 
@@ -65,11 +65,6 @@ function open(options) {
 
 function errorsOf(error) {
   return CombinedGraphQLErrors.is(error) ? error.errors : [error];
-}
-
-// The cache asks for the __typename of everything.
-function withoutNames(data) {
-  return JSON.parse(JSON.stringify(data, (name, value) => (name === "__typename" ? undefined : value)));
 }
 
 serves("@apollo/client", open);

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 20_000;
+const LIFE_MS = 3_000;
 
 export const url = setting("URL");
 export const token = setting("TOKEN");
@@ -37,17 +38,31 @@ export async function ask(query, variables = {}, by = token) {
 // The payload of a mutation that must be done.
 async function write(mutation, selection, input, by) {
   const type = `${mutation[0].toUpperCase()}${mutation.slice(1)}Input`;
-  const document = `mutation ($input: ${type}!) { done: ${mutation}(input: $input) { userErrors { message } ${selection} } }`;
+  const payload = `userErrors { message } ${selection}`;
+  const document = `mutation ($input: ${type}!) { done: ${mutation}(input: $input) { ${payload} } }`;
   const { done } = await ask(document, { input }, by);
   assert.deepEqual(done.userErrors, []);
   return done;
 }
 
-export async function tokenFor(milliseconds) {
-  const expiresAt = new Date(Date.now() + milliseconds).toISOString();
-  const signIn = "mutation ($input: SignInInput!) { signIn(input: $input) { accessToken } }";
-  const { accessToken } = (await ask(signIn, { input: { email, password } })).signIn;
-  return (await write("createApiToken", "token", { name: "clients", expiresAt }, accessToken)).token;
+async function signIn(address) {
+  const document = "mutation ($input: SignInInput!) { signIn(input: $input) { accessToken } }";
+  return (await ask(document, { input: { email: address, password } })).signIn.accessToken;
+}
+
+// A token that is good for long enough to begin something with it.
+export async function expiringToken() {
+  const session = await signIn(email);
+  const expiresAt = new Date(Date.now() + LIFE_MS).toISOString();
+  return (await write("createApiToken", "token", { name: "clients", expiresAt }, session)).token;
+}
+
+// The token of a new user, for whom nothing is running yet.
+export async function colleague() {
+  const address = `bo.${Date.now()}@acme.example`;
+  const { user } = await write("createUser", "user { id }", { name: "Bo", email: address });
+  await write("setPassword", "revision", { userId: user.id, password });
+  return signIn(address);
 }
 
 export class Pipeline {

@@ -3,10 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client, cacheExchange, fetchExchange, subscriptionExchange } from "@urql/core";
-import { BOARD_UPDATES } from "./board.mjs";
 import { Pipeline, token, url } from "./crm.mjs";
-import { authorization, openEvents, openSocket } from "./opening.mjs";
-import { Follower, TEST, opened, queryBoard, serves } from "./scenarios.mjs";
+import { authorization, openEvents, openSocket, withoutNames } from "./opening.mjs";
+import { TEST, keep, opened, queryBoard, serves } from "./scenarios.mjs";
 
 function open({ url, token }, transport, options = {}) {
   const exchanges = [cacheExchange, fetchExchange];
@@ -25,10 +24,11 @@ function open({ url, token }, transport, options = {}) {
       fetch(input, { ...init, headers: { ...init.headers, authorization: await authorization(token) } }),
     ...options,
   });
+  const following = [];
   return {
     async ask(document, variables) {
-      const isMutation = document.trimStart().startsWith("mutation");
-      const { data, error } = await (isMutation ? client.mutation(document, variables) : client.query(document, variables));
+      const kind = document.trimStart().startsWith("mutation") ? "mutation" : "query";
+      const { data, error } = await client[kind](document, variables);
       if (error) throw errorsOf(error);
       return withoutNames(data);
     },
@@ -37,19 +37,18 @@ function open({ url, token }, transport, options = {}) {
         if (error) refused(errorsOf(error));
         else next(data);
       });
+      following.push(unsubscribe);
       return unsubscribe;
     },
-    close: () => transport?.dispose(),
+    close() {
+      for (const unsubscribe of following) unsubscribe();
+      transport?.dispose();
+    },
   };
 }
 
 function errorsOf({ graphQLErrors, networkError }) {
   return networkError ? [networkError] : graphQLErrors;
-}
-
-// The cache asks for the __typename of everything that is queried.
-function withoutNames(data) {
-  return JSON.parse(JSON.stringify(data, (name, value) => (name === "__typename" ? undefined : value)));
 }
 
 serves("@urql/core over graphql-ws", (options) => {
@@ -64,13 +63,11 @@ test("its own event streams, which it does not open anew", TEST, async (t) => {
   const pipeline = await Pipeline.make();
   const deal = await pipeline.deal("Big", "1200.50");
   const board = await queryBoard(client, pipeline);
-  const variables = { pipelineId: pipeline.id, after: board.revision };
-  const follower = new Follower(client, BOARD_UPDATES, variables, (update) => board.apply(update));
+  const follower = keep(client, pipeline, board);
   await follower.told(1);
 
   await pipeline.move(deal, 1);
   await follower.told(2);
 
   assert.deepEqual(board, await queryBoard(client, pipeline));
-  follower.cancel();
 });

@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from broadcaster import Broadcast
 from sqlalchemy.engine import make_url
 
 from crm_graph.access import Viewer
 from crm_graph.feed import CHANNEL, Feed, advance, wakeups
-from crm_graph.models import Account
+from crm_graph.models import Account, Workspace
 from crm_graph.services import records
 from tests import conftest
 from tests.support.chaos.cluster import Redis, has_redis
@@ -192,6 +193,24 @@ async def test_who_was_woken_for_more_than_there_is_sleeps_on() -> None:
     assert not asleep.done()
     signal.raise_to(6)
     await asyncio.wait_for(asleep, PATIENCE)
+
+
+async def test_who_watches_is_woken_where_the_database_stands_lower_than_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "POLL_SECONDS", 0.02)
+    viewer = await world.viewer()
+    async with opened(world, "memory://") as feed:
+        await write(feed, viewer, "One", "Two", "Three")
+        with feed.wakeups.watch(world.workspace_id) as signal:
+            asleep = asyncio.ensure_future(signal.beyond(3))
+            await feed.wakeups.look()
+            await asyncio.sleep(0)
+            assert not asleep.done()
+            async with world.raw() as connection:
+                here = sa.update(Workspace).where(Workspace.id == world.workspace_id)
+                await connection.execute(here.values(revision=1, epoch="restored"))
+            await asyncio.wait_for(asleep, PATIENCE)
 
 
 # Through one that fails

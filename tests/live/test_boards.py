@@ -42,7 +42,7 @@ class Pipeline:
 
 async def test_each_thing_that_happens_to_a_card_is_an_event_with_its_totals(world: World) -> None:
     pipeline = await Pipeline.make(world)
-    first, second, third = pipeline.stages
+    first, second, _ = pipeline.stages
     async with following(world, BOARD_UPDATES, pipelineId=pipeline.id) as follower:
         deal = await pipeline.deal("100")
         await settled(world)

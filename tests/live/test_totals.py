@@ -69,7 +69,7 @@ async def test_every_board_is_right_again_when_its_client_comes_back(world: Worl
             for message in follower.messages:
                 client.apply(message)
             if follower.error is not None:
-                assert follower.error.extensions and follower.error.extensions["code"] == "RESYNC"
+                assert (follower.error.extensions or {}).get("code") == "RESYNC"
                 clients[name] = await BoardClient.query(world, by=person, pipelineId=pipeline_id)
                 resyncs += 1
             assert state(clients[name]) == ruled(said, office, name), name

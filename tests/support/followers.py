@@ -78,6 +78,7 @@ class Follower:
         async with asyncio.timeout(PATIENCE):
             while not holds():
                 assert self.error is None, self.error
+                assert self.task is None or not self.task.done(), self.task
                 self._heard.clear()
                 await self._heard.wait()
 
@@ -123,6 +124,7 @@ async def following(
             follower._heard.set()
 
     follower.task = asyncio.create_task(follow())
+    follower.task.add_done_callback(lambda _: follower._heard.set())
     try:
         if live:
             await follower.until(lambda: bool(follower.messages) and follower.messages[-1]["caughtUp"])
@@ -138,7 +140,7 @@ async def settled(world: World) -> None:
     room, _, _ = hub._rooms[world.workspace_id]
     newest = (await world.changes())[-1]["revision"]
     async with asyncio.timeout(PATIENCE):
-        while room._tail.at < newest:
+        while room._tail.at < newest:  # noqa: ASYNC110  # it tells nobody but its subscribers
             await asyncio.sleep(0.001)
         async with room._lock:
             pass

@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,61 +48,63 @@ class WebSocketClient:
         await self.send({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"} if token else None})
         assert await self.receive() == {"type": "connection_ack"}
 
-    async def start(self, query: str, *, id: str | None = None, name: str | None = None, **variables: Any) -> str:
+    async def start(
+        self, query: str, *, operation_id: str | None = None, operation_name: str | None = None, **variables: Any
+    ) -> str:
         """Begin an operation; its id."""
-        if id is None:
+        if operation_id is None:
             self._number += 1
-            id = str(self._number)
-        payload = {"query": query, "variables": variables, "operationName": name}
-        await self.send({"id": id, "type": "subscribe", "payload": payload})
-        return id
+            operation_id = str(self._number)
+        payload = {"query": query, "variables": variables, "operationName": operation_name}
+        await self.send({"id": operation_id, "type": "subscribe", "payload": payload})
+        return operation_id
 
-    async def about(self, id: str) -> Message:
+    async def about(self, operation_id: str) -> Message:
         """The next message about an operation."""
         async with asyncio.timeout(PATIENCE):
-            while not self._kept[id]:
+            while not self._kept[operation_id]:
                 message = await self.receive()
                 self._kept[message.get("id")].append(message)
-        return self._kept[id].popleft()
+        return self._kept[operation_id].popleft()
 
-    async def next(self, id: str) -> Message:
+    async def next(self, operation_id: str) -> Message:
         """The next answer to an operation: {"data": …, "errors": …}."""
-        message = await self.about(id)
+        message = await self.about(operation_id)
         assert message["type"] == "next", message
         payload: Message = message["payload"]
         return payload
 
-    async def error(self, id: str) -> list[Message]:
+    async def error(self, operation_id: str) -> list[Message]:
         """The errors that an operation ends with."""
-        message = await self.about(id)
+        message = await self.about(operation_id)
         assert message["type"] == "error", message
         errors: list[Message] = message["payload"]
         return errors
 
-    async def completed(self, id: str) -> None:
+    async def completed(self, operation_id: str) -> None:
         """The server says that an operation is through."""
-        assert await self.about(id) == {"id": id, "type": "complete"}
+        assert await self.about(operation_id) == {"id": operation_id, "type": "complete"}
 
-    async def stop(self, id: str) -> None:
+    async def stop(self, operation_id: str) -> None:
         """End an operation."""
-        await self.send({"id": id, "type": "complete"})
+        await self.send({"id": operation_id, "type": "complete"})
 
     async def ask(self, query: str, **variables: Any) -> Message:
         """The only answer to a query or mutation."""
-        id = await self.start(query, **variables)
-        answer = await self.next(id)
-        await self.completed(id)
+        operation_id = await self.start(query, **variables)
+        answer = await self.next(operation_id)
+        await self.completed(operation_id)
         return answer
 
     async def closed(self, within: float = PATIENCE) -> tuple[int, str]:
         """The code and the reason with which the server closes; what comes until then is passed over."""
-        try:
+        with contextlib.suppress(ConnectionClosed):
             async with asyncio.timeout(within):
                 while True:
                     await self.connection.recv()
-        except ConnectionClosed as closed:
-            assert closed.rcvd is not None, "The server went away without a word."
-            return closed.rcvd.code, closed.rcvd.reason
+        code, reason = self.connection.close_code, self.connection.close_reason
+        assert code is not None
+        return code, reason or ""
 
 
 class EventClient:
@@ -155,15 +157,11 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def websocket(
-        self,
-        by: Person | None = None,
-        *,
-        protocols: tuple[str, ...] = (PROTOCOL,),
-        **options: Any,
+        self, by: Person | None = None, *, protocols: Sequence[str] = (PROTOCOL,), **options: Any
     ) -> AsyncIterator[WebSocketClient]:
         """A websocket, signed in if it is somebody's. `options` are those of websockets' connect()."""
-        offered = [Subprotocol(each) for each in protocols]
-        url = f"ws://{self.address}/graphql"
+        offered = [Subprotocol(each) for each in protocols] or None
+        url = options.pop("url", f"ws://{self.address}/graphql")
         async with connect(url, subprotocols=offered, compression=None, proxy=None, **options) as connection:
             client = WebSocketClient(connection)
             if by is not None:
@@ -172,10 +170,10 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def events(
-        self, query: str, *, by: Person | None = None, name: str | None = None, **variables: Any
+        self, query: str, *, by: Person | None = None, operation_name: str | None = None, **variables: Any
     ) -> AsyncIterator[EventClient]:
         """The event stream that answers an operation."""
-        body = {"query": query, "variables": variables, "operationName": name}
+        body = {"query": query, "variables": variables, "operationName": operation_name}
         headers = {"Accept": "text/event-stream", **({"Authorization": f"Bearer {by.token}"} if by else {})}
         async with self.client.stream("POST", self.url, json=body, headers=headers) as response:
             assert response.status_code == 200, await response.aread()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import subprocess
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
@@ -35,13 +34,6 @@ def environment(database_url: str, **settings: object) -> dict[str, str]:
     return {**inherited, **{f"CRM_GRAPH_{name.upper()}": str(value) for name, value in values.items()}}
 
 
-def command(variables: Mapping[str, str], *arguments: str) -> str:
-    """Run one crm-graph command, which must not fail; what it prints."""
-    done = subprocess.run([*COMMAND, *arguments], env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
-
-
 @dataclass
 class ServerProcess:
     """A server. Its port stays its own, so that it can be started again where its clients look for it. `log` is the
@@ -51,6 +43,7 @@ class ServerProcess:
     log: Path
     port: int = field(default_factory=free_port)
     process: Process | None = None
+    arguments: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
@@ -64,7 +57,7 @@ class ServerProcess:
         """Start it, and wait until it is ready."""
         assert self.process is None
         with self.log.open("ab") as log:
-            arguments = [*COMMAND, "serve", "--port", str(self.port)]
+            arguments = [*COMMAND, "serve", "--port", str(self.port), *self.arguments]
             self.process = await asyncio.create_subprocess_exec(*arguments, env=self.variables, stdout=log, stderr=log)
         try:
             await self._ready(self.process)

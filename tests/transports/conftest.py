@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 
 from schema import Endpoint
 from schema.context import Context
+from schema.transports.line import Gone
 
 PATIENCE = 10.0
 
@@ -19,19 +20,34 @@ class WaitingHub:
 
     def __init__(self) -> None:
         self.outlets: list[Any] = []
-        self.contexts: list[Context] = []
-        self.begun, self.ended = asyncio.Event(), asyncio.Event()
+        self._changed = asyncio.Condition()
 
     async def follow(self, context: Context, request: Any, outlet: Any) -> None:
-        self.contexts.append(context)
         self.outlets.append(outlet)
-        self.begun.set()
+        await self._tell()
         try:
             await asyncio.Event().wait()
         finally:
             self.outlets.remove(outlet)
-            if not self.outlets:
-                self.ended.set()
+            await self._tell()
+
+    async def has(self, count: int) -> None:
+        """Wait until there are so many subscriptions."""
+        async with asyncio.timeout(PATIENCE), self._changed:
+            await self._changed.wait_for(lambda: len(self.outlets) == count)
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+async def refused(outlet: Any, payload: str) -> None:
+    """Send again and again, until a client who takes nothing is given up."""
+    try:
+        while True:
+            await outlet.send(payload)
+    except Gone:
+        pass
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from schema import Endpoint
 from schema.transports import line, websocket
 from tests.support.live import Server
 from tests.support.world import World
-from tests.transports.conftest import PATIENCE, WaitingHub
+from tests.transports.conftest import PATIENCE, WaitingHub, refused
 
 WHO = "{ viewer { id role } }"
 CHANGES = "subscription ($after: String) { changes(after: $after) { revision caughtUp changes { recordId } } }"
@@ -84,16 +84,15 @@ async def test_each_operation_is_asked_by_who_one_is_by_then(world: World, serve
 async def test_an_operation_that_is_stopped_ends(world: World, server: Server, waiting_hub: WaitingHub) -> None:
     async with server.websocket(world.admin) as client:
         live = await client.start(CHANGES)
-        async with asyncio.timeout(PATIENCE):
-            await waiting_hub.begun.wait()
-            [outlet] = waiting_hub.outlets
-            assert outlet.offer('{"data":1}')
-            await client.stop(live)
-            await waiting_hub.ended.wait()
+        await waiting_hub.has(1)
+        [outlet] = waiting_hub.outlets
+        assert outlet.offer('{"data":1}')
+        await client.stop(live)
+        await waiting_hub.has(0)
         assert not outlet.offer('{"data":2}')
         assert await client.next(live) == {"data": 1}
         # The id may be used again, and nothing of the old operation comes under it.
-        assert await client.start(WHO, id=live) == live
+        assert await client.start(WHO, operation_id=live) == live
         assert (await client.next(live))["data"]["viewer"]["id"] == world.admin.id
         await client.completed(live)
 
@@ -102,10 +101,8 @@ async def test_operations_end_with_their_socket(world: World, server: Server, wa
     async with server.websocket(world.admin) as client:
         await client.start(CHANGES)
         await client.start(CHANGES)
-        async with asyncio.timeout(PATIENCE):
-            await waiting_hub.begun.wait()
-    async with asyncio.timeout(PATIENCE):
-        await waiting_hub.ended.wait()
+        await waiting_hub.has(2)
+    await waiting_hub.has(0)
 
 
 @pytest.mark.parametrize("goes", [True, False])
@@ -126,12 +123,13 @@ async def test_a_mutation_is_executed_to_its_end(
     monkeypatch.setattr(endpoint.schema, "answer", slow)
     async with asyncio.timeout(PATIENCE):
         async with server.websocket(world.admin) as client:
-            id = await client.start(CREATE, name="Acme")
+            write = await client.start(CREATE, name="Acme")
             await begun.wait()
-            await client.stop(id)
             if not goes:
-                # What is stopped counts until it is through.
-                assert sum(endpoint.connections._operations.values()) == 1
+                await client.stop(write)
+                monkeypatch.setattr(endpoint.connections, "user_operations", 1)
+                [error] = await client.error(await client.start(WHO))
+                assert error["extensions"] == {"code": "THROTTLED"}  # what was stopped counts until it is through
         go_on.set()
         await done.wait()
 
@@ -146,7 +144,7 @@ async def test_a_mutation_is_executed_to_its_end(
     [
         ("{ viewer { id }", "Syntax Error: Expected Name, found <EOF>."),
         ("", "Syntax Error: Unexpected <EOF>."),
-        ("{" * 5_000, "The document is nested too deeply."),
+        ("{a" * 5_000, "Syntax Error: Document is nested too deeply. Parsing aborted."),
         ("{ nothing }", "Cannot query field 'nothing' on type 'Query'."),
         ("query A { viewer { id } } query B { viewer { id } }", "The request names no operation of its document."),
         ("fragment F on User { id }", "Fragment 'F' is never used."),
@@ -165,13 +163,12 @@ async def test_a_wrong_document_is_an_error_of_its_operation(
 async def test_a_name_that_names_no_operation(world: World, server: Server) -> None:
     async with server.websocket(world.admin) as client:
         for name in ("Other", "\ud800"):
-            [error] = await client.error(await client.start("query Who { viewer { id } }", name=name))
+            [error] = await client.error(await client.start("query Who { viewer { id } }", operation_name=name))
             assert error == {
                 "message": "The request names no operation of its document.",
                 "extensions": {"code": "BAD_USER_INPUT"},
             }
-        id = await client.start(WHO, name="")
-        assert "errors" not in await client.next(id)
+        assert "errors" not in await client.ask(WHO, operation_name="")
 
 
 async def test_errors_of_execution_come_with_the_answer(world: World, server: Server) -> None:
@@ -220,8 +217,10 @@ async def test_the_operation_beyond_the_most_is_refused_and_nothing_else_happens
             "message": "At most 100 operations may run on one socket at a time.",
             "extensions": {"code": "THROTTLED"},
         }
-        assert len(waiting_hub.outlets) == most == 100
+        await waiting_hub.has(100)
+        assert most == 100
         await client.stop(ids[0])
+        await waiting_hub.has(99)
         await client.ask(CREATE, name="Birch")
 
     assert [row["name"] for row in await world.rows(Account)] == ["Birch"]
@@ -238,6 +237,7 @@ async def test_a_user_has_so_many_operations_in_all_connections(
     }
     async with server.websocket(rep) as one, server.websocket(rep) as two, server.websocket(world.admin) as other:
         ids = [await one.start(CHANGES), await two.start(CHANGES)]
+        await waiting_hub.has(2)
         assert await one.error(await one.start(WHO)) == [error]
         assert await two.error(await two.start(WHO)) == [error]
         async with server.events(WHO, by=rep) as stream:
@@ -245,6 +245,7 @@ async def test_a_user_has_so_many_operations_in_all_connections(
             await stream.completed()
         assert (await other.ask(WHO))["data"]["viewer"]["id"] == world.admin.id
         await one.stop(ids[0])
+        await waiting_hub.has(1)
         assert (await one.ask(WHO))["data"]["viewer"]["id"] == rep.id
 
 
@@ -325,19 +326,19 @@ async def test_no_connection_init_in_time(server: Server, monkeypatch: pytest.Mo
 
 async def test_an_id_that_is_running(world: World, server: Server, waiting_hub: WaitingHub) -> None:
     async with server.websocket(world.admin) as client:
-        await client.start(CHANGES, id="mine")
-        await client.start(WHO, id="mine")
+        await client.start(CHANGES, operation_id="mine")
+        await waiting_hub.has(1)
+        await client.start(WHO, operation_id="mine")
         assert await client.closed() == (4409, "Subscriber for mine already exists")
-    async with asyncio.timeout(PATIENCE):
-        await waiting_hub.ended.wait()
+    await waiting_hub.has(0)
 
 
 async def test_a_reason_that_is_too_long_is_cut_between_characters(
     world: World, server: Server, waiting_hub: WaitingHub
 ) -> None:
     async with server.websocket(world.admin) as client:
-        await client.start(CHANGES, id="é" * 100)
-        await client.start(CHANGES, id="é" * 100)
+        await client.start(CHANGES, operation_id="é" * 100)
+        await client.start(CHANGES, operation_id="é" * 100)
         assert await client.closed() == (4409, "Subscriber for " + "é" * 54)
 
 
@@ -374,9 +375,11 @@ async def test_another_subprotocol(server: Server, protocols: tuple[str, ...]) -
 async def test_a_page_of_somebody_else(
     server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, origin: str, host: str, allowed: bool
 ) -> None:
-    [route] = [each for each in server.application.routes if isinstance(getattr(each, "app", None), websocket.WebSockets)]
-    monkeypatch.setattr(route.app, "origins", {"https://app.example"})
-    options = {"additional_headers": {"Host": host, "Origin": origin}}
+    apps = [getattr(route, "app", None) for route in server.application.routes]
+    [websockets] = [app for app in apps if isinstance(app, websocket.WebSockets)]
+    monkeypatch.setattr(websockets, "origins", {"https://app.example"})
+    address, _, port = server.address.partition(":")
+    options: dict[str, Any] = {"url": f"ws://{host}/graphql", "host": address, "port": int(port), "origin": origin}
     if allowed:
         async with server.websocket(**options) as client:
             await client.send({"type": "ping"})
@@ -395,22 +398,20 @@ async def test_a_stuck_client_is_left_out_and_let_go(
     world: World, server: Server, endpoint: Endpoint, waiting_hub: WaitingHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(line, "STUCK_SECONDS", 0.3)
+    monkeypatch.setattr(websocket, "PARTING_SECONDS", 0.3)
     payload = '"' + "x" * 100_000 + '"'
-    async with asyncio.timeout(PATIENCE), server.websocket(world.admin) as well:
-        async with server.websocket(world.admin, max_queue=1) as stuck:
-            await stuck.start(CHANGES)
-            await waiting_hub.begun.wait()
-            [outlet] = waiting_hub.outlets
-            taken = 0
-            while outlet.offer(payload):
-                taken += 1
-            assert taken > 0
-            assert not outlet.offer(payload)
-            assert "errors" not in await well.ask(WHO)
-            with pytest.raises(line.Gone):
-                await outlet.send(payload)
-            await waiting_hub.ended.wait()
-            assert "errors" not in await well.ask(WHO)
+    async with (
+        asyncio.timeout(PATIENCE),
+        server.websocket(world.admin) as well,
+        server.websocket(world.admin, max_queue=1, close_timeout=0.1) as stuck,
+    ):
+        await stuck.start(CHANGES)
+        await waiting_hub.has(1)
+        [outlet] = waiting_hub.outlets
+        await refused(outlet, payload)
+        assert not outlet.offer(payload)
+        await waiting_hub.has(0)
+        assert "errors" not in await well.ask(WHO)
 
 
 async def test_a_client_that_reads_again_is_sent_all_in_order(
@@ -418,7 +419,7 @@ async def test_a_client_that_reads_again_is_sent_all_in_order(
 ) -> None:
     async with asyncio.timeout(PATIENCE), server.websocket(world.admin, max_queue=1) as client:
         live = await client.start(CHANGES)
-        await waiting_hub.begun.wait()
+        await waiting_hub.has(1)
         [outlet] = waiting_hub.outlets
         taken = 0
         while outlet.offer(f'[{taken},"{"x" * 100_000}"]'):

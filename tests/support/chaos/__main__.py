@@ -16,6 +16,7 @@ from tests.support.chaos.report import figures, weather
 from tests.support.chaos.storm import Plan
 
 SERVERS = 3
+MOST_SHOWN = 20
 
 
 def main() -> None:
@@ -59,10 +60,10 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="crm-graph-chaos-") as folder:
         storm, faults = asyncio.run(
-            weather(plan, options.database, options.logs or Path(folder), options.broadcast, SERVERS, say)
+            weather(plan, options.database, options.logs or Path(folder), options.broadcast, servers=SERVERS, say=say)
         )
-    for fault in faults:
-        print(f"FAULT  {fault}"[:2000])
+    for fault in faults[:MOST_SHOWN]:
+        print(f"FAULT  {fault}"[:1000])
     print()
     for name, value in figures(storm, faults).items():
         print(f"{name:45}{value:>12}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-ANSWER_SECONDS = 15.0
+ANSWER_SECONDS = 5.0
 GIVE_UP_SECONDS = 90.0
 PASSING = {"INTERNAL"}
 """The codes of errors that may be over when one asks again."""

@@ -130,7 +130,9 @@ class Cluster:
     async def until(self, status: str) -> None:
         """Wait until all servers say that they are «ok», or «degraded»."""
         async with asyncio.timeout(START_SECONDS):
-            while {(await self.ready(server)).get("status") for server in self.servers} != {status}:
+            while True:
+                if {(await self.ready(server)).get("status") for server in self.servers} == {status}:
+                    return
                 await asyncio.sleep(0.05)
 
     async def cut(self, *, share: float = 1.0, listening: bool = False) -> int:

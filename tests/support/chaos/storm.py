@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -25,20 +26,25 @@ from tests.support.chaos.writing import WRITE, Acknowledged, Orders
 from tests.support.followers import number_of
 from tests.support.moves import Office, open_office
 from tests.support.servers import SECRET, ServerProcess
-from tests.support.world import World, build_world
+from tests.support.world import build_world
 
+ROOT = Path(__file__).parents[3]
 CATCH_UP_SECONDS = 30.0
+ENOUGH_SECONDS = 120.0
 DEALS = 24
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to happen: all deeds of a storm are done in some order, spread over its seconds."""
+    """What is to happen: all deeds of a storm are done in some order, spread over its seconds; it goes on until there are
+    enough writes, and comparisons of boards."""
 
     seed: int
     seconds: float
     kills: int
+    writes: int = 50
+    comparisons: int = 20
     outages: int = 1
     """Of the broadcast."""
     cuts: int = 1
@@ -48,6 +54,8 @@ class Plan:
     drops: int = 10
     """Of clients' connections, several at a time."""
     changes_of_sight: int = 1
+    lingering: int = 0
+    """How many writes each client lets pass before it subscribes after the revision that it has."""
     writing_processes: int = 2
     writers: int = 3
     pause: float = 0.02
@@ -66,23 +74,17 @@ class Plan:
         return deeds
 
 
-@dataclass
-class Company:
-    """An office on a cluster: `world` asks the first server, and looks into the database by itself."""
-
-    world: World
-    office: Office
-
-    @classmethod
-    async def open(cls, cluster: Cluster) -> Company:
-        world = await build_world(app.build(Settings(database_url=cluster.database_url, secret_key=SECRET)))
-        await world.client.aclose()
-        world.client = httpx.AsyncClient(base_url=f"http://{cluster.addresses[0]}", timeout=ANSWER_SECONDS)
-        return cls(world, await open_office(world))
-
-    async def close(self) -> None:
-        await self.world.close()
-        await self.world.database.close()
+@contextlib.asynccontextmanager
+async def company(cluster: Cluster) -> AsyncIterator[Office]:
+    """A new office on a cluster. Its world asks the first server, and looks into the database by itself."""
+    world = await build_world(app.build(Settings(database_url=cluster.database_url, secret_key=SECRET)))
+    await world.client.aclose()
+    world.client = httpx.AsyncClient(base_url=f"http://{cluster.addresses[0]}", timeout=ANSWER_SECONDS)
+    try:
+        yield await open_office(world)
+    finally:
+        await world.close()
+        await world.database.close()
 
 
 @dataclass
@@ -91,7 +93,7 @@ class Storm:
 
     plan: Plan
     cluster: Cluster
-    company: Company
+    office: Office
     say: Say
     done: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
@@ -101,9 +103,13 @@ class Storm:
 
     def __post_init__(self) -> None:
         self.chance = Random(self.plan.seed)
-        self.http = httpx.AsyncClient(timeout=ANSWER_SECONDS)
         self._mending: set[asyncio.Task[None]] = set()
         self._reports_to_manager = False
+        self._over = False
+
+    @property
+    def messages(self) -> int:
+        return sum(client.messages for client in self.clients)
 
     @property
     def boards(self) -> list[Board]:
@@ -114,7 +120,8 @@ class Storm:
         return [each for each in self.clients if isinstance(each, Reader)]
 
     async def run(self) -> None:
-        office, world = self.company.office, self.company.world
+        """Let it rage, and let everybody catch up: `judge` then tells what is wrong."""
+        office, world = self.office, self.office.world
         for number in range(DEALS):
             owner = self.chance.choice([office.people["owner"], office.people["stranger"]])
             stage = office.stages[number % len(office.stages)]
@@ -122,36 +129,40 @@ class Storm:
         self.begun = (await world.changes())[-1]["revision"]
         await world.engine.dispose()  # its connections are not to be among those that are cut
         self.clients = self._people_who_follow()
-        following = [asyncio.create_task(client.run()) for client in self.clients]
-        comparing = [asyncio.create_task(self._compare(board)) for board in self.boards]
-        try:
-            writing = [await self._write(number) for number in range(self.plan.writing_processes)]
-            hearing = [asyncio.create_task(self._hear(process)) for process in writing]
-            await self._rage()
-            for process in writing:
-                assert process.stdin is not None
-                process.stdin.close()
-            await asyncio.gather(*hearing, *self._mending)
+        async with self._running(client.run() for client in self.clients):
+            async with self._writing(), self._running(self._compare(board) for board in self.boards):
+                live = await asyncio.gather(*(client.live(CATCH_UP_SECONDS) for client in self.clients))
+                assert all(live), self.clients
+                await self._rage()
+            self._over = True
             self.say("The storm is over: everybody catches up.")
+            await asyncio.gather(*self._mending)
             await self.cluster.until("ok")
-            for task in comparing:
-                task.cancel()
             await self._mark()
             for board in self.boards:
                 board.expect(await board.query(self.cluster.addresses[0]), board.board.cards, board.board.totals)
+
+    @contextlib.asynccontextmanager
+    async def _running(self, work: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+        """Inside the block all of this goes on."""
+        tasks = [asyncio.create_task(each) for each in work]
+        try:
+            yield
         finally:
-            for task in [*following, *comparing]:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*following, *comparing, return_exceptions=True)
-            await self.http.aclose()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            self.faults += [repr(each) for each in ended if isinstance(each, Exception)]
 
     def _people_who_follow(self) -> list[Client]:
         def follow(kind: type[Client], who: str, transport: str, **variables: Any) -> Client:
             name = f"{kind.__name__} of {who} by {transport}"
             chance = Random(self.chance.random())
-            return kind(name, self.cluster, self.company.office.people[who], transport, chance, **variables)
+            client = kind(name, self.cluster, self.office.people[who], transport, chance, **variables)
+            client.linger = self._linger
+            return client
 
-        board: dict[str, Any] = {"pipelineId": self.company.office.pipeline_id}
+        board: dict[str, Any] = {"pipelineId": self.office.pipeline_id}
         large = {"amount": {"gte": "300"}}
         return [
             follow(Board, "admin", "websocket", **board),
@@ -170,10 +181,33 @@ class Storm:
             follow(Reader, "owner", "websocket"),
         ]
 
+    async def _linger(self) -> None:
+        """Wait for some more writes, as long as anybody writes."""
+        enough = len(self.acknowledged) + self.plan.lingering
+        await _when(lambda: self._over or len(self.acknowledged) >= enough)
+
     # Those who write
 
-    async def _write(self, number: int) -> Process:
-        office = self.company.office
+    @contextlib.asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        """Inside the block processes write; at its end they finish what they have begun."""
+        processes: list[Process] = []
+        try:
+            for number in range(self.plan.writing_processes):
+                processes.append(await self._writer(number))
+            hearing = [asyncio.create_task(self._hear(process)) for process in processes]
+            yield
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.close()
+            await asyncio.gather(*hearing)
+        finally:
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+
+    async def _writer(self, number: int) -> Process:
+        office = self.office
         orders = Orders(
             addresses=self.cluster.addresses,
             people={name: office.people[name].token for name in ("admin", "manager", "owner")},
@@ -185,14 +219,13 @@ class Storm:
             pause=self.plan.pause,
         )
         command = [sys.executable, "-m", "tests.support.chaos.writing"]
-        root = Path(__file__).parents[3]
-        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=root)
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=ROOT)
         assert process.stdin is not None
         process.stdin.write(json.dumps(asdict(orders)).encode() + b"\n")
-        await process.stdin.drain()
         return process
 
     async def _hear(self, process: Process) -> None:
+        """Note what a process says was acknowledged."""
         assert process.stdout is not None
         assert process.stderr is not None
         complaints = asyncio.create_task(process.stderr.read())
@@ -209,9 +242,9 @@ class Storm:
         """A write of the storm's own; its revision."""
         key = f"storm-{len(self.acknowledged)}-{action}"
         document = WRITE % (f"{mutation[0].upper()}{mutation[1:]}Input", mutation, "")
-        admin = self.company.office.people["admin"]
+        admin = self.office.people["admin"]
         data, tries = await insist(
-            self.http,
+            self.office.world.client,
             lambda: self.cluster.somewhere(self.chance),
             self.chance,
             admin.token,
@@ -234,8 +267,14 @@ class Storm:
             await asyncio.sleep(max(0.0, (end - time.monotonic()) / (len(deeds) - place)))
             await getattr(self, f"_{deed}")()
             self.done[deed] += 1
-            self.say(f"{deed:6} {dict(self.done)}, {len(self.acknowledged)} writes")
-        await asyncio.sleep(max(0.0, end - time.monotonic()))
+            self.say(f"{deed:6} {len(self.acknowledged):6} writes, {self.messages:6} messages")
+        async with asyncio.timeout(ENOUGH_SECONDS):
+            await _when(lambda: time.monotonic() >= end and self._is_enough)
+
+    @property
+    def _is_enough(self) -> bool:
+        compared = sum(board.compared for board in self.boards)
+        return len(self.acknowledged) >= self.plan.writes and compared >= self.plan.comparisons
 
     async def _kill(self) -> None:
         server = await self._victim()
@@ -250,21 +289,20 @@ class Storm:
     async def _victim(self) -> ServerProcess:
         """A server that runs; mostly another one goes on running."""
         others = 0 if self.chance.random() < 0.15 else 1
-        while len(self.cluster.up) <= others:
-            await asyncio.sleep(0.05)
+        await _when(lambda: len(self.cluster.up) > others)
         return self.chance.choice(self.cluster.up)
 
     async def _outage(self) -> None:
         redis = self.cluster.redis
         if redis is None:
-            await self.cluster.cut(listening=True)
+            self.done["connections cut"] += await self.cluster.cut(listening=True)
             return
         await redis.kill()
         await asyncio.sleep(self.chance.uniform(0.2, 2.5))
         await redis.start()
 
     async def _cut(self) -> None:
-        await self.cluster.cut(share=self.chance.choice([0.3, 1.0]))
+        self.done["connections cut"] += await self.cluster.cut(share=self.chance.choice([0.3, 1.0]))
 
     async def _drop(self) -> None:
         for client in self.chance.sample(self.clients, 3):
@@ -272,8 +310,8 @@ class Storm:
 
     async def _sight(self) -> None:
         self._reports_to_manager = not self._reports_to_manager
-        manager = self.company.office.people["manager"].id if self._reports_to_manager else None
-        stranger = self.company.office.people["stranger"].id
+        manager = self.office.people["manager"].id if self._reports_to_manager else None
+        stranger = self.office.people["stranger"].id
         await self._own("updateUser", "UPDATED", {"manager_id": manager}, id=stranger, managerId=manager)
 
     def _mend(self, work: Any) -> None:
@@ -288,7 +326,7 @@ class Storm:
 
     async def _mark(self) -> None:
         """Write what every list has, and wait until each client has applied it."""
-        office = self.company.office
+        office = self.office
         marks = {}
         for name in ("stranger", "owner"):
             owner, stage = office.people[name].id, office.stages[0]
@@ -299,7 +337,17 @@ class Storm:
                 {"owner_id": owner, "stage_id": stage, "amount": "100000"},
                 **{"name": "Last", "stageId": stage, "ownerId": owner, "amount": money},
             )
-        for client in self.clients:
-            mark = marks["stranger" if client.person is office.people["stranger"] else "owner"]
-            if not await client.until(mark, CATCH_UP_SECONDS):
-                self.faults.append(f"{client.name} stays at {client.number} and does not come to {mark}")
+        await asyncio.gather(*(self._await(client, marks) for client in self.clients))
+
+    async def _await(self, client: Client, marks: Mapping[str, int]) -> None:
+        mark = marks["stranger" if client.person is self.office.people["stranger"] else "owner"]
+        if not await client.until(mark, CATCH_UP_SECONDS):
+            self.faults.append(f"{client.name} stays at {client.number} and does not come to {mark}")
+
+
+async def _when(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    while True:
+        if holds():
+            return
+        await asyncio.sleep(0.01)

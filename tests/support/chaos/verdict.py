@@ -20,9 +20,8 @@ Row = Mapping[str, Any]
 
 async def judge(storm: Storm) -> list[str]:
     """Everything that is wrong after a storm."""
-    world = storm.company.world
-    log = await world.changes()
-    office, truth = storm.company.office, await facts(world)
+    office = storm.office
+    log, truth = await office.world.changes(), await facts(office.world)
     faults = [*storm.faults, *_of_log(log), *_of_writes(storm.acknowledged, log, storm.begun)]
     for client in storm.clients:
         faults += [*client.faults, *_of_resyncs(client, log)]

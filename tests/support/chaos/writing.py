@@ -25,6 +25,7 @@ REFUSALS = {"CONFLICT", "NOT_FOUND", "FORBIDDEN"}
 """What several who write at once must reckon with."""
 FEWEST, MOST = 15, 50
 LOOK_AGAIN = 40
+WANDERLUST = 0.1
 
 
 @dataclass
@@ -63,6 +64,9 @@ class Card:
     owner_id: str | None
 
 
+NO_CARD = Card("", 0, "", None)
+
+
 class Writer:
     """Somebody who moves cards, with what he knows of them: others move them, too."""
 
@@ -74,6 +78,9 @@ class Writer:
         self.deleted: list[str] = []
         self.count = 0
         self.refused = 0
+        self.address = ""
+        self.again = ""
+        """A card that somebody else was quicker to change: he takes it as it is now, and goes on with it."""
 
     async def write(self, ended: asyncio.Event) -> None:
         while not ended.is_set():
@@ -100,7 +107,7 @@ class Writer:
             step = "create"
         elif (step == "create" and len(self.cards) > MOST) or (step == "restore" and not self.deleted):
             step = "delete"
-        card = self.chance.choice(list(self.cards.values())) if self.cards else Card("", 0, "", None)
+        card = self.cards.get(self.again) or self.chance.choice(list(self.cards.values()) or [NO_CARD])
         known = {"id": card.id, "expectedVersion": card.version}
         amount = f"{self.chance.randrange(1, 1000)}.{self.count % 1000:03}1"
         match step:
@@ -142,7 +149,7 @@ class Writer:
     ) -> bool:
         """Send a write until it is answered; whether it was done."""
         trusted = mutation in {"deleteOpportunity", "restoreOpportunity"}
-        who = "admin" if trusted else self.chance.choice(["admin", *self.orders.people])
+        who = "admin" if trusted else self.chance.choice([*["admin"] * 3, *self.orders.people])
         kind = "RecordInput" if trusted else f"{mutation[0].upper()}{mutation[1:]}Input"
         about = "record: account { id }" if mutation == "createAccount" else f"record: opportunity {{ {CARD} }}"
         key = f"{self.name}-{self.count}"
@@ -152,6 +159,7 @@ class Writer:
         answer = data["answer"]
         record = answer["record"]
         codes = {error["code"] for error in answer["userErrors"]}
+        self.again = (record_id or "") if "CONFLICT" in codes else ""
         if record is not None and "version" in record:
             self._know(record)
         elif record_id is not None and (who == "admin" or not codes):
@@ -165,8 +173,15 @@ class Writer:
         return True
 
     async def _insist(self, token: str, document: str, **variables: Any) -> tuple[dict[str, Any], int]:
+        """As `insist`, at the server that answered the last time, and now and then at another one."""
+        if self.chance.random() < WANDERLUST:
+            self.address = self.chance.choice(self.orders.addresses)
+        first = self.address
+
         def somewhere() -> str:
-            return self.chance.choice(self.orders.addresses)
+            nonlocal first
+            self.address, first = first or self.chance.choice(self.orders.addresses), ""
+            return self.address
 
         return await insist(self.client, somewhere, self.chance, token, document, **variables)
 

@@ -1,0 +1,233 @@
+"""Whoever goes away, and whenever he does: nothing of him is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from graphql import GraphQLError
+from strawberry.http import GraphQLRequestData
+
+from crm_graph.feed import log
+from schema.context import Context
+from schema.live.hub import Hub
+from schema.live.room import Room
+from tests.live.test_boards import Pipeline
+from tests.live.test_cases import CASE_UPDATES, do, now
+from tests.support.bed import Row
+from tests.support.customers import CUSTOMER_UPDATES
+from tests.support.followers import BOARD_UPDATES, Follower, following, settled
+from tests.support.world import World
+
+PATIENCE = 20.0
+
+
+class Station:
+    """A board with more behind it than a page, and somebody who may write at any time."""
+
+    def __init__(self, world: World, variables: Row) -> None:
+        self.world, self.variables = world, variables
+        self.hub: Hub = world.application.state.endpoint.hub
+
+    @classmethod
+    async def make(cls, world: World) -> Station:
+        pipeline = await Pipeline.make(world)
+        after = await now(world)
+        for amount in range(12):
+            await pipeline.deal(str(amount))
+        return cls(world, {"pipelineId": pipeline.id, "after": after})
+
+    async def follow(self, follower: Follower) -> asyncio.Task[None]:
+        state = self.world.application.state
+        context = Context(state.settings, state.database, state.feed, signed_in=await self.world.viewer())
+        request = GraphQLRequestData(
+            query=BOARD_UPDATES, variables=self.variables, operation_name=None, extensions=None
+        )
+        return asyncio.create_task(self.hub.follow(context, request, follower))
+
+    def connections(self) -> int:
+        """How many connections of the database are in use."""
+        pools: list[Any] = [engine.pool for engine in self.world.database.engines]
+        return sum(pool.checkedout() for pool in pools)
+
+    async def empty(self, before: set[asyncio.Task[Any]]) -> None:
+        """Wait until nothing of anybody who followed is left."""
+        assert self.hub._rooms == {}
+        async with asyncio.timeout(PATIENCE):
+            while self.connections() or asyncio.all_tasks() - before:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.001)
+        assert self.hub._closing == set()
+        assert self.world.workspace_id not in self.world.feed.wakeups._signals
+
+
+@contextlib.asynccontextmanager
+async def small_pages(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Pages of three rows, and a tail of six: who is twelve behind takes several steps."""
+    monkeypatch.setattr(log, "PAGE", 3)
+    monkeypatch.setattr(log, "TAIL", 6)
+    monkeypatch.setattr(log.read, "__defaults__", (3,))
+    yield
+
+
+@pytest.mark.parametrize("first_comer", [True, False])
+async def test_who_is_cancelled_at_any_moment_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, first_comer: bool
+) -> None:
+    station = await Station.make(world)
+    before = asyncio.all_tasks()
+    reached = set()
+    async with small_pages(monkeypatch), contextlib.AsyncExitStack() as others:
+        if not first_comer:
+            await others.enter_async_context(following(world, CASE_UPDATES))
+            await do(world, "createTeam", name="Somebody writes")
+            await settled(world)
+            before = asyncio.all_tasks()
+        started, follower = time.monotonic(), Follower()
+        task = await station.follow(follower)
+        await follower.until(lambda: bool(follower.messages) and follower.messages[-1]["caughtUp"])
+        takes = time.monotonic() - started
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert len(follower.messages) >= 4  # three pages and what came with the seat
+        for k in range(60):
+            follower = Follower()
+            task = await station.follow(follower)
+            if k < 20:
+                for _ in range(k):
+                    await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(takes * (k - 20) / 35)
+            reached.add(len(follower.messages))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert task.cancelled()
+            if first_comer:
+                await station.empty(before)
+        if not first_comer:
+            async with asyncio.timeout(PATIENCE):
+                while station.connections() or asyncio.all_tasks() - before:  # noqa: ASYNC110  # nobody tells
+                    await asyncio.sleep(0.001)
+            room, people, _ = station.hub._rooms[world.workspace_id]
+            assert (people, len(room.groups)) == (1, 1)
+    assert {0, 1, 2, 3} <= reached
+    assert max(reached) >= 4
+
+
+async def test_who_is_cancelled_while_others_write_leaves_nothing(world: World) -> None:
+    station = await Station.make(world)
+    before = asyncio.all_tasks()
+    done = asyncio.Event()
+
+    async def write() -> None:
+        place = 0
+        while not done.is_set():
+            place += 1
+            await world.make("opportunity", name="Deal", stageId=await stage_of(world))
+
+    writer = asyncio.create_task(write())
+    for k in range(25):
+        followers = [Follower() for _ in range(3)]
+        followers[0].stick()
+        tasks = [await station.follow(each) for each in followers]
+        await asyncio.sleep(0.004 * k)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(task.cancelled() for task in tasks)
+    done.set()
+    await writer
+    await station.empty(before)
+
+
+async def stage_of(world: World) -> str:
+    data = await world.data("{ pipelines { nodes { stages { nodes { id } } } } }")
+    stage: str = data["pipelines"]["nodes"][0]["stages"]["nodes"][0]["id"]
+    return stage
+
+
+async def test_who_is_refused_leaves_nothing(world: World) -> None:
+    station = await Station.make(world)
+    before = asyncio.all_tasks()
+    epoch = (await now(world)).partition(".")[0]
+    for variables in (
+        {"pipelineId": "pipe_none"},
+        {**station.variables, "after": "nonsense"},
+        {**station.variables, "after": f"{epoch}.999"},
+        {**station.variables, "after": "another.1"},
+    ):
+        station.variables = variables
+        with pytest.raises(GraphQLError):
+            await (await station.follow(Follower()))
+        await station.empty(before)
+
+
+async def test_a_step_that_fails_when_nobody_waits_for_it_is_nobodys_trouble(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station = await Station.make(world)
+    before, begun, fail = asyncio.all_tasks(), asyncio.Event(), asyncio.Event()
+    advance = Room._advance
+
+    async def broken(room: Room, session: Any) -> None:
+        begun.set()
+        await fail.wait()
+        await advance(room, session)
+        raise OSError
+
+    monkeypatch.setattr(Room, "_advance", broken)
+    task = await station.follow(Follower())
+    await begun.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    fail.set()
+    await station.empty(before)
+
+
+async def test_the_room_is_there_as_long_as_anybody_is_in_it(world: World) -> None:
+    station = await Station.make(world)
+    before = asyncio.all_tasks()
+    account = await world.make("account", name="Acme")
+    rooms = []
+    async with following(world, CASE_UPDATES):
+        rooms.append(station.hub._rooms[world.workspace_id][0])
+        async with (
+            following(world, CUSTOMER_UPDATES, accountId=account) as one,
+            following(world, CUSTOMER_UPDATES, accountId=account) as two,
+        ):
+            room, people, _ = station.hub._rooms[world.workspace_id]
+            rooms.append(room)
+            assert (people, sorted(len(group.subscribers) for group in room.groups.values())) == (3, [1, 2])
+            one.stick()  # who is not served loses his seat, but not his place in the room
+            await do(world, "updateAccount", id=account, industry="Rockets")
+            await settled(world)
+            assert sum(len(group.subscribers) for group in room.groups.values()) == 2
+            await two.until(lambda: len(two.messages) == 2)
+        assert len(room.groups) == 1
+    await station.empty(before)
+    async with following(world, CASE_UPDATES):
+        rooms.append(station.hub._rooms[world.workspace_id][0])
+    await station.empty(before)
+
+    assert rooms[0] is rooms[1]
+    assert rooms[2] is not rooms[0]
+
+
+async def test_many_come_and_go_at_once(world: World) -> None:
+    station = await Station.make(world)
+    before = asyncio.all_tasks()
+    for _ in range(3):
+        followers = [Follower() for _ in range(40)]
+        tasks = [await station.follow(each) for each in followers]
+        for follower in followers[::2]:
+            await follower.until(lambda f=follower: bool(f.messages) and f.messages[-1]["caughtUp"])  # type: ignore[misc]
+        room = station.hub._rooms[world.workspace_id][0]
+        assert len(room.groups) == 1
+        assert station.connections() <= world.database.reader.pool.size() * 2  # type: ignore[attr-defined]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await station.empty(before)
