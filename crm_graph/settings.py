@@ -96,7 +96,8 @@ def _origin(name: str, text: str) -> str:
     """An origin as browsers send it."""
     try:
         parts = urlsplit(text)
-        whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and text == f"{parts.scheme}://{parts.netloc}"
+        bare = text == f"{parts.scheme}://{parts.netloc}" and parts.username is None and parts.port != 0
+        whole = bare and parts.scheme in {"http", "https"} and bool(parts.hostname)
     except ValueError:
         whole = False
     if not whole:

@@ -20,7 +20,7 @@ from schema.context import Context
 from schema.examples import EXAMPLES
 from schema.execution import read_json, write_json
 from schema.transports.endpoint import Endpoint
-from schema.transports.sse import EventStream, wants_events
+from schema.transports.sse import serve_events, wants_events
 
 PAGE = Path(__file__).parent.parent / "crm_graph" / "templates" / "graphiql.html"
 
@@ -34,7 +34,7 @@ class GraphQLView(GraphQL[Context, None]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if wants_events(scope):
-            await EventStream(self.endpoint, self._parse).serve(scope, receive, send)
+            await serve_events(self.endpoint, self._parse, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 

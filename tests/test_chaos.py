@@ -10,8 +10,8 @@ import pytest
 
 from tests import conftest
 from tests.support.chaos.cluster import has_redis
+from tests.support.chaos.plan import Plan
 from tests.support.chaos.report import figures, weather
-from tests.support.chaos.storm import Plan
 
 
 @pytest.mark.parametrize("broadcast", ["redis", "postgres"])
@@ -20,7 +20,7 @@ async def test_clients_stay_right_while_servers_are_killed(broadcast: str, tmp_p
         conftest.skip("CRM_GRAPH_TEST_POSTGRES_URL is not set: no server was killed.")
     if broadcast == "redis" and not has_redis():
         conftest.skip("There is no redis-server on the PATH: none was restarted.")
-    plan = Plan(seed=SystemRandom().randrange(10**6), seconds=12, kills=3, drops=8)
+    plan = Plan(seed=SystemRandom().randrange(10**6), seconds=10, kills=3, drops=8)
     print(plan)
 
     storm, faults = await weather(plan, conftest.POSTGRES_URL, tmp_path, broadcast, servers=2)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from crm_graph.services.demo.home import Home
 
 LOCAL = {"127.0.0.1", "::1", "localhost"}
+SILENCE = 60_000
+"""Milliseconds after which a connection is broken off whose client confirms, or takes, nothing of what is sent."""
 
 Host = Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for all of this machine's.")]
 Port = Annotated[int, typer.Option(help="The port to listen at.", min=1, max=65535)]
@@ -68,6 +70,8 @@ def _listen(host: str, port: int) -> socket.socket:
         raise RefusedToStart(f"There is no host {host!r}. Name an address of this machine with --host.") from None
     listening = socket.socket(family, kind, protocol)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "linux":  # elsewhere the system's own, longer limits hold
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE)
     try:
         listening.bind(address)
         listening.listen(2048)
@@ -91,8 +95,10 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         "ws": "websockets-sansio",
         "ws_per_message_deflate": False,  # halves what one event to many sockets costs
         "ws_max_size": settings.socket_message_bytes,
-        "ws_ping_interval": 20.0,  # keeps proxies from closing what is silent, and finds clients that are gone
-        "ws_ping_timeout": 20.0,
+        "ws_ping_interval": 20.0,  # keeps proxies from closing what is silent
+        # A client that was asleep would find its socket closed with 1011, which client libraries take for the end of
+        # it all. SILENCE finds those who are gone for good.
+        "ws_ping_timeout": None,
         "lifespan": "on",
         "access_log": False,
         "timeout_graceful_shutdown": 10,

@@ -155,14 +155,13 @@ class Room:
                     group = self.groups.get(key)
                     if group is None:
                         members = await subscriber.question.watch.listing.members(session, subscriber.viewer)
-                        group = self.groups[key] = Group(subscriber.viewer, subscriber.question, members, end.number)
+                        group = Group(subscriber.viewer, subscriber.question, members, end.number)
                 self._payloads[key, subscriber.number, group.at] = payload
             subscriber.number = group.at
             taken = not subscriber.gone and subscriber.outlet.offer(payload)
             if taken:
+                self.groups[key] = group  # it may be new, or all others may have left it meanwhile
                 group.subscribers.add(subscriber)
-            elif not group.subscribers:
-                del self.groups[key]
             return taken or subscriber.gone, None if taken or subscriber.gone else payload
 
     def _has_moved(self, subscriber: Subscriber) -> bool:
@@ -214,7 +213,7 @@ class Room:
 
     async def _checkpoint(self, session: AsyncSession) -> None:
         """Tell those whose list has not changed lately how far they have come all the same."""
-        for group in self.groups.values():
+        for group in list(self.groups.values()):
             if group.told_at < group.at:
                 end = Stand(self._epoch, group.at, True)
                 group.tell(await self.answer(session, group.viewer, group.question, (), end))
@@ -223,4 +222,6 @@ class Room:
 async def _whole(step: Coroutine[Any, Any, T]) -> T:
     """Take a step to its end even where the subscriber goes away meanwhile: one that was cut off in the middle would
     leave a statement running on a session that is closed."""
-    return await asyncio.shield(asyncio.ensure_future(step))
+    task = asyncio.ensure_future(step)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be there to hear of it
+    return await asyncio.shield(task)

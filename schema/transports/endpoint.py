@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from graphql import GraphQLError, OperationType
 from starlette.requests import HTTPConnection
 from strawberry.http import GraphQLRequestData
 
-from crm_graph.db import Database
+from crm_graph.db import OUTAGES, Database
 from crm_graph.errors import Unauthenticated
 from crm_graph.feed import Feed
 from crm_graph.services import auth
@@ -22,6 +23,12 @@ from schema.execution import CrmSchema, write_answer, write_json
 from schema.live.hub import Hub, Outlet
 from schema.transports.line import Gone
 from schema.transports.sessions import Connections
+
+log = logging.getLogger(__name__)
+
+
+class Outage(Exception):
+    """The database cannot be asked what to tell a subscriber, who is to come again."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Endpoint:
 
     async def serve(self, context: Context, request: Request, outlet: Outlet) -> Sequence[Mapping[str, Any]] | None:
         """Serve an operation: its answers go to the outlet. Answers the errors that keep it from being served, or end
-        it. Raises Gone."""
+        it. Raises Gone and Outage."""
         errors = self.refused(request)
         if errors is not None:
             return errors
@@ -95,8 +102,15 @@ class Endpoint:
         except GraphQLError as error:
             return [error.formatted]
         except Exception as error:
-            return self.described(error)
+            return self.failed(request, error)
         return None
+
+    def failed(self, request: Request, error: Exception) -> Sequence[Mapping[str, Any]]:
+        """What a failure means to the client. Raises Outage: a subscription is not to end while the database is out."""
+        if request.kind is OperationType.SUBSCRIPTION and isinstance(error, OUTAGES):
+            log.warning("The database cannot be read: %s", error)
+            raise Outage from error
+        return self.described(error)
 
     def refused(self, request: Request) -> Sequence[Mapping[str, Any]] | None:
         """The errors of a request that no operation can be told from, or a wrong one."""

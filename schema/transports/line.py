@@ -10,6 +10,9 @@ from starlette.types import Message, Send
 STUCK_SECONDS = 60.0
 """How long a client may take nothing of what is sent before he is let go."""
 
+CLOSED = (OSError, RuntimeError)
+"""What servers raise when something is sent on a connection that is closed already."""
+
 
 class Gone(Exception):
     """The client takes no more."""
@@ -32,7 +35,7 @@ class Line:
             sending.send(None)
         except StopIteration:
             return True
-        except OSError:
+        except CLOSED:
             return False
         sending.close()
         return False
@@ -44,5 +47,5 @@ class Line:
         try:
             async with asyncio.timeout(STUCK_SECONDS):
                 await self._send(message)
-        except OSError as error:  # a TimeoutError is one, too
+        except (*CLOSED, TimeoutError) as error:
             raise Gone from error

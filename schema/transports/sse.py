@@ -21,7 +21,7 @@ from crm_graph.errors import BadUserInput, Throttled, Unauthenticated
 from crm_graph.services.auth import Principal
 from schema.context import Context
 from schema.execution import write_json
-from schema.transports.endpoint import Endpoint, Request
+from schema.transports.endpoint import Endpoint, Outage, Request
 from schema.transports.line import Gone, Line
 from schema.transports.sessions import End
 
@@ -35,6 +35,7 @@ HEADERS = {
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
 }
+Errors = Sequence[Mapping[str, Any]] | None
 Parse = Callable[[HTTPRequest], Awaitable[GraphQLRequestData | list[GraphQLRequestData]]]
 
 
@@ -47,102 +48,111 @@ def wants_events(scope: Scope) -> bool:
     return EVENTS in kinds and kinds.isdisjoint(JSON)
 
 
-class EventStream:
-    """One request and the stream that answers it, which is the outlet of its operation."""
+async def serve_events(endpoint: Endpoint, parse: Parse, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one request. `parse` reads the operation in it, or raises HTTPException."""
+    connection = HTTPRequest(scope, receive)
+    try:
+        request = await _read(endpoint, parse, connection)
+    except HTTPException as refusal:
+        await _refused(refusal)(scope, receive, send)
+    else:
+        await EventStream(endpoint, await endpoint.context(connection), request, Line(send)).serve(receive)
 
-    def __init__(self, endpoint: Endpoint, parse: Parse) -> None:
-        self.endpoint, self.parse = endpoint, parse
-        self.principal: Principal | None = None
-        self._line: Line
+
+class EventStream:
+    """The stream that answers one operation, and the outlet of its answers."""
+
+    def __init__(self, endpoint: Endpoint, context: Context, request: Request, line: Line) -> None:
+        self.endpoint, self.context, self.request = endpoint, context, request
+        self.principal: Principal | None = None if context.signed_in is None else context.principal
+        self._line = line
+        self._closed = False
         self._ending: asyncio.Future[End] = asyncio.get_running_loop().create_future()
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection = HTTPRequest(scope, receive)
-        try:
-            request = await self._read(connection)
-        except HTTPException as refusal:
-            await _refused(refusal)(scope, receive, send)
-            return
-        context = await self.endpoint.context(connection)
-        if context.signed_in is not None:
-            self.principal = context.principal
-        self._line = Line(send)
-        await send({"type": "http.response.start", "status": 200, "headers": Headers(HEADERS).raw})
+    async def serve(self, receive: Receive) -> None:
+        """Stream until the operation is through, the client goes, or is asked to."""
         with self.endpoint.connections.connected(self):
-            operating = asyncio.create_task(self._operate(context, request))
-            leaving = asyncio.create_task(_leave(receive))
+            operating, leaving = asyncio.create_task(self._operate()), asyncio.create_task(_leave(receive))
             try:
-                await self._stream(request, operating, leaving)
-            except Gone:
+                await self._stream(operating, leaving)
+            except (Gone, Outage):
                 pass
             finally:
+                self._closed = True
                 leaving.cancel()
-                if request.kind is not OperationType.MUTATION:  # which is executed to its end, whoever waits for it
+                # A mutation is executed to its end, whoever waits for it.
+                if self.request.kind is not OperationType.MUTATION:
                     operating.cancel()
-                await asyncio.wait({operating, leaving})
+                await asyncio.gather(operating, leaving, return_exceptions=True)
 
     def end(self, why: End) -> None:
         if not self._ending.done():
             self._ending.set_result(why)
 
-    async def _stream(self, request: Request, operating: asyncio.Task[Any], leaving: asyncio.Task[None]) -> None:
-        """Stream until the operation is through, the client has gone, or the stream is to be ended. Raises Gone."""
-        await self._say(KEEP_ALIVE)  # some browsers take no notice of the headers alone
-        while not operating.done() and not leaving.done() and not self._ending.done():
-            await asyncio.wait(
-                {operating, leaving, self._ending},
-                timeout=KEEP_ALIVE_SECONDS,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            self._line.offer(_chunk(KEEP_ALIVE))
+    async def _stream(self, operating: asyncio.Task[Errors], leaving: asyncio.Task[None]) -> None:
+        """Raises Gone and Outage."""
+        signs: set[asyncio.Future[Any]] = {operating, leaving, self._ending}
+        while not any(sign.done() for sign in signs):
+            happened, _ = await asyncio.wait(signs, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not happened:
+                self._line.offer(_chunk(KEEP_ALIVE))
         if leaving.done():
             return
-        if not operating.done() and request.kind is OperationType.SUBSCRIPTION:
-            operating.cancel()
-            if self._ending.result() is End.RESTART:
-                await self._line.send(_chunk("", more=False))  # without «complete», so that the client comes again
+        if not operating.done() and self.request.kind is OperationType.SUBSCRIPTION:
+            why = self._ending.result()
+            if why is End.RESTART:
+                await self._end("")  # without «complete», so that the client comes again
                 return
-            errors = self.endpoint.described(Unauthenticated(self._ending.result().message))
+            errors: Errors = self.endpoint.described(Unauthenticated(why.message))
         else:
-            errors = await operating
-        told = f"{_next(write_json({'errors': errors}))}{COMPLETE}" if errors else COMPLETE
-        await self._line.send(_chunk(told, more=False))
+            try:
+                errors = await operating
+            except Outage:
+                await self._end("")
+                raise
+        await self._end(f"{_next(write_json({'errors': errors}))}{COMPLETE}" if errors else COMPLETE)
 
-    async def _operate(self, context: Context, request: Request) -> Sequence[Mapping[str, Any]] | None:
-        """Serve the operation; answers the errors that kept it from being served, or ended it. Raises Gone."""
+    async def _operate(self) -> Errors:
+        """Serve the operation. Raises Gone and Outage."""
+        # The comment is for browsers that take no notice of the headers alone.
+        await self._line.send({"type": "http.response.start", "status": 200, "headers": Headers(HEADERS).raw})
+        await self._line.send(_chunk(KEEP_ALIVE))
         try:
-            with self.endpoint.connections.operation(context.signed_in):
-                return await self.endpoint.serve(context, request, self)
+            with self.endpoint.connections.operation(self.context.signed_in):
+                return await self.endpoint.serve(self.context, self.request, self)
         except Throttled as error:
             return self.endpoint.described(error)
 
-    async def _read(self, connection: HTTPRequest) -> Request:
-        """Raises HTTPException for a request that is none."""
-        if connection.method not in {"GET", "POST"}:
-            raise HTTPException(405, "Use GET or POST")
-        if self.endpoint.connections.draining:
-            raise HTTPException(503, End.RESTART.message)
-        data = await self.parse(connection)
-        if isinstance(data, list) or not data.query:
-            raise HTTPException(400, "No GraphQL query found in the request")
-        if data.operation_name is not None and not isinstance(data.operation_name, str):
-            raise HTTPException(400, "The operationName is not a text")
-        data.operation_name = data.operation_name or None
-        request = self.endpoint.read(data)
-        if request.kind is OperationType.MUTATION and connection.method == "GET":
-            raise HTTPException(405, "Mutations are not allowed when using GET")
-        return request
-
-    # The outlet
+    async def _end(self, text: str) -> None:
+        """Say the last of it."""
+        self._closed = True
+        await self._line.send(_chunk(text, more=False))
 
     def offer(self, payload: str) -> bool:
-        return self._line.offer(_chunk(_next(payload)))
+        return not self._closed and self._line.offer(_chunk(_next(payload)))
 
     async def send(self, payload: str) -> None:
-        await self._say(_next(payload))
+        if self._closed:
+            raise Gone
+        await self._line.send(_chunk(_next(payload)))
 
-    async def _say(self, text: str) -> None:
-        await self._line.send(_chunk(text))
+
+async def _read(endpoint: Endpoint, parse: Parse, connection: HTTPRequest) -> Request:
+    """Raises HTTPException for a request that is none."""
+    if connection.method not in {"GET", "POST"}:
+        raise HTTPException(405, "Use GET or POST")
+    if endpoint.connections.draining:
+        raise HTTPException(503, End.RESTART.message)
+    data = await parse(connection)
+    if isinstance(data, list) or not data.query:
+        raise HTTPException(400, "No GraphQL query found in the request")
+    if data.operation_name is not None and not isinstance(data.operation_name, str):
+        raise HTTPException(400, "The operationName is not a text")
+    data.operation_name = data.operation_name or None
+    request = endpoint.read(data)
+    if request.kind is OperationType.MUTATION and connection.method == "GET":
+        raise HTTPException(405, "Mutations are not allowed when using GET")
+    return request
 
 
 async def _leave(receive: Receive) -> None:

@@ -17,10 +17,11 @@ from starlette.types import Receive, Scope, Send
 from strawberry.http import GraphQLRequestData
 from strawberry.http.websocket_origin import is_same_origin, normalize_origin
 
+from crm_graph.db import OUTAGES
 from crm_graph.errors import Throttled, Unauthenticated
 from crm_graph.services.auth import Principal
 from schema.execution import read_json, write_json
-from schema.transports.endpoint import Endpoint, Request, bearer
+from schema.transports.endpoint import Endpoint, Outage, Request, bearer
 from schema.transports.line import Gone, Line
 from schema.transports.sessions import End
 
@@ -31,6 +32,7 @@ LONGEST_ID = 1000
 LONGEST_REASON = 123
 """In bytes, as the websocket protocol has it."""
 NO_TOKEN = 'Send a token with connection_init: {"authorization": "Bearer ..."}'
+TRY_AGAIN = "something went wrong on our side: try again"
 log = logging.getLogger(__name__)
 
 
@@ -58,7 +60,7 @@ class WebSockets:
         origin = connection.headers.get("origin")
         if origin is None or is_same_origin(origin, connection.headers.get("host")):
             return True
-        if normalize_origin(origin) in self.origins - {None}:
+        if normalize_origin(origin) in self.origins:
             return True
         log.warning("Refused a websocket from a page of %r. If it is yours, add it to CRM_GRAPH_ORIGINS.", origin)
         return False
@@ -141,7 +143,7 @@ class Socket:
             return Close()
         except Exception:
             log.exception("A websocket failed")
-            return Close(1013, "something went wrong on our side: try again")
+            return Close(1013, TRY_AGAIN)
 
     async def _first(self) -> dict[str, Any]:
         """The connection_init, which is awaited for ten seconds."""
@@ -178,6 +180,9 @@ class Socket:
             self.principal = await self.endpoint.authenticate(token)
         except Unauthenticated as refusal:
             raise Close(4403, refusal.message) from None
+        except OUTAGES as error:
+            log.warning("The database cannot be read: %s", error)
+            raise Close(1013, TRY_AGAIN) from None
         await self.send('{"type":"connection_ack"}')
 
     async def _handle(self, message: dict[str, Any]) -> None:
@@ -235,6 +240,8 @@ class Socket:
                 await operation.fail(errors)
         except Gone:
             pass
+        except Outage:
+            self._end(Close(1013, TRY_AGAIN))
         finally:
             if self._operations.get(operation.id) is operation:
                 del self._operations[operation.id]
@@ -248,7 +255,7 @@ class Socket:
             self.end(End.EXPIRED if principal.has_expired else End.REVOKED)
             raise Gone from error
         except Exception as error:
-            return self.endpoint.described(error)
+            return self.endpoint.failed(request, error)
         renewed = context.principal
         operation.writes = request.kind is OperationType.MUTATION
         errors = await self.endpoint.serve(context, request, operation)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from graphql import GraphQLError
+from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry.http import GraphQLRequestData
 
 from crm_graph.feed import log
@@ -24,6 +26,7 @@ from tests.support.followers import BOARD_UPDATES, Follower, following, settled
 from tests.support.world import World
 
 PATIENCE = 20.0
+pytestmark = pytest.mark.usefixtures("complaints")
 
 
 class Station:
@@ -58,10 +61,22 @@ class Station:
         """Wait until nothing of anybody who followed is left."""
         assert self.hub._rooms == {}
         async with asyncio.timeout(PATIENCE):
-            while self.connections() or asyncio.all_tasks() - before:  # noqa: ASYNC110  # nobody tells
+            while self.connections() or self.hub._closing or asyncio.all_tasks() - before:  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.001)
-        assert self.hub._closing == set()
         assert self.world.workspace_id not in self.world.feed.wakeups._signals
+
+
+@pytest.fixture
+async def complaints() -> AsyncIterator[list[Row]]:
+    """What the event loop complains of: failures that nobody heard of."""
+    loop = asyncio.get_running_loop()
+    found: list[Row] = []
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: found.append(context))
+    yield found
+    gc.collect()
+    loop.set_exception_handler(before)
+    assert found == []
 
 
 @contextlib.asynccontextmanager
@@ -184,6 +199,42 @@ async def test_a_step_that_fails_when_nobody_waits_for_it_is_nobodys_trouble(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     fail.set()
+    await station.empty(before)
+
+
+async def test_who_sits_down_while_another_like_him_leaves_is_told_what_follows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station = await Station.make(world)
+    before, left = asyncio.all_tasks(), asyncio.Event()
+    session_ends = AsyncSession.close
+
+    async def close(session: AsyncSession) -> None:
+        """The end of the snapshot in which the second is seated: the first goes away just then."""
+        await session_ends(session)
+        inside = station.hub._rooms[world.workspace_id][1]
+        if inside == 3 and room._lock.locked() and not left.is_set():
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            left.set()
+
+    second = Follower()
+    async with following(world, CASE_UPDATES):
+        room = station.hub._rooms[world.workspace_id][0]
+        sits = Follower()
+        first = await station.follow(sits)
+        await sits.until(lambda: len(room.groups) == 2 and all(group.subscribers for group in room.groups.values()))
+        room._payloads.clear()  # what the first was told is nothing for the second
+        monkeypatch.setattr(AsyncSession, "close", close)
+        second.task = await station.follow(second)
+        await asyncio.wait_for(left.wait(), PATIENCE)
+        monkeypatch.undo()
+        async with room._lock:
+            told = len(second.messages)
+        await world.make("opportunity", name="Deal", stageId=await stage_of(world))
+        await second.until(lambda: len(second.messages) > told)
+        second.task.cancel()
+        await asyncio.gather(second.task, return_exceptions=True)
     await station.empty(before)
 
 

@@ -41,6 +41,15 @@ class WaitingHub:
             self._changed.notify_all()
 
 
+class Out:
+    """A database that nobody answers at."""
+
+    def read(self) -> Any:
+        raise OSError("nobody answers")
+
+    snapshot = read
+
+
 async def refused(outlet: Any, payload: str) -> None:
     """Send again and again, until a client who takes nothing is given up."""
     try:

@@ -15,7 +15,7 @@ from schema import Endpoint
 from schema.transports import line, websocket
 from tests.support.live import Server
 from tests.support.world import World
-from tests.transports.conftest import PATIENCE, WaitingHub, refused
+from tests.transports.conftest import PATIENCE, Out, WaitingHub, refused
 
 WHO = "{ viewer { id role } }"
 CHANGES = "subscription ($after: String) { changes(after: $after) { revision caughtUp changes { recordId } } }"
@@ -414,6 +414,18 @@ async def test_a_stuck_client_is_left_out_and_let_go(
         assert "errors" not in await well.ask(WHO)
 
 
+@pytest.mark.parametrize("error", [OSError("gone"), RuntimeError("after sending 'websocket.close'")])
+async def test_what_is_closed_takes_nothing(error: Exception) -> None:
+    """Whoever offers something to many must not fail for one of them."""
+
+    async def send(message: Any) -> None:
+        raise error
+
+    assert line.Line(send).offer({"type": "websocket.send"}) is False
+    with pytest.raises(line.Gone):
+        await line.Line(send).send({"type": "websocket.send"})
+
+
 async def test_a_client_that_reads_again_is_sent_all_in_order(
     world: World, server: Server, waiting_hub: WaitingHub
 ) -> None:
@@ -434,15 +446,29 @@ async def test_a_client_that_reads_again_is_sent_all_in_order(
 async def test_while_the_database_is_out_clients_are_to_try_again(
     world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with server.websocket(world.admin) as client:
-        monkeypatch.setattr(endpoint, "database", None)
+    try_again = (1013, "something went wrong on our side: try again")
+    async with server.websocket(world.admin) as client, server.websocket(world.admin) as other:
+        monkeypatch.setattr(endpoint, "database", Out())
         [error] = await client.error(await client.start(WHO))
         assert error["extensions"]["code"] == "INTERNAL"
         async with server.websocket() as late:
             await late.send({**INIT, "payload": {"authorization": f"Bearer {world.admin.token}"}})
-            assert await late.closed() == (1013, "something went wrong on our side: try again")
+            assert await late.closed() == try_again
+        await other.start(CHANGES)
+        assert await other.closed() == try_again  # an error would end the subscription for good
         monkeypatch.undo()
         assert "errors" not in await client.ask(WHO)
+
+
+async def test_a_subscription_that_the_database_keeps_from_beginning_is_to_be_begun_again(
+    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint.hub, "database", Out())
+    async with server.websocket(world.admin) as client:
+        await client.start(CHANGES)
+        assert await client.closed() == (1013, "something went wrong on our side: try again")
+    async with server.events(CHANGES, by=world.admin) as stream:
+        assert await stream.event() is None
 
 
 async def test_a_server_that_stops_asks_all_to_come_again(

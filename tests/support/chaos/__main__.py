@@ -12,8 +12,8 @@ from pathlib import Path
 from random import SystemRandom
 
 from tests.support.chaos.cluster import has_redis
+from tests.support.chaos.plan import Plan
 from tests.support.chaos.report import figures, weather
-from tests.support.chaos.storm import Plan
 
 SERVERS = 3
 MOST_SHOWN = 20

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from crm_graph.models import Role
 from tests.support.chaos.cluster import cluster, database
-from tests.support.chaos.storm import Plan, Say, Storm, company
+from tests.support.chaos.plan import Plan
+from tests.support.chaos.storm import Say, Storm, company
 from tests.support.chaos.verdict import judge
 from tests.support.followers import number_of
 

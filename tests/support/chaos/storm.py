@@ -22,6 +22,7 @@ from crm_graph.settings import Settings
 from tests.support.chaos.asking import ANSWER_SECONDS, insist
 from tests.support.chaos.clients import Board, Client, Reader
 from tests.support.chaos.cluster import Cluster
+from tests.support.chaos.plan import Plan
 from tests.support.chaos.writing import WRITE, Acknowledged, Orders
 from tests.support.followers import number_of
 from tests.support.moves import Office, open_office
@@ -33,45 +34,6 @@ CATCH_UP_SECONDS = 30.0
 ENOUGH_SECONDS = 120.0
 DEALS = 24
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to happen: all deeds of a storm are done in some order, spread over its seconds; it goes on until there are
-    enough writes, and comparisons of boards."""
-
-    seed: int
-    seconds: float
-    kills: int
-    writes: int = 50
-    comparisons: int = 20
-    outages: int = 1
-    """Of the broadcast."""
-    cuts: int = 1
-    """Of connections to the database."""
-    stops: int = 1
-    """Of servers, in order."""
-    drops: int = 10
-    """Of clients' connections, several at a time."""
-    changes_of_sight: int = 1
-    lingering: int = 0
-    """How many writes each client lets pass before it subscribes after the revision that it has."""
-    writing_processes: int = 2
-    writers: int = 3
-    pause: float = 0.02
-
-    def deeds(self, chance: Random) -> list[str]:
-        often = {
-            "kill": self.kills,
-            "outage": self.outages,
-            "cut": self.cuts,
-            "stop": self.stops,
-            "drop": self.drops,
-            "sight": self.changes_of_sight,
-        }
-        deeds = [deed for deed, times in often.items() for _ in range(times)]
-        chance.shuffle(deeds)
-        return deeds
 
 
 @contextlib.asynccontextmanager
@@ -128,7 +90,7 @@ class Storm:
             await world.make("opportunity", name="Deal", stageId=stage, ownerId=owner.id)
         self.begun = (await world.changes())[-1]["revision"]
         await world.engine.dispose()  # its connections are not to be among those that are cut
-        self.clients = self._people_who_follow()
+        self.clients = [self._follower(*each) for each in self.plan.crowd]
         async with self._running(client.run() for client in self.clients):
             async with self._writing(), self._running(self._compare(board) for board in self.boards):
                 live = await asyncio.gather(*(client.live(CATCH_UP_SECONDS) for client in self.clients))
@@ -154,32 +116,15 @@ class Storm:
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             self.faults += [repr(each) for each in ended if isinstance(each, Exception)]
 
-    def _people_who_follow(self) -> list[Client]:
-        def follow(kind: type[Client], who: str, transport: str, **variables: Any) -> Client:
-            name = f"{kind.__name__} of {who} by {transport}"
-            chance = Random(self.chance.random())
-            client = kind(name, self.cluster, self.office.people[who], transport, chance, **variables)
-            client.linger = self._linger
-            return client
-
-        board: dict[str, Any] = {"pipelineId": self.office.pipeline_id}
-        large = {"amount": {"gte": "300"}}
-        return [
-            follow(Board, "admin", "websocket", **board),
-            follow(Board, "admin", "websocket", **board),
-            follow(Board, "admin", "events", **board),
-            follow(Board, "admin", "websocket", **board, filter=large),
-            follow(Board, "owner", "websocket", **board),
-            follow(Board, "owner", "events", **board),
-            follow(Board, "mate", "websocket", **board),
-            follow(Board, "manager", "websocket", **board),
-            follow(Board, "chief", "events", **board),
-            follow(Board, "stranger", "websocket", **board, filter=large),
-            follow(Reader, "admin", "websocket"),
-            follow(Reader, "admin", "websocket"),
-            follow(Reader, "admin", "events"),
-            follow(Reader, "owner", "websocket"),
-        ]
+    def _follower(self, who: str, transport: str, what: str) -> Client:
+        variables: dict[str, Any] = {} if what == "changes" else {"pipelineId": self.office.pipeline_id}
+        if what == "large deals":
+            variables["filter"] = {"amount": {"gte": "300"}}
+        name = f"{who}, who follows {what} by {transport},"
+        chance, kind = Random(self.chance.random()), Reader if what == "changes" else Board
+        client = kind(name, self.cluster, self.office.people[who], transport, chance, **variables)
+        client.linger = self._linger
+        return client
 
     async def _linger(self) -> None:
         """Wait for some more writes, as long as anybody writes."""

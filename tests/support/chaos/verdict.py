@@ -80,8 +80,8 @@ def _of_reader(reader: Reader, log: Sequence[Row]) -> list[str]:
         due = [row["revision"] for row in own if row["entity"] == "Opportunity" and not row["before"]["deleted_at"]]
         due = [each for each in due if not any(after < each <= to for after, to in reader.unread)]
     faults = []
-    if missed := sorted(set(due) - set(reader.read)):
-        faults.append(f"{reader.name} missed {missed}")
+    if missed := set(due) - set(reader.read):
+        faults.append(f"{reader.name} missed {[row for row in rows if row['revision'] in missed]}")
     if reader.person.role is Role.ADMIN and (more := sorted(set(reader.read) - set(there))):
         faults.append(f"{reader.name} read {more}, which are not there")
     if reader.read != sorted(set(reader.read)):
