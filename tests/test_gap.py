@@ -22,7 +22,7 @@ from tests.support.chaos.storm import company
 from tests.support.followers import number_of
 from tests.support.moves import Office
 
-QUIET = Plan(
+CALM = Plan(
     0, 3, kills=0, crowd=A_FEW, writes=40, comparisons=6, outages=0, cuts=0, stops=0, drops=0, changes_of_sight=0
 )
 KNOWN_SECONDS = 20.0
@@ -42,7 +42,7 @@ async def test_no_gap_between_the_query_and_the_subscription_nor_through_reconne
     if broadcast == "redis" and not has_redis():
         conftest.skip("There is no redis-server on the PATH: nothing was followed behind Redis.")
     url = None if broadcast == "memory" else postgres_url()
-    plan = replace(QUIET, seed=SystemRandom().randrange(10**6), drops=8, lingering=3)
+    plan = replace(CALM, seed=SystemRandom().randrange(10**6), drops=8, lingering=3)
     print(plan)
 
     storm, faults = await weather(plan, url, tmp_path, broadcast, servers=servers)
@@ -55,7 +55,7 @@ async def test_no_gap_between_the_query_and_the_subscription_nor_through_reconne
 
 
 async def test_who_follows_hears_nothing_of_an_outage_of_the_database(tmp_path: Path) -> None:
-    plan = replace(QUIET, seed=SystemRandom().randrange(10**6), seconds=5, cuts=12)
+    plan = replace(CALM, seed=SystemRandom().randrange(10**6), seconds=5, cuts=12)
     print(plan)
 
     storm, faults = await weather(plan, postgres_url(), tmp_path, "postgres", servers=2)

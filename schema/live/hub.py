@@ -17,13 +17,13 @@ from strawberry.utils.await_maybe import await_maybe
 from crm_graph.access import Viewer
 from crm_graph.db import OUTAGES, Database
 from crm_graph.errors import RequestError, Unauthenticated
-from crm_graph.feed import Feed, log
+from crm_graph.feed import Feed, Revision, log
 from crm_graph.settings import Settings
 from loaders.live import Occurrence, load_viewers
 from schema.context import Context
 from schema.live.group import Question, Stand, Subscriber
 from schema.live.operations import read_operation
-from schema.live.room import Room
+from schema.live.room import Room, whole
 from schema.live.watch import Watch
 from schema.node import TYPES
 
@@ -68,6 +68,12 @@ class Hub:
         watch = await self._source(context, operation.original, request)
         kinds = {TYPES[name].__model__ for name in operation.types & TYPES.keys()}
         question = Question(operation, request.variables or {}, watch, frozenset({*kinds, *watch.kinds}))
+        viewer, after = await whole(self._beginning(context, watch))
+        with self._room(viewer.workspace_id) as room:
+            await room.follow(Subscriber(viewer, question, outlet, after.number))
+
+    async def _beginning(self, context: Context, watch: Watch) -> tuple[Viewer, Revision]:
+        """What may be seen by him who follows, as things stand, and from where on he does."""
         async with self.database.snapshot() as session:
             viewers, at = await load_viewers(session, context.viewer, [context.viewer.user_id or ""])
             if at is None:
@@ -75,8 +81,7 @@ class Hub:
             [viewer] = viewers.values()
             after = watch.after or at
             await log.require_answerable(session, viewer.workspace_id, after, at, self.settings.retention)
-        with self._room(viewer.workspace_id) as room:
-            await room.follow(Subscriber(viewer, question, outlet, after.number))
+            return viewer, after
 
     async def _source(self, context: Context, document: Any, request: GraphQLRequestData) -> Watch:
         executor = self._executor(document, request.variables, request.operation_name, context, None)

@@ -107,10 +107,10 @@ class Room:
         seated = False
         while not seated:
             while not self._near(subscriber):
-                payload = await _whole(self._catch_up(subscriber))
+                payload = await whole(self._catch_up(subscriber))
                 if payload is not None:
                     await subscriber.outlet.send(payload)
-            seated, payload = await _whole(self._seat(subscriber))
+            seated, payload = await whole(self._seat(subscriber))
             if payload is not None:
                 await subscriber.outlet.send(payload)
 
@@ -219,7 +219,7 @@ class Room:
                 group.tell(await self.answer(session, group.viewer, group.question, (), end))
 
 
-async def _whole(step: Coroutine[Any, Any, T]) -> T:
+async def whole(step: Coroutine[Any, Any, T]) -> T:
     """Take a step to its end even where the subscriber goes away meanwhile: one that was cut off in the middle would
     leave a statement running on a session that is closed."""
     task = asyncio.ensure_future(step)

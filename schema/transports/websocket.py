@@ -211,6 +211,8 @@ class Socket:
             raise Close(4409, f"Subscriber for {operation_id} already exists")
         operation = Operation(self, operation_id)
         most = self.endpoint.settings.socket_operations
+        while len(self._tasks) >= most > len(self._operations):  # what was completed is still on its way out
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         if len(self._tasks) >= most:
             throttled = Throttled(f"At most {most} operations may run on one socket at a time.")
             await operation.fail(self.endpoint.described(throttled))

@@ -107,7 +107,7 @@ def test_only_the_root_fields_after_is_left_out(world: World) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "subscription S($at: String) { ...Root } fragment Root on Subscription { caseUpdates(after: $at) { revision } }",
+        "subscription S($at: String) { ...All } fragment All on Subscription { caseUpdates(after: $at) { revision } }",
         "subscription S($at: String) { ... on Subscription { caseUpdates(after: $at) { revision } } }",
     ],
 )
@@ -222,9 +222,9 @@ async def test_who_is_served_together_gets_what_each_would_get_alone(world: Worl
     if seed % 2:
         await world.default("opportunity", Visibility.PRIVATE)
     await world.make("case", subject="Broken", accountId=company.account)
-    for _ in range(15):
+    for _ in range(10):
         await company.step(chance)
-    fields = " ".join(chance.sample(SELECTIONS[:4], 2)), " ".join(chance.sample(SELECTIONS, 3)), "id owner { name }"
+    fields = " ".join(chance.sample(SELECTIONS[:4], 2)), " ".join(chance.sample(SELECTIONS, 3))
     together: dict[tuple[str, str], Follower] = {}
     alone: dict[tuple[str, str], Follower] = {}
     async with contextlib.AsyncExitStack() as stack:
@@ -237,7 +237,7 @@ async def test_who_is_served_together_gets_what_each_would_get_alone(world: Worl
         groups = world.application.state.endpoint.hub._rooms[world.workspace_id][0].groups
         shared = [group for group in groups.values() if len(group.subscribers) > 1]
         assert bool(shared) or seed % 2
-        for _ in range(12):
+        for _ in range(10):
             await company.step(chance)
             case = chance.choice(sorted(row["id"] for row in await world.rows(Case)))
             await world.write("updateCase", "__typename", id=case, description=str(chance.random()))
@@ -245,4 +245,4 @@ async def test_who_is_served_together_gets_what_each_would_get_alone(world: Worl
         for each, follower in together.items():
             assert follower.error is None
             assert follower.messages == alone[each].messages, each
-    assert sum(len(follower.events) for follower in together.values()) > 100
+    assert sum(len(follower.events) for follower in together.values()) >= 50

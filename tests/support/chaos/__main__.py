@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -53,6 +54,7 @@ def main() -> None:
         changes_of_sight=few,
     )
     print(f"{plan}, behind {options.broadcast}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was started is ended then, too
     begun = time.monotonic()
 
     def say(text: str) -> None:

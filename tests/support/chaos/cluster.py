@@ -141,7 +141,8 @@ class Cluster:
         engine = create_async_engine(self.database_url, isolation_level="AUTOCOMMIT")
         statement = sa.text(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND pid <> pg_backend_pid() AND random() < :share AND (query LIKE '%pg_notify%' OR NOT :listening)"
+            "AND pid <> pg_backend_pid() AND random() < :share "
+            "AND (query LIKE '%pg_notify%' OR query LIKE 'LISTEN%' OR NOT :listening)"
         )
         async with engine.connect() as connection:
             ended = (await connection.execute(statement, {"share": share, "listening": listening})).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 A_FEW = (
@@ -36,7 +36,7 @@ class Plan:
     seed: int
     seconds: float
     kills: int
-    crowd: Sequence[tuple[str, str, str]] = EVERYBODY
+    crowd: Sequence[tuple[str, str, str]] = field(default=EVERYBODY, repr=False)
     writes: int = 50
     comparisons: int = 20
     outages: int = 1

@@ -19,7 +19,7 @@ import httpx
 
 from crm_graph import app
 from crm_graph.settings import Settings
-from tests.support.chaos.asking import ANSWER_SECONDS, insist
+from tests.support.chaos.asking import insist
 from tests.support.chaos.clients import Board, Client, Reader
 from tests.support.chaos.cluster import Cluster
 from tests.support.chaos.plan import Plan
@@ -30,7 +30,7 @@ from tests.support.servers import SECRET, ServerProcess
 from tests.support.world import build_world
 
 ROOT = Path(__file__).parents[3]
-CATCH_UP_SECONDS = 30.0
+PATIENCE = 30.0
 ENOUGH_SECONDS = 120.0
 DEALS = 24
 Say = Callable[[str], None]
@@ -41,7 +41,7 @@ async def company(cluster: Cluster) -> AsyncIterator[Office]:
     """A new office on a cluster. Its world asks the first server, and looks into the database by itself."""
     world = await build_world(app.build(Settings(database_url=cluster.database_url, secret_key=SECRET)))
     await world.client.aclose()
-    world.client = httpx.AsyncClient(base_url=f"http://{cluster.addresses[0]}", timeout=ANSWER_SECONDS)
+    world.client = httpx.AsyncClient(base_url=f"http://{cluster.addresses[0]}", timeout=PATIENCE)
     try:
         yield await open_office(world)
     finally:
@@ -93,16 +93,15 @@ class Storm:
         self.clients = [self._follower(*each) for each in self.plan.crowd]
         async with self._running(client.run() for client in self.clients):
             async with self._writing(), self._running(self._compare(board) for board in self.boards):
-                live = await asyncio.gather(*(client.live(CATCH_UP_SECONDS) for client in self.clients))
-                assert all(live), self.clients
+                live = await asyncio.gather(*(client.live(PATIENCE) for client in self.clients))
+                assert all(live), [client.name for client in self.clients if not client.messages]
                 await self._rage()
             self._over = True
             self.say("The storm is over: everybody catches up.")
             await asyncio.gather(*self._mending)
             await self.cluster.until("ok")
             await self._mark()
-            for board in self.boards:
-                board.expect(await board.query(self.cluster.addresses[0]), board.board.cards, board.board.totals)
+            await asyncio.gather(*(board.compare_now() for board in self.boards))
 
     @contextlib.asynccontextmanager
     async def _running(self, work: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
@@ -206,11 +205,19 @@ class Storm:
     # What happens
 
     async def _rage(self) -> None:
+        do = {
+            "kill": self._kill,
+            "stop": self._stop,
+            "outage": self._outage,
+            "cut": self._cut,
+            "drop": self._drop,
+            "sight": self._change_sight,
+        }
         deeds = self.plan.deeds(self.chance)
         end = time.monotonic() + self.plan.seconds
         for place, deed in enumerate(deeds):
             await asyncio.sleep(max(0.0, (end - time.monotonic()) / (len(deeds) - place)))
-            await getattr(self, f"_{deed}")()
+            await do[deed]()
             self.done[deed] += 1
             self.say(f"{deed:6} {len(self.acknowledged):6} writes, {self.messages:6} messages")
         async with asyncio.timeout(ENOUGH_SECONDS):
@@ -253,7 +260,7 @@ class Storm:
         for client in self.chance.sample(self.clients, 3):
             client.drop()
 
-    async def _sight(self) -> None:
+    async def _change_sight(self) -> None:
         self._reports_to_manager = not self._reports_to_manager
         manager = self.office.people["manager"].id if self._reports_to_manager else None
         stranger = self.office.people["stranger"].id
@@ -267,7 +274,7 @@ class Storm:
     async def _compare(self, board: Board) -> None:
         while True:
             await asyncio.sleep(board.chance.uniform(0.3, 1.0))
-            await board.compare(CATCH_UP_SECONDS)
+            await board.compare(PATIENCE)
 
     async def _mark(self) -> None:
         """Write what every list has, and wait until each client has applied it."""
@@ -286,7 +293,7 @@ class Storm:
 
     async def _await(self, client: Client, marks: Mapping[str, int]) -> None:
         mark = marks["stranger" if client.person is self.office.people["stranger"] else "owner"]
-        if not await client.until(mark, CATCH_UP_SECONDS):
+        if not await client.until(mark, PATIENCE):
             self.faults.append(f"{client.name} stays at {client.number} and does not come to {mark}")
 
 
