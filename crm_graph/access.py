@@ -10,7 +10,7 @@ import enum
 import functools
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -135,19 +135,23 @@ def visible(model: Any, viewer: Viewer, *, deleted: bool = False) -> sa.ColumnEl
     return _once(viewer, model, ("visible", model, deleted), build)
 
 
-def saw(model: type[Any], viewer: Viewer) -> sa.ColumnElement[bool]:
-    """The condition on the log under which a row's `before` was visible to the viewer, by what he sees today.
+def saw(model: type[Any], viewer: Viewer, side: Literal["before", "after"] = "before") -> sa.ColumnElement[bool]:
+    """The condition on the log under which a row's `before`, or its `after`, was visible to the viewer, by what he sees
+    today.
 
-    The caller has seen to it that the record was there before.
+    The caller has seen to it that the record was there then.
     """
-    return _once(viewer, model, ("saw", model), lambda: _sight(model, _Before(), viewer))
+    return _once(viewer, model, ("saw", model, side), lambda: _sight(model, _Side(side), viewer))
 
 
-class _Before:
-    """A record as a row of the log has it: what decides sight, as it was before."""
+class _Side:
+    """A record as a row of the log has it: what decides sight, as it was before or after."""
+
+    def __init__(self, side: str) -> None:
+        self._values = getattr(models.Change, side)
 
     def __getattr__(self, name: str) -> Any:
-        return models.Change.record_id if name == "id" else models.Change.before[name].as_string()
+        return models.Change.record_id if name == "id" else self._values[name].as_string()
 
 
 def is_private(viewer: Viewer, name: str) -> bool:

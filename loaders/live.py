@@ -17,7 +17,7 @@ from crm_graph.errors import Resync
 from crm_graph.feed import Revision, Row, log
 from crm_graph.models import Action, Contact, Entity, Membership, Report, User, Workspace
 from loaders.pages import Where
-from loaders.sight import have_followers, load_seen, load_shown, reassigned
+from loaders.sight import have_followers, load_seen, load_seen_then, load_shown, reassigned
 
 MOST_MEMBERS = 5_000
 """The longest list whose members are kept in mind."""
@@ -233,8 +233,10 @@ class Ledger:
             model = self.models[entity]
             records = await session.scalars(sa.select(model).where(visible(model, viewer), among(model.id, keys)))
             present = {record.id: record for record in records}
-            lost = [row for key in keys if key not in present for row in about[key] if row.found]
-            seen = {row.revision for row in lost} & await load_seen(session, viewer, model, lost)
+            lost = [row for key in keys if key not in present for row in about[key]]
+            came = [row for row in lost if row.action in {Action.CREATED, Action.RESTORED}]
+            seen = await load_seen(session, viewer, model, [row for row in lost if row.found])
+            seen |= await load_seen_then(session, viewer, model, came)
             for key in keys:
                 for row in about[key]:
                     if key in present or row.revision in seen:

@@ -52,16 +52,26 @@ def reassigned(rows: Sequence[Row], viewer: Viewer) -> list[Row]:
 
 async def load_seen(session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[Row]) -> set[int]:
     """The revisions of those rows before which their records were visible, by what the viewer sees today."""
-    condition = saw(model, viewer)
+    seen = await _load_where(session, viewer, rows, saw(model, viewer))
+    if model is Activity:
+        seen |= await _load_seen_before(session, viewer, [row for row in rows if row.revision not in seen])
+    return seen
+
+
+async def load_seen_then(session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[Row]) -> set[int]:
+    """As `load_seen`, of those rows after which their records were visible."""
+    return await _load_where(session, viewer, rows, saw(model, viewer, "after"))
+
+
+async def _load_where(
+    session: AsyncSession, viewer: Viewer, rows: Sequence[Row], condition: sa.ColumnElement[bool]
+) -> set[int]:
     if not rows or isinstance(condition, sa.True_):
         return {row.revision for row in rows}
     statement = sa.select(Change.revision).where(
         Change.workspace_id == viewer.workspace_id, Change.revision.in_([row.revision for row in rows]), condition
     )
-    seen = set(await session.scalars(statement))
-    if model is Activity:
-        seen |= await _load_seen_before(session, viewer, [row for row in rows if row.revision not in seen])
-    return seen
+    return set(await session.scalars(statement))
 
 
 async def _load_seen_before(session: AsyncSession, viewer: Viewer, rows: Sequence[Row]) -> set[int]:

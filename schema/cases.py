@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import strawberry
 
 from crm_graph import models
+from crm_graph.errors import BadUserInput
 from crm_graph.feed import Revision
 from crm_graph.models import Action, CaseOrigin, CaseStatus, CaseType, Priority
 from crm_graph.services import cases, records
@@ -174,6 +175,8 @@ class CaseUpdate(LiveUpdate):
 
 
 async def _follow_cases(info: Info, *, filter: Any = None, after: Revision | None) -> Watch:
+    if filter is not None and filter.mentions("deleted_at"):
+        raise BadUserInput("Deleted cases cannot be followed.", "filter.deletedAt")
     where = everything if filter is None else filter.where
 
     def answer(occurrences: Sequence[Occurrence], revision: str, caught_up: bool) -> CaseUpdate:

@@ -136,15 +136,26 @@ class WakeUps:
                     self.connected, self._heard_at, pause = True, time.monotonic(), 0.1
                     tried.set()
                     await self.look()  # what was said while nobody here listened
-                    async with asyncio.TaskGroup() as group:
-                        group.create_task(self._hear(heard))
-                        group.create_task(self._say(broadcast))
+                    await self._hear_and_say(broadcast, heard)
             except Exception as error:
-                log.warning("The broadcast failed, trying again in %.1f seconds: %s", pause, _reason(error))
+                log.warning("The broadcast failed, trying again in %.1f seconds: %s", pause, error)
             self.connected = False
             tried.set()
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             pause = min(2 * pause, LONGEST_BACKOFF_SECONDS)
+
+    async def _hear_and_say(self, broadcast: Broadcast, heard: Any) -> None:
+        """Both, until one of them fails: raises what it raised."""
+        # Not a TaskGroup: before Python 3.11.4 it leaves the task marked as cancelled, which then breaks timeouts.
+        tasks = [asyncio.create_task(self._hear(heard)), asyncio.create_task(self._say(broadcast))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _hear(self, heard: Any) -> None:
         while True:
@@ -197,7 +208,3 @@ async def _connected(url: str) -> AsyncIterator[Broadcast]:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await disconnect()
-
-
-def _reason(error: BaseException) -> BaseException:
-    return _reason(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

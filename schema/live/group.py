@@ -15,7 +15,7 @@ from crm_graph.access import Sight, Viewer, is_private, sight_of
 from crm_graph.errors import Resync, Unauthenticated
 from crm_graph.feed import Row
 from crm_graph.models import Entity
-from loaders.live import Audience, Members, Occurrence, load_viewers, moving_rows
+from loaders.live import MOST_MEMBERS, Audience, Members, Occurrence, load_viewers, moving_rows
 from schema.live.operations import Operation
 from schema.live.watch import Watch
 
@@ -57,12 +57,15 @@ Answer = Callable[[AsyncSession, Viewer, Question, Sequence[Occurrence], Stand],
 
 @dataclass(eq=False)
 class Subscriber:
-    """One subscription. It stands at revision `number`: all up to there has been sent."""
+    """One subscription. It stands at revision `number` of an epoch: all up to there has been sent. What its viewer may
+    see was looked up at revision `looked_up_at`."""
 
     viewer: Viewer
     question: Question
     outlet: Outlet
     number: int
+    epoch: str
+    looked_up_at: int
     unseated: asyncio.Event = field(default_factory=asyncio.Event)
     failure: Exception | None = None
     gone: bool = False
@@ -119,6 +122,8 @@ async def news(
     elif known is not None and occurrences:
         members = known | {each.record_id for each in occurrences if each.record is not None}
         members -= {each.record_id for each in occurrences if each.record is None}
+        if len(members) > MOST_MEMBERS:
+            members = None
     return News(await answer(session, viewer, question, occurrences, end) if occurrences else None, members)
 
 
@@ -163,18 +168,24 @@ class Group:
         subscriber.unseated.set()
 
     async def advance(
-        self, session: AsyncSession, rows: Sequence[Row], end: Stand, answer: Answer, audience: Audience | None
-    ) -> list[Group]:
+        self,
+        session: AsyncSession,
+        rows: Sequence[Row],
+        end: Stand,
+        answer: Answer,
+        audience: Audience | None,
+        parted: list[Group],
+    ) -> None:
         """Go on by rows of the log. The subscribers are told what these mean, if anything. Those who see otherwise
-        than the group from now on are answered as groups of their own.
+        than the group from now on are answered as groups of their own, which are added to `parted` one by one.
 
         Raises what the database raises; then those who were not told yet stand where they stood.
         """
         moving = moving_rows(rows, self.sight, {each.viewer.user_id for each in self.subscribers})
-        parted = await self._part(session, rows, moving, end, answer) if moving else []
+        if moving:
+            await self._part(session, rows, moving, end, answer, parted)
         if self.subscribers:
             await self._go_on(session, rows, moving, end, answer, audience)
-        return parted
 
     async def _go_on(
         self,
@@ -196,8 +207,14 @@ class Group:
             self.tell(told.payload)
 
     async def _part(
-        self, session: AsyncSession, rows: Sequence[Row], moving: Sequence[Row], end: Stand, answer: Answer
-    ) -> list[Group]:
+        self,
+        session: AsyncSession,
+        rows: Sequence[Row],
+        moving: Sequence[Row],
+        end: Stand,
+        answer: Answer,
+        parted: list[Group],
+    ) -> None:
         """Part with those who see otherwise from now on. They are told what comes and goes by that."""
         viewers, _ = await load_viewers(session, self.viewer, [each.viewer.user_id or "" for each in self.subscribers])
         parting: dict[Any, list[Subscriber]] = defaultdict(list)
@@ -207,7 +224,6 @@ class Group:
                 self._unseat(subscriber, Unauthenticated("You may no longer sign in."))
             elif (key := subscriber.question.key(viewer)) != self.key:
                 parting[key].append(subscriber)
-        groups = []
         for subscribers in parting.values():
             viewer = viewers[subscribers[0].viewer.user_id or ""]
             try:
@@ -217,7 +233,7 @@ class Group:
                     self._unseat(subscriber, error)
                 continue
             group = Group(viewer, self.question, told.members, end.number)
-            groups.append(group)
+            parted.append(group)
             for subscriber in subscribers:
                 subscriber.viewer, subscriber.number = viewers[subscriber.viewer.user_id or ""], end.number
                 if told.payload is None or subscriber.outlet.offer(told.payload):
@@ -225,4 +241,3 @@ class Group:
                     group.subscribers.add(subscriber)
                 else:  # what he would not take is known nowhere else: he has to read anew
                     self._unseat(subscriber, Resync(TOO_MANY, end.revision))
-        return groups

@@ -68,11 +68,11 @@ class Hub:
         watch = await self._source(context, operation.original, request)
         kinds = {TYPES[name].__model__ for name in operation.types & TYPES.keys()}
         question = Question(operation, request.variables or {}, watch, frozenset({*kinds, *watch.kinds}))
-        viewer, after = await whole(self._beginning(context, watch))
+        viewer, after, at = await whole(self._beginning(context, watch))
         with self._room(viewer.workspace_id) as room:
-            await room.follow(Subscriber(viewer, question, outlet, after.number))
+            await room.follow(Subscriber(viewer, question, outlet, after.number, after.epoch, at.number))
 
-    async def _beginning(self, context: Context, watch: Watch) -> tuple[Viewer, Revision]:
+    async def _beginning(self, context: Context, watch: Watch) -> tuple[Viewer, Revision, Revision]:
         """What may be seen by him who follows, as things stand, and from where on he does."""
         async with self.database.snapshot() as session:
             viewers, at = await load_viewers(session, context.viewer, [context.viewer.user_id or ""])
@@ -81,7 +81,7 @@ class Hub:
             [viewer] = viewers.values()
             after = watch.after or at
             await log.require_answerable(session, viewer.workspace_id, after, at, self.settings.retention)
-            return viewer, after
+            return viewer, after, at
 
     async def _source(self, context: Context, document: Any, request: GraphQLRequestData) -> Watch:
         executor = self._executor(document, request.variables, request.operation_name, context, None)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from graphql import (
     ArgumentNode,
     DocumentNode,
@@ -31,7 +31,8 @@ from graphql import (
 
 from schema.documents import read_document
 
-REMEMBERED = 1000
+REMEMBERED = 200
+LONGEST_REMEMBERED = 5_000
 
 
 @dataclass(frozen=True)
@@ -45,22 +46,26 @@ class Operation:
     node: DocumentNode
     name: str | None
     digest: str
-    after_variable: str | None
+    declared: frozenset[str]
     types: frozenset[str]
 
     def variables(self, sent: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Those that the answer depends on."""
-        return {name: value for name, value in (sent or {}).items() if name != self.after_variable}
+        """Those that the answer depends on: the declared ones, but for `after`."""
+        return {name: value for name, value in (sent or {}).items() if name in self.declared}
 
-    def key(self, sent: Mapping[str, Any] | None) -> tuple[str, bytes]:
+    def key(self, sent: Mapping[str, Any] | None) -> tuple[str, str]:
         """Operations with equal keys ask for the same."""
-        variables = orjson.dumps(self.variables(sent), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
-        return self.digest, variables
+        return self.digest, json.dumps(self.variables(sent), sort_keys=True)
+
+
+def read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Operation:
+    """The subscription in a valid document. Those that are short are remembered."""
+    read = _read_operation if len(text) <= LONGEST_REMEMBERED else _read_operation.__wrapped__
+    return read(schema, text, name)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Operation:
-    """The subscription in a valid document."""
+def _read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Operation:
     document = read_document(schema, text)
     operation = document.operation(name)
     assert document.node is not None
@@ -74,7 +79,8 @@ def read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Operat
     others = [node for node in document.node.definitions if not isinstance(node, OperationDefinitionNode)]
     node = DocumentNode(definitions=(stripped, *others))
     digest = hashlib.sha256(print_ast(node).encode()).hexdigest()
-    return Operation(document.node, node, name, digest, variable, frozenset(_types(schema, node)))
+    declared = frozenset(each.variable.name.value for each in stripped.variable_definitions or ())
+    return Operation(document.node, node, name, digest, declared, frozenset(_types(schema, node)))
 
 
 def _after(operation: OperationDefinitionNode) -> ArgumentNode | None:

@@ -20,6 +20,7 @@ from schema.live.group import Answer, Group, Stand, Subscriber, news
 
 CHECKPOINT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.1
+MOST_PAYLOADS = 100
 MOST_CATCHING_UP = 3
 """How many catch up at once: each takes a connection of the pool, which others need, too."""
 LONGEST_PAUSE_SECONDS = 5.0
@@ -57,7 +58,7 @@ class Room:
             if not behind:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, checkpoint_at - time.monotonic())):
-                        await self.signal.beyond(self._tail.at)
+                        await self.signal.beyond(min((each.at for each in self.groups.values()), default=self._tail.at))
             # Half as long as the last round took belongs to others: where changes come faster than they can be told,
             # several are told as one, and writers do not wait for it.
             await asyncio.sleep(max(0.0, rest_until - time.monotonic()))
@@ -124,7 +125,7 @@ class Room:
         async with self._catching_up, self.database.snapshot() as session:
             end = await log.stand(session, self.workspace_id)
             rows = await log.read(session, self.workspace_id, subscriber.number, end.number)
-            if end.epoch != self._epoch or not rows:
+            if end.epoch != subscriber.epoch or end.epoch != self._epoch or not rows:
                 raise Resync(LEAPT, str(end))
             number = rows[-1].revision
             payload = await self._news(session, subscriber, rows, Stand(end.epoch, number, number == end.number))
@@ -135,16 +136,18 @@ class Room:
         """Give a subscriber a seat in his group, and what brings him up to it. Whether he got it, and if he could not
         take that at once, what has to be sent before he tries again."""
         async with self._lock:
+            if subscriber.gone:
+                return True, None
             key = subscriber.key
             group = self.groups.get(key)
             payload = None
-            if group is not None and not self._has_moved(subscriber):
+            if group is not None and group.at >= subscriber.looked_up_at and not self._has_moved(subscriber):
                 payload = self._payloads.get((key, subscriber.number, group.at))
             if group is None or payload is None:
                 async with self.database.snapshot() as session:
                     await self._advance(session)
                     end = Stand(self._epoch, self._tail.at, True)
-                    if end.number < subscriber.number:
+                    if end.epoch != subscriber.epoch or end.number < subscriber.number:
                         raise Resync(LEAPT, end.revision)
                     rows = self._tail.after(subscriber.number)
                     if rows is None:
@@ -156,6 +159,8 @@ class Room:
                     if group is None:
                         members = await subscriber.question.watch.listing.members(session, subscriber.viewer)
                         group = Group(subscriber.viewer, subscriber.question, members, end.number)
+                if len(self._payloads) >= MOST_PAYLOADS:
+                    self._payloads.clear()
                 self._payloads[key, subscriber.number, group.at] = payload
             subscriber.number = group.at
             taken = not subscriber.gone and subscriber.outlet.offer(payload)
@@ -167,7 +172,9 @@ class Room:
     def _has_moved(self, subscriber: Subscriber) -> bool:
         """Whether what he sees may have changed since it was looked up: what others were told is not for him then."""
         rows = self._tail.after(subscriber.number)
-        return rows is None or bool(moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id}))
+        if rows is None or subscriber.epoch != self._epoch:
+            return True
+        return bool(moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id}))
 
     async def _news(self, session: AsyncSession, subscriber: Subscriber, rows: Sequence[Row], end: Stand) -> str | None:
         moving = moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id})
@@ -181,6 +188,7 @@ class Room:
             for group in self.groups.values():
                 group.fail(Resync(LEAPT, str(end)))
             self._epoch, self._tail = end.epoch, Tail(self.workspace_id, end.number)
+            self._payloads.clear()
         while True:
             if self._tail.at < end.number:
                 await self._tail.extend(session, end.number)
@@ -193,23 +201,28 @@ class Room:
     async def _advance_groups(self, session: AsyncSession, stand: Stand) -> None:
         parted: list[Group] = []
         audiences: dict[int, Audience] = {}
-        for group in list(self.groups.values()):
-            rows = self._tail.after(group.at)
-            audience = None
-            if rows and group.sight.user_id is not None:
-                if group.at not in audiences:
-                    audiences[group.at] = await load_audience(session, group.viewer, rows)
-                audience = audiences[group.at]
-            if rows is None:
-                group.disband()
-            elif rows:
-                parted += await group.advance(session, rows, stand, self.answer, audience)
-            if not group.subscribers:
-                self.groups.pop(group.key, None)
-        for group in parted:
-            staying = {each for each in group.subscribers if not each.gone}
-            if staying:
-                self.groups.setdefault(group.key, group).subscribers |= staying
+        try:
+            for group in list(self.groups.values()):
+                rows = self._tail.after(group.at)
+                audience = None
+                if rows and group.sight.user_id is not None:
+                    if group.at not in audiences:
+                        audiences[group.at] = await load_audience(session, group.viewer, rows)
+                    audience = audiences[group.at]
+                if rows is None:
+                    group.disband()
+                elif rows:
+                    await group.advance(session, rows, stand, self.answer, audience, parted)
+                if not group.subscribers:
+                    self.groups.pop(group.key, None)
+        finally:  # they have left their groups, even where the database failed after that
+            for group in parted:
+                group.subscribers = {each for each in group.subscribers if not each.gone}
+                there = self.groups.setdefault(group.key, group) if group.subscribers else group
+                if there.at == group.at:
+                    there.subscribers |= group.subscribers
+                else:
+                    group.disband()
 
     async def _checkpoint(self, session: AsyncSession) -> None:
         """Tell those whose list has not changed lately how far they have come all the same."""

@@ -207,14 +207,18 @@ async def test_what_is_deleted_is_gone(world: World) -> None:
     assert [row["record"] for row in asked[:2]] == [None, None]
 
 
-async def test_what_came_and_went_meanwhile_is_passed_over(world: World) -> None:
+async def test_what_came_and_went_meanwhile_is_told_to_those_who_would_have_seen_it(world: World) -> None:
+    rep, other = await world.person(), await world.person()
+    await world.default("account", Visibility.PRIVATE)
     after = await stand(world)
-    short = await world.make("account", name="Short")
+    short = await world.make("account", name="Short", by=rep)
     await do(world, "deleteAccount", id=short)
 
-    [row] = await read(world, after)
+    told = [(row["action"], row["recordId"], row["gone"]) for row in await read(world, after, by=rep)]
 
-    assert (row["action"], row["gone"]) == ("DELETED", True)
+    assert told == [("CREATED", short, True), ("DELETED", short, True)]
+    assert [row["action"] for row in await read(world, after)] == ["CREATED", "DELETED"]
+    assert await read(world, after, by=other) == []
 
 
 async def test_what_is_out_of_sight_is_gone_and_what_was_never_seen_is_not_told(world: World) -> None:

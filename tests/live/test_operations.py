@@ -16,7 +16,7 @@ from tests.support.followers import Follower, following, settled
 from tests.support.world import Person, World
 
 PLAIN = "subscription { caseUpdates { revision caughtUp events { kind case { id } } } }"
-Key = tuple[str, bytes]
+Key = tuple[str, str]
 
 
 def key(world: World, text: str, variables: Row | None = None, name: str | None = None) -> Key:
