@@ -211,7 +211,7 @@ def first_update(ours: Ours) -> dict[str, Any]:
 
 
 def measure(ours: Ours, peer: Peer, size: int, quick: bool) -> dict[str, Any]:
-    blocks, block, moves, burst = (3, 8, 80, 80) if quick else (10, 20, 300, 400)
+    blocks, block, moves, burst = (3, 8, 50, 60) if quick else (10, 20, 300, 400)
     idle = [ours.server.memory, peer.server.memory]
     with Crowd(ours.server.port) as our_crowd, Crowd(peer.server.port) as its_crowd:
         watched = [Watched(ours, our_crowd, size), Watched(peer, its_crowd, size)]
