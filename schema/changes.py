@@ -13,7 +13,8 @@ from strawberry.utils.str_converters import to_camel_case
 
 from crm_graph.errors import BadUserInput
 from crm_graph.feed import Revision
-from loaders.live import Ledger, Occurrence, load_log
+from crm_graph.models import Action
+from loaders.live import NO_CHANGES, Ledger, Occurrence, load_log
 from schema import accounts, activities, auth, campaigns, cases, leads, opportunities, pipelines, users  # noqa: F401  # the types below are theirs
 from schema.context import Info
 from schema.declared import Declared, argument
@@ -29,34 +30,9 @@ _record_types.__doc__ = "What type a record has.\n\n" + "\n".join(f"{name}: a re
 RecordType: Any = enum_type(_record_types)
 
 
-@enum_type
-class ChangeAction(enum.Enum):
-    """What was done to the record.
-
-    CREATED: it was made.
-    UPDATED: something in it was changed.
-    DELETED: it was deleted.
-    RESTORED: it was brought back.
-    MOVED: the deal came into another stage.
-    CONVERTED: the lead was converted.
-    COMPLETED: the task was done.
-    STATUS_CHANGED: the case came into another status.
-    ESCALATED: the case went up a level.
-    ASSIGNED: the case came to somebody else, or to another queue.
-    RESPONDED: somebody responded to the campaign.
-    """
-
-    CREATED = "CREATED"
-    UPDATED = "UPDATED"
-    DELETED = "DELETED"
-    RESTORED = "RESTORED"
-    MOVED = "MOVED"
-    CONVERTED = "CONVERTED"
-    COMPLETED = "COMPLETED"
-    STATUS_CHANGED = "STATUS_CHANGED"
-    ESCALATED = "ESCALATED"
-    ASSIGNED = "ASSIGNED"
-    RESPONDED = "RESPONDED"
+_actions: Any = enum.Enum("ChangeAction", {each.name: each.value for each in Action if each not in NO_CHANGES})  # type: ignore[misc]
+_actions.__doc__ = Action.__doc__
+ChangeAction: Any = enum_type(_actions)
 
 
 @strawberry.type(description="One change of one record, in one transaction.")

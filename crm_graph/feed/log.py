@@ -14,6 +14,7 @@ from crm_graph.errors import BadUserInput, Resync
 from crm_graph.models import Action, Change, Workspace, now
 
 PAGE = 500
+LEAPT = "This server's log never stood at this revision. Read everything again."
 TAIL = 2000
 # What the rows of the tail keep of changed values; of all others the names are enough.
 KEPT = {"links", "participants"}
@@ -106,7 +107,7 @@ async def require_answerable(
     """Raises Resync where the rows after a revision are not to be had from a log that stands `at` another: it is past
     retention, in the future, or of an epoch that is over."""
     if after.epoch != at.epoch or after.number > at.number:
-        raise Resync("This server's log never stood at this revision. Read everything again.", str(at))
+        raise Resync(LEAPT, str(at))
     if after.number == at.number:
         return
     next_row = sa.select(Change.recorded_at).where(

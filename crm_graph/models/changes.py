@@ -14,7 +14,22 @@ from crm_graph.models.base import Base, reference
 
 
 class Action(enum.StrEnum):
-    """What happened to the record."""
+    """What was done to the record.
+
+    CREATED: it was made.
+    UPDATED: something in it was changed.
+    DELETED: it was deleted.
+    RESTORED: it was brought back.
+    MOVED: the deal came into another stage.
+    CONVERTED: the lead was converted.
+    COMPLETED: the task was done.
+    STATUS_CHANGED: the case came into another status.
+    ESCALATED: the case went up a level.
+    ASSIGNED: the case came to somebody else, or to another queue.
+    RESPONDED: somebody responded to the campaign.
+    SIGNED_IN: the user signed in.
+    SIGNED_OUT: the user signed out, or was signed out.
+    """
 
     CREATED = "CREATED"
     UPDATED = "UPDATED"

@@ -82,7 +82,7 @@ class Subscriber:
 @dataclass(frozen=True)
 class News:
     """What rows of the log mean to a viewer: a payload, or None where they do not concern him; and who the members of
-    the list then are, as far as they are known. `revision` is where he then stands."""
+    the list then are, as far as they are known."""
 
     payload: str | None
     members: Members | None
@@ -152,15 +152,10 @@ class Group:
             else:
                 self._unseat(subscriber)
 
-    def fail(self, error: Exception) -> None:
-        """End all subscriptions."""
+    def disband(self, failure: Exception | None = None) -> None:
+        """Everybody loses his seat: to catch up alone, or with a failure, which ends the subscription."""
         for subscriber in list(self.subscribers):
-            self._unseat(subscriber, error)
-
-    def disband(self) -> None:
-        """Everybody catches up alone."""
-        for subscriber in list(self.subscribers):
-            self._unseat(subscriber)
+            self._unseat(subscriber, failure)
 
     def _unseat(self, subscriber: Subscriber, failure: Exception | None = None) -> None:
         self.subscribers.discard(subscriber)
@@ -200,7 +195,7 @@ class Group:
         try:
             told = await news(session, self.viewer, self.question, self.members, rows, personal, end, answer, audience)
         except (Resync, GraphQLError) as error:
-            self.fail(error)
+            self.disband(error)
             return
         self.members, self.at = told.members, end.number
         if told.payload is not None:

@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-import orjson
 from graphql import ExecutionResult, GraphQLError
 from graphql.execution import create_source_event_stream, execute_subscription_event
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,6 +20,7 @@ from crm_graph.feed import Feed, Revision, log
 from crm_graph.settings import Settings
 from loaders.live import Occurrence, load_viewers
 from schema.context import Context
+from schema.execution import write_answer, write_json
 from schema.live.group import Question, Stand, Subscriber
 from schema.live.operations import read_operation
 from schema.live.room import Room, whole
@@ -140,10 +140,8 @@ class Hub:
                 raise error.original_error
         if result.data is None:
             raise result.errors[0]
-        if not result.errors:
-            return orjson.dumps({"data": result.data}).decode()
-        errors = [self._described(error).formatted for error in result.errors]
-        return orjson.dumps({"data": result.data, "errors": errors}).decode()
+        self.schema.process_errors(result.errors or [])
+        return write_json(write_answer(result.data, result.errors))
 
     def _executor(self, document: Any, variables: Any, name: str | None, context: Context, root: object) -> Any:
         """Raises GraphQLError for variables that are not what the operation declares."""

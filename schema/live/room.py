@@ -24,7 +24,6 @@ MOST_PAYLOADS = 100
 MOST_CATCHING_UP = 3
 """How many catch up at once: each takes a connection of the pool, which others need, too."""
 LONGEST_PAUSE_SECONDS = 5.0
-LEAPT = "This server's log never stood at this revision. Read everything again."
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -126,7 +125,7 @@ class Room:
             end = await log.stand(session, self.workspace_id)
             rows = await log.read(session, self.workspace_id, subscriber.number, end.number)
             if end.epoch != subscriber.epoch or end.epoch != self._epoch or not rows:
-                raise Resync(LEAPT, str(end))
+                raise Resync(log.LEAPT, str(end))
             number = rows[-1].revision
             payload = await self._news(session, subscriber, rows, Stand(end.epoch, number, number == end.number))
         subscriber.number = number
@@ -148,7 +147,7 @@ class Room:
                     await self._advance(session)
                     end = Stand(self._epoch, self._tail.at, True)
                     if end.epoch != subscriber.epoch or end.number < subscriber.number:
-                        raise Resync(LEAPT, end.revision)
+                        raise Resync(log.LEAPT, end.revision)
                     rows = self._tail.after(subscriber.number)
                     if rows is None:
                         return False, None
@@ -186,7 +185,7 @@ class Room:
         end = await log.stand(session, self.workspace_id)
         if end.epoch != self._epoch or end.number < self._tail.at:
             for group in self.groups.values():
-                group.fail(Resync(LEAPT, str(end)))
+                group.disband(Resync(log.LEAPT, str(end)))
             self._epoch, self._tail = end.epoch, Tail(self.workspace_id, end.number)
             self._payloads.clear()
         while True:
