@@ -24,6 +24,16 @@ from crm_graph.models import Role, Visibility
 S = TypeVar("S", bound=sa.Executable)
 
 
+DEFAULTS = {
+    "accounts": "account_visibility",
+    "leads": "lead_visibility",
+    "opportunities": "opportunity_visibility",
+    "cases": "case_visibility",
+    "campaigns": "campaign_visibility",
+}
+"""Where a workspace says who sees the records of these tables."""
+
+
 @dataclass(frozen=True)
 class Viewer:
     """Who asks: a user, by a session or a token, or the system itself (`user_id` None) on somebody's command line."""
@@ -40,13 +50,7 @@ class Viewer:
 
     @classmethod
     def of(cls, workspace: models.Workspace, user: models.User | None, actor: str) -> Viewer:
-        defaults = (
-            ("accounts", workspace.account_visibility),
-            ("leads", workspace.lead_visibility),
-            ("opportunities", workspace.opportunity_visibility),
-            ("cases", workspace.case_visibility),
-            ("campaigns", workspace.campaign_visibility),
-        )
+        defaults = tuple((entities, getattr(workspace, column)) for entities, column in DEFAULTS.items())
         user_id, role = (user.id, user.role) if user else (None, Role.ADMIN)
         return _viewer(workspace.id, user_id, role, actor, workspace.epoch, workspace.currency, defaults)
 
@@ -277,13 +281,13 @@ def _mine(row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
 
 def _follows(
     key: Any,
-    target: type[Any],
+    target: Any,
     viewer: Viewer,
     rule: Callable[[type[Any], Any, Viewer], sa.ColumnElement[bool]],
     otherwise: sa.ColumnElement[bool] | None = None,
 ) -> sa.ColumnElement[bool]:
     """The rule of the record that `key` points to decides; where the key is null, `otherwise` does."""
-    other = target.__table__.alias().c
+    other = _other(target)
     condition = rule(target, other, viewer)
     if isinstance(condition, sa.True_):
         return sa.true()
@@ -293,8 +297,15 @@ def _follows(
     return found if otherwise is None else sa.or_(found, sa.and_(key.is_(None), otherwise))
 
 
+@functools.cache
+def _other(target: Any) -> Any:
+    """The columns of a table for a condition on another's rows. An alias has all of them, so it is made once; no two
+    conditions on rows of one table stand within each other."""
+    return target.__table__.alias().c
+
+
 def _activity_sight(row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
-    link, participant = models.ActivityLink.__table__.alias().c, models.Participant.__table__.alias().c
+    link, participant = _other(models.ActivityLink), _other(models.Participant)
     targets = {
         link.account_id: models.Account,
         link.contact_id: models.Contact,

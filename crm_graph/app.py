@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_graph import migrations
 from crm_graph.db import Database
 from crm_graph.errors import RefusedToStart
 from crm_graph.feed import Feed
+from crm_graph.logs import RequestIds
 from crm_graph.models.types import Phone
 from crm_graph.settings import Settings
-from schema import Connections, Endpoint, GraphQLView, Hub, WebSockets, build_schema
+from schema import HTTP, Budget, Connections, Endpoint, Hub, Turns, WebSockets, build_schema
 
 STATIC = Path(__file__).parent / "static"
 READY_SECONDS = 5.0
@@ -35,35 +39,70 @@ def build(settings: Settings) -> Starlette:
     Phone.region = settings.phone_region
     database = Database(settings.database_url, settings.pool_size)
     feed = Feed(database, settings.broadcast_url)
-    schema = build_schema(introspection=settings.introspection)
+    schema = build_schema(introspection=settings.introspection, compiled=settings.compiled)
     hub = Hub(schema, settings, database, feed)
     connections = Connections(database, settings.user_operations)
-    endpoint = Endpoint(schema, settings, database, feed, hub, connections)
+    budget = Budget(settings.cost_available, settings.cost_restored, settings.broadcast_url)
+    turns = Turns(settings.running_operations, settings.waiting_operations)
+    endpoint = Endpoint(schema, settings, database, feed, hub, connections, budget, turns)
+    sockets = WebSockets(endpoint)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await database.analyze()
         await feed.open()
         connections.open()
+        gc.collect()
+        gc.freeze()  # what is here by now stays: nobody has to look again and again whether it is garbage
         with _at_a_signal(connections.drain):
             yield
         await connections.close()
         await hub.close()
         await feed.close()
+        await budget.close()
         await database.close()
 
-    app = Starlette(
+    app = Application(
+        RequestIds(_for_pages(HTTP(endpoint), sockets.origins)),
         routes=[
+            WebSocketRoute("/graphql", sockets),
             Route("/", lambda request: RedirectResponse("/graphql")),
             Route("/healthz", _healthy),
             Route("/readyz", _ready),
-            Route("/graphql", GraphQLView(endpoint)),
-            WebSocketRoute("/graphql", WebSockets(endpoint)),
             Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
         ],
         lifespan=lifespan,
     )
     app.state.settings, app.state.database, app.state.feed, app.state.endpoint = settings, database, feed, endpoint
     return app
+
+
+class Application(Starlette):
+    """Operations go straight to their endpoint; all else through the routes."""
+
+    def __init__(self, graphql: ASGIApp, **options: Any) -> None:
+        super().__init__(**options)
+        self._graphql = graphql
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/graphql":
+            await self._graphql(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def _for_pages(app: ASGIApp, origins: Collection[str]) -> ASGIApp:
+    """What lets pages of other origins send operations. There are no cookies that would come along."""
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=["X-Request-Id", "Retry-After"],
+        max_age=7200,
+    )
 
 
 def from_environment() -> Starlette:

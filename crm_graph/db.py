@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import functools
+import asyncio
+import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -13,7 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -23,9 +25,18 @@ from crm_graph.errors import RefusedToStart
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 BUSY_TIMEOUT = 30_000
+HANG_UP_SECONDS = 5
 # What reading raises when the database is out, or has no connection left.
 OUTAGES = (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError, TimeoutError)
+F = TypeVar("F", bound=Callable[..., Any])
+_functions: dict[str, tuple[int, Callable[..., Any]]] = {}
+# The driver would prepare anew, each time, statements of more than 15 KB: to plan them takes longer than to run them.
+_POSTGRESQL = {"server_settings": {"jit": "off", "timezone": "UTC"}, "max_cacheable_statement_size": 0}
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class TooDeep(Exception):
+    """SQLite's parser cannot take a statement that is nested like this."""
 
 
 class Database:
@@ -44,12 +55,13 @@ class Database:
                 self.url,
                 pool_size=pool_size,
                 max_overflow=0,
-                connect_args={"server_settings": {"jit": "off", "timezone": "UTC"}},
+                connect_args=_POSTGRESQL,
                 json_serializer=_json_text,
                 json_deserializer=orjson.loads,
             )
             self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
             self.snapshots = self.writer.execution_options(isolation_level="REPEATABLE READ")
+        self._lanes, self._idle = asyncio.Semaphore(pool_size), list[Any]()
         self.read = async_sessionmaker(self.reader, autoflush=False, expire_on_commit=False)
         self.snapshot = async_sessionmaker(self.snapshots, autoflush=False, expire_on_commit=False)
         self.write = async_sessionmaker(self.writer, autoflush=False, expire_on_commit=False)
@@ -59,7 +71,66 @@ class Database:
         """Those with connections of their own: PostgreSQL's three ways in share one pool."""
         return [self.writer, self.reader, self.snapshots] if self.is_sqlite else [self.writer]
 
+    async def fetch_text(self, statement: str, values: Sequence[Any]) -> str | None:
+        """The one text that a statement answers: by the driver alone, for what has no time to lose.
+
+        Raises TooDeep, and the driver's own errors; the connection is not used again after any of these. Who no longer
+        waits ends the statement.
+        """
+        try:
+            async with self.lane() as driver:
+                if self.is_sqlite:
+                    [[text]] = await driver.execute_fetchall(statement, values)
+                else:
+                    text = await driver.fetchval(statement, *values)
+        except Exception as error:
+            if "parser stack overflow" in str(error):
+                raise TooDeep from None
+            raise
+        return text  # type: ignore[no-any-return]
+
+    @contextlib.asynccontextmanager
+    async def lane(self) -> AsyncIterator[Any]:
+        """A driver's connection in autocommit, made as the pool makes them, but not of it: to take one from the pool
+        and to give it back takes as long as a short statement does. It is not used again after an error."""
+        async with self._lanes:
+            if self._idle:
+                driver = self._idle.pop()
+            else:
+                connection = await self.reader.raw_connection()
+                driver = connection.driver_connection
+                connection.detach()
+            try:
+                yield driver
+            except BaseException:
+                await asyncio.shield(self._hang_up(driver))
+                raise
+            self._idle.append(driver)
+
+    async def _hang_up(self, driver: Any) -> None:
+        """Close a driver's connection that something went wrong on, and may be busy still."""
+        if self.is_sqlite:
+            await driver.interrupt()
+            await driver.close()
+            return
+        try:
+            # With time to do it in order: PostgreSQL is told to cancel a statement by a connection of its own.
+            await driver.close(timeout=HANG_UP_SECONDS)
+        except Exception:  # whatever it was, the connection is not needed any more
+            driver.terminate()
+
+    async def analyze(self) -> None:
+        """Let the database see what is in its tables, by which it chooses how to read them. PostgreSQL does so by
+        itself, SQLite never."""
+        if self.is_sqlite:
+            async with self.writer.connect() as connection:
+                await connection.exec_driver_sql("PRAGMA analysis_limit=1000")
+                await connection.exec_driver_sql("ANALYZE")
+                await connection.commit()
+
     async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()
         for engine in self.engines:
             await engine.dispose()
 
@@ -97,7 +168,15 @@ def _sqlite_engine(url: URL, pool_size: int, *, begin: str | None, read_only: bo
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute(f"PRAGMA query_only={int(read_only)}")
         cursor.close()
-        connection.create_function("fold", 1, fold_text, deterministic=True)
+        for name, (arguments, function) in _functions.items():
+            connection.create_function(name, arguments, function, deterministic=True)
+
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def interrupt(connection: DBAPIConnection, record: object, exception: BaseException | None) -> None:
+        # A statement whose task was cancelled goes on in the driver's thread, for which closing would wait.
+        driver: Any = connection
+        with contextlib.suppress(ValueError, sqlite3.ProgrammingError):  # it is closed already
+            driver.driver_connection._conn.interrupt()
 
     @event.listens_for(engine.sync_engine, "begin")
     def start(connection: sa.Connection) -> None:
@@ -107,33 +186,18 @@ def _sqlite_engine(url: URL, pool_size: int, *, begin: str | None, read_only: bo
     return engine
 
 
-async def insert_many(session: AsyncSession, model: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A bulk insert of whole rows. SQLAlchemy's own looks at each value of each row, which takes it longer than it
-    takes the database to store them; this one goes by columns, many of which are one object again and again."""
-    connection = await session.connection()
-    statement, preparations = _insertion(model.__table__, connection.dialect)
-    columns = []
-    for name, prepare in preparations:
-        values = [row[name] for row in rows]
-        columns.append(values if prepare is None else _prepared(prepare, values))
-    await connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
-
-
-@functools.lru_cache(maxsize=128)
-def _insertion(table: sa.Table, dialect: Dialect) -> tuple[str, list[tuple[str, Any]]]:
-    """The statement that inserts a whole row; and for each of its parameters, the column and what prepares a value."""
-    compiled = sa.insert(table).compile(dialect=dialect)
-    names = compiled.positiontup or ()
-    return str(compiled), [(name, table.columns[name].type.bind_processor(dialect)) for name in names]
-
-
-def _prepared(prepare: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
-    ready = {key: prepare(value) for key, value in {id(value): value for value in values}.items()}
-    return [ready[id(value)] for value in values]
-
-
 def _json_text(value: Any) -> str:
     return orjson.dumps(value).decode()
+
+
+def sqlite_function(name: str, arguments: int) -> Callable[[F], F]:
+    """Make a function known to SQLite's connections, where PostgreSQL has one of its own."""
+
+    def register(function: F) -> F:
+        _functions[name] = arguments, function
+        return function
+
+    return register
 
 
 def storable(text: str) -> bool:
@@ -141,6 +205,7 @@ def storable(text: str) -> bool:
     return _UNSTORABLE.search(text) is None
 
 
+@sqlite_function("fold", 1)
 def fold_text(text: str | None) -> str | None:
     """Text as it is compared: without regard to case, in every alphabet. Sigma has two small forms."""
     return None if text is None else text.lower().replace("ς", "σ")
@@ -166,7 +231,7 @@ def _fold_postgresql(element: fold, compiler: SQLCompiler, **kwargs: Any) -> str
     return f"replace({lowered}, 'ς', 'σ') COLLATE \"C\""
 
 
-class _TextArray(TypeDecorator[Sequence[str]]):
+class TextArray(TypeDecorator[Sequence[str]]):
     """A list of texts as one bind parameter: an array on PostgreSQL, JSON on SQLite."""
 
     impl = sa.JSON
@@ -201,9 +266,9 @@ class among(Condition):
 
     def __init__(self, column: Any, ids: Sequence[str] | sa.BindParameter[Any]) -> None:
         if isinstance(ids, sa.BindParameter):
-            given = sa.bindparam(ids.key, type_=_TextArray())
+            given = sa.bindparam(ids.key, type_=TextArray())
         else:
-            given = sa.bindparam(None, list(ids), type_=_TextArray(), unique=True)
+            given = sa.bindparam(None, list(ids), type_=TextArray(), unique=True)
         super().__init__(column, given)
 
 

@@ -13,7 +13,11 @@ CrmError
 │   ├── Unauthenticated
 │   ├── Denied               signed in, but not allowed to ask this
 │   ├── BadUserInput         an argument that cannot be
+│   ├── LimitExceeded        a document that is made of too much; carries of what, and how much may be
+│   ├── CostExceeded         an operation that asks for too much; carries what it costs, and what one may cost
 │   ├── Throttled            too many tries, or too much at a time; carries the seconds to wait
+│   ├── Overloaded           more operations than the server takes at a time; carries the seconds to wait
+│   ├── TimedOut             a query that took too long, and was ended
 │   └── Resync               the log cannot lead on from where the client stands; carries where it stands now
 └── RefusedToStart           the configuration is wrong; says what to do
 """
@@ -132,6 +136,39 @@ class Throttled(RequestError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class LimitExceeded(RequestError):
+    code = "LIMIT_EXCEEDED"
+
+    def __init__(self, what: str, most: int) -> None:
+        super().__init__(f"A document has at most {most} {what}.")
+        self.what, self.most = what, most
+
+
+class CostExceeded(RequestError):
+    code = "COST_EXCEEDED"
+
+    def __init__(self, cost: int, most: int) -> None:
+        super().__init__(f"This operation costs {cost}, and may cost {most}. Ask for fewer rows, or for less of each.")
+        self.cost, self.most = cost, most
+
+
+class Overloaded(RequestError):
+    """`retry_after` is in seconds."""
+
+    code = "OVERLOADED"
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("The server has more to do than it can. Try again a little later.")
+        self.retry_after = retry_after
+
+
+class TimedOut(RequestError):
+    code = "TIMEOUT"
+
+    def __init__(self) -> None:
+        super().__init__("The query took too long, and was ended. Ask for less at a time.")
 
 
 class Resync(RequestError):

@@ -15,6 +15,11 @@ WEAK_SECRETS = {"secret", "changeme", "password"}
 SECRET_BYTES = 32
 
 
+def _or_none(default: int) -> int:
+    """A number that may be 0, for none."""
+    return field(default=default, metadata={"least": 0})
+
+
 @dataclass(frozen=True)
 class Settings:
     """The README's configuration table describes each one."""
@@ -29,8 +34,20 @@ class Settings:
     socket_operations: int = 100
     user_operations: int = 1000
     socket_message_bytes: int = 1_000_000
+    body_bytes: int = 1_000_000
+    batch_operations: int = 0
+    operation_cost: int = _or_none(25_000)
+    cost_available: int = _or_none(200_000)
+    cost_restored: int = 10_000
+    query_seconds: int = _or_none(30)
+    running_operations: int = 50
+    waiting_operations: int = _or_none(500)
+    get_queries: bool = False
+    get_without_header: bool = False
     origins: tuple[str, ...] = ()
     pool_size: int = 10
+    compiled: bool = True
+    explain: bool = False
     phone_region: str = "US"
     graphiql: bool = False
     introspection: bool = False
@@ -44,7 +61,7 @@ class Settings:
         for setting in dataclasses.fields(cls):
             name = f"CRM_GRAPH_{setting.name.upper()}"
             if name in environ:
-                values[setting.name] = _parse(name, environ[name], type(setting.default))
+                values[setting.name] = _parse(name, environ[name], setting)
         return cls(**values)  # type: ignore[arg-type]  # each value has its default's type
 
     @property
@@ -78,16 +95,19 @@ class Settings:
             )
 
 
-def _parse(name: str, text: str, kind: type) -> object:
-    if kind is bool:
+def _parse(name: str, text: str, setting: dataclasses.Field[object]) -> object:
+    """A value of the type that the setting's default has."""
+    default = setting.default
+    if isinstance(default, bool):
         if text.lower() not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
             raise RefusedToStart(f"{name} is {text!r}. Set it to 1 or 0.")
         return text.lower() in {"1", "true", "yes", "on"}
-    if kind is int:
-        if not text.isascii() or not text.isdigit() or int(text) < 1:
-            raise RefusedToStart(f"{name} is {text!r}. Set it to a whole number of at least 1.")
+    if isinstance(default, int):
+        least = setting.metadata.get("least", min(default, 1))
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise RefusedToStart(f"{name} is {text!r}. Set it to a whole number of at least {least}.")
         return int(text)
-    if kind is tuple:
+    if isinstance(default, tuple):
         return tuple(_origin(name, each) for each in text.replace(",", " ").split())
     return text
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from crm_graph.access import Viewer, visible
-from crm_graph.db import among
 from crm_graph.models import Account, Campaign, CampaignMember, Case, Contact, ContactRole, Opportunity
-from loaders.pages import Relation
+from loaders.pages import Relation, Whose
 
 CHILDREN = Relation(Account, by="parent_id")
 CONTACTS = Relation(Contact, by="account_id")
@@ -18,12 +16,12 @@ OPPORTUNITIES = Relation(Opportunity, by="account_id")
 CASES = Relation(Case, by="account_id")
 
 
-def _campaigns(viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any, Any]:
+def _campaigns(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
     """Campaigns reach an account through those of its contacts who are members."""
     return (
         sa.select(Contact.account_id, CampaignMember.campaign_id)
         .join(CampaignMember, CampaignMember.contact_id == Contact.id)
-        .where(visible(Contact, viewer), visible(CampaignMember, viewer), among(Contact.account_id, ids))
+        .where(visible(Contact, viewer), visible(CampaignMember, viewer), whose(Contact.account_id))
     )
 
 
@@ -32,15 +30,15 @@ CAMPAIGNS = Relation(Campaign, pairs=_campaigns)
 CONTACT_CASES = Relation(Case, by="contact_id")
 
 
-def _deals(viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any, Any]:
+def _deals(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
     return sa.select(ContactRole.contact_id, ContactRole.opportunity_id).where(
-        visible(ContactRole, viewer), among(ContactRole.contact_id, ids)
+        visible(ContactRole, viewer), whose(ContactRole.contact_id)
     )
 
 
-def _memberships(viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any, Any]:
+def _memberships(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
     return sa.select(CampaignMember.contact_id, CampaignMember.campaign_id).where(
-        visible(CampaignMember, viewer), among(CampaignMember.contact_id, ids)
+        visible(CampaignMember, viewer), whose(CampaignMember.contact_id)
     )
 
 

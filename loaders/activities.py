@@ -11,16 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.access import Viewer
 from crm_graph.db import among
 from crm_graph.models import Activity, ActivityLink, Entity, Participant
-from loaders.pages import Relation
+from loaders.pages import Relation, Whose
 
 
 def activities_of(target: str) -> Relation:
     """The activities that are linked to a record by column `target` of the links."""
     key = ActivityLink.__table__.columns[target]
 
-    def pairs(viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any, Any]:
+    def pairs(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
         return sa.select(key, ActivityLink.activity_id).where(
-            ActivityLink.workspace_id == viewer.workspace_id, among(key, ids)
+            ActivityLink.workspace_id == viewer.workspace_id, whose(key)
         )
 
     return Relation(Activity, pairs=pairs)
@@ -30,14 +30,22 @@ def targets_of(model: type[Entity], target: str) -> Relation:
     """The records of an entity that activities are about, by its column `target` of the links."""
     key = ActivityLink.__table__.columns[target]
 
-    def pairs(viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any, Any]:
+    def pairs(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
         return sa.select(ActivityLink.activity_id, key).where(
             ActivityLink.workspace_id == viewer.workspace_id,
-            among(ActivityLink.activity_id, ids),
-            key.is_not(None),
+            whose(ActivityLink.activity_id),
         )
 
     return Relation(model, pairs=pairs)
+
+
+def participants_of(viewer: Viewer, activity_id: Any) -> sa.Select[Any]:
+    """Those of one activity."""
+    return (
+        sa.select(Participant)
+        .where(Participant.workspace_id == viewer.workspace_id, Participant.activity_id == activity_id)
+        .order_by(Participant.id)
+    )
 
 
 async def load_participants(session: AsyncSession, viewer: Viewer, ids: list[str]) -> Sequence[list[Participant]]:

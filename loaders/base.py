@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
@@ -13,8 +14,12 @@ from strawberry.dataloader import DataLoader
 
 from crm_graph.access import Viewer, visible
 from crm_graph.db import Database, among
+from crm_graph.errors import TimedOut
 from crm_graph.models import Entity
+from crm_graph.statements import fetch_records
+from loaders.compiled.statement import ids_of
 from loaders.pages import Page, PageRequest, Relation, load_counts, load_page, load_pages, load_total
+from loaders.records import Rules, columns_of, pattern_of
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -23,12 +28,24 @@ Values = Callable[[AsyncSession, Viewer, list[Any]], Awaitable[Sequence[Any]]]
 Batch = Callable[[AsyncSession, list[K]], Awaitable[Sequence[V]]]
 
 
-class Loaders:
-    """What a viewer's operation reads with. After `freeze` all of it is read from one snapshot of the database."""
+class _Shared(DataLoader[K, V]):
+    """Several fields may wait for one answer. One that is cancelled, since a field beside it failed, does not cancel it
+    for the others."""
 
-    def __init__(self, database: Database, viewer: Viewer) -> None:
+    def load(self, key: K) -> Awaitable[V]:
+        return asyncio.shield(super().load(key))
+
+
+class Loaders:
+    """What a viewer's operation reads with. After `freeze` all of it is read from one snapshot of the database.
+
+    `until` is the loop's time at which reading ends, wherever it is then.
+    """
+
+    def __init__(self, database: Database, viewer: Viewer, until: float | None = None) -> None:
         self.database = database
         self.viewer = viewer
+        self.until = until
         self._made: dict[Hashable, DataLoader[Any, Any]] = {}
         self._known: dict[Hashable, Any] = {}
         self._snapshot: AsyncSession | None = None
@@ -56,13 +73,23 @@ class Loaders:
 
     async def read(self, load: Callable[[AsyncSession], Awaitable[V]]) -> V:
         """What `load` reads. It reads on to its end even where nobody waits any more: when a field fails, GraphQL
-        cancels those beside it, and a statement cut off in the middle would spoil the snapshot for all others."""
+        cancels those beside it, and a statement cut off in the middle would spoil the snapshot for all others.
+
+        Raises TimedOut when the time is over.
+        """
 
         async def run() -> V:
-            async with self._session() as session:
-                return await load(session)
+            try:
+                async with asyncio.timeout_at(self.until) as timer, self._session() as session:
+                    return await load(session)
+            except TimeoutError:
+                if timer.expired():
+                    raise TimedOut from None
+                raise
 
-        return await asyncio.shield(asyncio.ensure_future(run()))
+        reading = asyncio.ensure_future(run())
+        reading.add_done_callback(_hear)
+        return await asyncio.shield(reading)
 
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[AsyncSession]:
@@ -87,7 +114,7 @@ class Loaders:
             async def load_batch(keys: list[K]) -> Sequence[V]:
                 return await self.read(lambda session: load(session, keys))
 
-            self._made[key] = DataLoader(load_batch)
+            self._made[key] = _Shared(load_batch)
         return self._made[key]
 
     def values(self, load: Values) -> DataLoader[Any, Any]:
@@ -96,16 +123,24 @@ class Loaders:
 
     def one(self, model: type[E]) -> DataLoader[str, E | None]:
         """Records by id; None for what the viewer cannot see."""
+        return self.batch(model, lambda session, ids: self._records(session, model, ids))
 
-        def build() -> sa.Select[E]:
-            return sa.select(model).where(visible(model, self.viewer), among(model.id, sa.bindparam("ids")))
+    async def look(self, session: AsyncSession, record: Entity) -> Callable[[], None]:
+        """Read a record in the transaction that writes it. What is answered is to be called when it has committed:
+        everything is read afresh from then on, but the record is known."""
+        model = type(record)
+        [seen] = await self._records(session, model, [record.id])
 
-        async def load(session: AsyncSession, ids: list[str]) -> Sequence[E | None]:
-            statement = self.viewer.statement(("one", model), build)
-            found = {record.id: record for record in await session.scalars(statement, {"ids": ids})}
-            return [found.get(each) for each in ids]
+        def know() -> None:
+            self.forget()
+            self.one(model).prime(record.id, seen)
 
-        return self.batch(model, load)
+        return know
+
+    async def _records(self, session: AsyncSession, model: type[E], ids: list[str]) -> list[E | None]:
+        statement, given = _by_id(model, Rules.of(self.viewer)), {**ids_of(self.viewer), "ids": ids}
+        found = {row[0].id: row[0] for row in await fetch_records(session, model, statement, given)}
+        return [found.get(each) for each in ids]
 
     async def total(self, model: type[Entity], request: PageRequest) -> int:
         """How many records of an entity there are."""
@@ -124,3 +159,14 @@ class Loaders:
         return self.batch(
             ("count", key), lambda session, ids: load_counts(session, self.viewer, relation, request, ids)
         )
+
+
+def _hear(reading: asyncio.Future[Any]) -> None:
+    """Take note of how it ended, as nobody else does who was cancelled meanwhile."""
+    if not reading.cancelled():
+        reading.exception()
+
+
+@functools.lru_cache(maxsize=500)
+def _by_id(model: type[Entity], rules: Rules) -> sa.Select[*tuple[Any, ...]]:
+    return sa.select(*columns_of(model)).where(visible(model, pattern_of(rules)), among(model.id, sa.bindparam("ids")))

@@ -15,7 +15,7 @@ from crm_graph.db import among
 from crm_graph.models import Opportunity, Stage, StageTotal
 from crm_graph.models.totals import SPLIT
 from crm_graph.models.types import AMOUNT_SCALE
-from loaders.pages import Where
+from loaders.pages import Where, Whose
 
 
 @dataclass(frozen=True)
@@ -62,34 +62,36 @@ async def load_stage_totals(
 
     Without a filter they are read from those kept ahead, at the same cost however many deals there are.
     """
-    if where is None:
-        statement = _kept_totals(viewer, stage_ids)
-    else:
-        statement = totals_by(Opportunity.stage_id).where(
-            visible(Opportunity, viewer), among(Opportunity.stage_id, stage_ids), where(Opportunity, viewer)
-        )
+    statement = stage_totals(viewer, where, lambda column: among(column, stage_ids))
     totals = {stage_id: Totals() for stage_id in stage_ids}
     for stage_id, code, count, *sums in await session.execute(statement):
-        totals[stage_id].add(code or None, count, sums)
+        totals[stage_id].add(code, count, sums)
     return [totals[stage_id] for stage_id in stage_ids]
 
 
-def _kept_totals(viewer: Viewer, stage_ids: Sequence[str]) -> sa.Select[*tuple[Any, ...]]:
-    """As `totals_by` of stages, from the totals that are kept: their currency is empty where it has none."""
+def stage_totals(viewer: Viewer, where: Where | None, whose: Whose) -> sa.Select[*tuple[Any, ...]]:
+    """The totals of stages: rows of the stage, and then of what `Totals.add` takes."""
+    if where is not None:
+        here = [visible(Opportunity, viewer), whose(Opportunity.stage_id), where(Opportunity, viewer)]
+        return totals_by(Opportunity.stage_id).where(*here)
     kept = StageTotal
-    keys = [kept.stage_id, kept.currency]
+    currency = sa.func.nullif(kept.currency, "")  # it is empty where there is none
     sums = [sa.func.sum(each) for each in (kept.count, kept.high, kept.low, kept.weighted_high, kept.weighted_low)]
-    here = [visible_totals(viewer), among(kept.stage_id, stage_ids), kept.count > 0]
-    return sa.select(*keys, *sums).where(*here).group_by(*keys).order_by(*keys)
+    return (
+        sa.select(kept.stage_id, currency.label("currency"), *sums)
+        .where(visible_totals(viewer), whose(kept.stage_id), kept.count > 0)
+        .group_by(kept.stage_id, kept.currency)
+        .order_by(kept.stage_id, kept.currency)
+    )
+
+
+def stages_of(viewer: Viewer, whose: Whose) -> sa.Select[Any]:
+    """All stages of pipelines, in their order."""
+    return sa.select(Stage).where(visible(Stage, viewer), whose(Stage.pipeline_id)).order_by(Stage.position, Stage.id)
 
 
 async def load_stages(session: AsyncSession, viewer: Viewer, pipeline_ids: Sequence[str]) -> list[list[Stage]]:
-    """All stages of pipelines, in their order."""
-    statement = (
-        sa.select(Stage)
-        .where(visible(Stage, viewer), among(Stage.pipeline_id, pipeline_ids))
-        .order_by(Stage.position, Stage.id)
-    )
+    statement = stages_of(viewer, lambda column: among(column, pipeline_ids))
     found: dict[str, list[Stage]] = {pipeline_id: [] for pipeline_id in pipeline_ids}
     for stage in await session.scalars(statement):
         found[stage.pipeline_id].append(stage)

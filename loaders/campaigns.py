@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.access import Viewer, visible
 from crm_graph.db import among
 from crm_graph.models import Campaign, CampaignMember
-from loaders.pages import Relation
+from loaders.pages import Relation, Whose
 
 CHILDREN = Relation(Campaign, by="parent_id")
 MEMBERS = Relation(CampaignMember, by="campaign_id")
@@ -26,11 +27,15 @@ class Response:
     response_count: int = 0
 
 
-async def load_responses(session: AsyncSession, viewer: Viewer, ids: list[str]) -> Sequence[Response]:
-    statement = (
-        sa.select(CampaignMember.campaign_id, sa.func.count(), sa.func.count(CampaignMember.first_responded_at))
-        .where(visible(CampaignMember, viewer), among(CampaignMember.campaign_id, ids))
-        .group_by(CampaignMember.campaign_id)
+def reached(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
+    """How many are members, and how many of them have responded."""
+    return sa.select(sa.func.count(), sa.func.count(CampaignMember.first_responded_at)).where(
+        visible(CampaignMember, viewer), whose(CampaignMember.campaign_id)
     )
-    found = {row[0]: Response(row[1], row[2]) for row in await session.execute(statement)}
+
+
+async def load_responses(session: AsyncSession, viewer: Viewer, ids: list[str]) -> Sequence[Response]:
+    counts = reached(viewer, lambda column: among(column, ids))
+    statement = counts.add_columns(CampaignMember.campaign_id).group_by(CampaignMember.campaign_id)
+    found = {campaign_id: Response(*counts) for *counts, campaign_id in await session.execute(statement)}
     return [found.get(each, Response()) for each in ids]

@@ -18,22 +18,27 @@ from crm_graph.models.types import Text, wire
 
 def encode(of: str, values: Sequence[Any]) -> str:
     """The cursor of a row; `of` names the list and its order."""
-    content = [_mark(of), *(wire(value) for value in values)]
+    return text_of([mark(of), *(wire(value) for value in values)])
+
+
+def text_of(content: list[Any]) -> str:
+    """The cursor with a mark and the values on the wire."""
     return base64.urlsafe_b64encode(json.dumps(content, ensure_ascii=False).encode()).decode()
 
 
 def decode(of: str, kinds: Sequence[Any], cursor: str, argument: str) -> list[Any]:
     """The values in a cursor, of the given column types. Raises BadUserInput naming the argument."""
     try:
-        mark, *values = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        known, *values = json.loads(base64.urlsafe_b64decode(cursor.encode()))
     except (binascii.Error, ValueError, TypeError, RecursionError):
         raise BadUserInput(f"{argument} is not a cursor of this server.", argument) from None
-    if mark != _mark(of) or len(values) != len(kinds):
+    if known != mark(of) or len(values) != len(kinds):
         raise BadUserInput(f"{argument} is a cursor of another list or of another order.", argument)
     return [_value(kind, value, argument) for kind, value in zip(kinds, values, strict=True)]
 
 
-def _mark(of: str) -> str:
+def mark(of: str) -> str:
+    """What tells the cursors of a list and its order from those of others."""
     return hashlib.sha256(of.encode()).hexdigest()[:8]
 
 

@@ -6,34 +6,42 @@ and go, needs no offset, and nulls have their place in it like any value.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from crm_graph.access import Viewer, visible
 from crm_graph.db import among, fold
 from crm_graph.errors import BadUserInput
 from crm_graph.models import Entity
 from crm_graph.models.types import Enum, Text
+from loaders.compiled.given import Given, bound
 from loaders.cursors import decode, encode
+from loaders.records import Rules, columns_of, execute, pattern_of, record_of
 
 LARGEST_PAGE = 100
 USUAL_PAGE = 25
 Where = Callable[[Any, Viewer], sa.ColumnElement[bool]]
+Whose = Callable[[Any], sa.ColumnElement[bool]]
+"""The condition on a column that it has the id of a record whose list is asked for."""
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids")
+_MOST: sa.BindParameter[int] = sa.bindparam("most", type_=sa.Integer())
+"""Parameters: the ids of the parents; how many rows there may be in a page and after it."""
 
 
 @dataclass(frozen=True)
 class Relation:
     """The records that belong to a parent: `by` a column of theirs with the parent's id, or through `pairs`, a select
-    of distinct (parent, child) ids for the parents among the given ids."""
+    of (parent, child) ids for some parents."""
 
     child: type[Entity]
     by: str | None = None
-    pairs: Callable[[Viewer, Sequence[str]], sa.Select[Any, Any]] | None = None
+    pairs: Callable[[Viewer, Whose], sa.Select[Any, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,9 @@ class PageRequest:
 
     order: tuple[Order, ...] = (Order("id"),)
     first: int | None = None
-    after: str | None = None
+    after: str | Given | None = None
     last: int | None = None
-    before: str | None = None
+    before: str | Given | None = None
     where: Where | None = field(default=None, compare=False)
     deleted: bool = False
 
@@ -84,29 +92,48 @@ class PageRequest:
         return self.last is not None
 
 
+class Cursors(Sequence[str]):
+    """The cursors of rows, by the order's values in each. Most are never asked for."""
+
+    def __init__(self, of: str, values: list[Sequence[Any]]) -> None:
+        self._of, self._values = of, values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, place: Any) -> Any:
+        return encode(self._of, self._values[place])
+
+
 @dataclass
 class Page:
     """A page of rows with the cursor of each."""
 
     rows: list[Any]
-    cursors: list[str]
+    cursors: Sequence[str]
     has_next: bool
     has_previous: bool
 
 
 async def load_page(session: AsyncSession, viewer: Viewer, model: type[Entity], request: PageRequest) -> Page:
+    statement = _statement(_page_of, viewer, model, request)
+    rows = await execute(session, viewer, statement, most=request.size + 1)
+    width = len(columns_of(model))
+    return _page(model, request, [(record_of(model, row), row[width:]) for row in rows])
+
+
+def _page_of(viewer: Viewer, model: type[Entity], request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
     keys = [order.key(model) for order in request.order]
-    statement = (
-        sa.select(model, *keys)
-        .where(_condition(model, viewer, request), *_bounds(model, request, keys))
-        .order_by(*_ordering(model, request, keys))
-        .limit(request.size + 1)
+    return (
+        sa.select(*columns_of(model), *keys)
+        .where(condition(model, viewer, request), *bounds(model, request, keys))
+        .order_by(*ordering(model, request, keys))
+        .limit(_MOST)
     )
-    return _page(model, request, [(row[0], row[1:]) for row in await session.execute(statement)])
 
 
 async def load_total(session: AsyncSession, viewer: Viewer, model: type[Entity], request: PageRequest) -> int:
-    statement = sa.select(sa.func.count()).select_from(model).where(_condition(model, viewer, request))
+    statement = sa.select(sa.func.count()).select_from(model).where(condition(model, viewer, request))
     return (await session.execute(statement)).scalar_one()
 
 
@@ -114,58 +141,84 @@ async def load_pages(
     session: AsyncSession, viewer: Viewer, relation: Relation, request: PageRequest, ids: list[str]
 ) -> Sequence[Page]:
     model = relation.child
+    statement = _statement(_pages_of, viewer, relation, request)
+    found: dict[str, list[tuple[Any, Sequence[Any]]]] = {each: [] for each in ids}
+    width = len(columns_of(model))
+    for row in await execute(session, viewer, statement, ids=ids, most=request.size + 1):
+        found[row[width]].append((record_of(model, row), row[width + 1 :]))
+    return [_page(model, request, found[each]) for each in ids]
+
+
+def _pages_of(viewer: Viewer, relation: Relation, request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
+    model = relation.child
     keys = [order.key(model) for order in request.order]
-    parent, numbered = _children(relation, viewer, ids)
-    position = sa.func.row_number().over(partition_by=parent, order_by=_ordering(model, request, keys))
+    parent, numbered = _children(relation, viewer)
+    position = sa.func.row_number().over(partition_by=parent, order_by=ordering(model, request, keys))
     # Labels that no column has: a stage has a `position` of its own.
     labelled = [key.label(f"_key_{place}") for place, key in enumerate(keys)]
     inner = (
-        numbered.with_only_columns(model, parent.label("_parent"), position.label("_position"), *labelled)
-        .where(_condition(model, viewer, request), *_bounds(model, request, keys))
+        numbered.with_only_columns(*columns_of(model), parent.label("_parent"), *labelled, position.label("_position"))
+        .where(condition(model, viewer, request), *bounds(model, request, keys))
         .subquery()
     )
-    row = aliased(model, inner)
-    statement = (
-        sa.select(row, inner.c["_parent"], *(inner.c[label.name] for label in labelled))
-        .where(inner.c["_position"] <= request.size + 1)
-        .order_by(inner.c["_parent"], inner.c["_position"])
-    )
-    found: dict[str, list[tuple[Any, Sequence[Any]]]] = {each: [] for each in ids}
-    for each in await session.execute(statement):
-        found[each[1]].append((each[0], each[2:]))
-    return [_page(model, request, found[each]) for each in ids]
+    *columns, place = inner.c
+    return sa.select(*columns).where(place <= _MOST).order_by(inner.c["_parent"], place)
 
 
 async def load_counts(
     session: AsyncSession, viewer: Viewer, relation: Relation, request: PageRequest, ids: list[str]
 ) -> Sequence[int]:
-    parent, children = _children(relation, viewer, ids)
-    statement = (
-        children.with_only_columns(parent, sa.func.count())
-        .where(_condition(relation.child, viewer, request))
-        .group_by(parent)
-    )
-    found = {each[0]: each[1] for each in await session.execute(statement)}
+    rows = await execute(session, viewer, _statement(_counts_of, viewer, relation, request), ids=ids)
+    found = {each[0]: each[1] for each in rows}
     return [found.get(each, 0) for each in ids]
 
 
-def _children(relation: Relation, viewer: Viewer, ids: list[str]) -> tuple[Any, sa.Select[Any]]:
+def _counts_of(viewer: Viewer, relation: Relation, request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
+    parent, children = _children(relation, viewer)
+    return (
+        children.with_only_columns(parent, sa.func.count())
+        .where(condition(relation.child, viewer, request))
+        .group_by(parent)
+    )
+
+
+def _children(relation: Relation, viewer: Viewer) -> tuple[Any, sa.Select[Any]]:
     """The expression of the parent's id, and the select of the children to which columns and conditions are added."""
     model: Any = relation.child
     if relation.pairs is None:
         parent = getattr(model, relation.by or "")
-        return parent, sa.select(model).where(among(parent, ids))
-    pairs = relation.pairs(viewer, ids).distinct().subquery()
+        return parent, sa.select(model).where(among(parent, _IDS))
+    pairs = relation.pairs(viewer, lambda column: among(column, _IDS)).distinct().subquery()
     parent, child = pairs.columns
     return parent, sa.select(model).join(pairs, child == model.id)
 
 
-def _condition(model: Any, viewer: Viewer, request: PageRequest) -> sa.ColumnElement[bool]:
+S = TypeVar("S")
+
+
+def _statement(
+    build: Callable[[Viewer, S, PageRequest], sa.Select[*tuple[Any, ...]]], viewer: Viewer, of: S, request: PageRequest
+) -> sa.Select[*tuple[Any, ...]]:
+    """What reads a page. Building it takes longer than the database takes to answer, so that it is built once where it
+    has no values of the request in it, beside parameters."""
+    if request.where is not None or request.after is not None or request.before is not None:
+        return build(viewer, of, request)
+    usual = PageRequest(request.order, last=request.last and 1, deleted=request.deleted)
+    return _usual_statement(build, Rules.of(viewer), of, usual)
+
+
+@functools.lru_cache(maxsize=500)
+def _usual_statement(build: Any, rules: Rules, of: Any, request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
+    statement: sa.Select[*tuple[Any, ...]] = build(pattern_of(rules), of, request)
+    return statement
+
+
+def condition(model: Any, viewer: Viewer, request: PageRequest) -> sa.ColumnElement[bool]:
     gate = visible(model, viewer, deleted=request.deleted)
     return gate if request.where is None else sa.and_(gate, request.where(model, viewer))
 
 
-def _ordering(model: type[Entity], request: PageRequest, keys: list[Any]) -> list[Any]:
+def ordering(model: type[Entity], request: PageRequest, keys: list[Any]) -> list[Any]:
     terms = []
     for order, key in zip(request.order, keys, strict=True):
         term = key.desc() if order.descending is not request.backward else key.asc()
@@ -175,13 +228,37 @@ def _ordering(model: type[Entity], request: PageRequest, keys: list[Any]) -> lis
     return terms
 
 
-def _bounds(model: type[Entity], request: PageRequest, keys: list[Any]) -> list[sa.ColumnElement[bool]]:
-    bounds = []
+def bounds(model: type[Entity], request: PageRequest, keys: list[Any]) -> list[sa.ColumnElement[bool]]:
+    found = []
     for name, cursor, backward in (("after", request.after, False), ("before", request.before, True)):
         if cursor is not None:
-            values = decode(_list(model, request.order), [key.type for key in keys], cursor, name)
-            bounds.append(_beyond(model, request.order, keys, values, backward))
-    return bounds
+            values = _values(model, request, keys, cursor, name)
+            found.append(_beyond(model, request.order, keys, values, backward))
+            found.extend(_reach(model, request.order[0], keys[0], values[0], backward))
+    return found
+
+
+def _reach(model: type[Entity], order: Order, key: Any, value: Any, backward: bool) -> list[sa.ColumnElement[bool]]:
+    """What follows from `_beyond` for the first column alone, by which an index is entered where the page starts."""
+    if value is None or (order.nullable(model) and order.nulls_first is backward):
+        return []
+    edge = bound(value, key.type)
+    return [key <= edge if order.descending is not backward else key >= edge]
+
+
+def _values(model: type[Entity], request: PageRequest, keys: list[Any], cursor: str | Given, name: str) -> list[Any]:
+    """The order's values in a cursor. Which of them are null is a part of the statement."""
+
+    of, kinds = list_name(model, request.order), [key.type for key in keys]
+
+    def read(text: str) -> list[Any]:
+        return decode(of, kinds, text, name)
+
+    if not isinstance(cursor, Given):
+        return read(cursor)
+    values = cursor.then(read)
+    nulls = values.then(lambda found: tuple(each is None for each in found)).pin()
+    return [None if null else values.then(itemgetter(place)) for place, null in enumerate(nulls)]
 
 
 def _beyond(
@@ -194,9 +271,9 @@ def _beyond(
         if value is None:
             further, same = (key.is_not(None) if nulls_ahead else sa.false()), key.is_(None)
         else:
-            bound = sa.literal(value, key.type)
-            further = key < bound if order.descending is not backward else key > bound
-            same = key == bound
+            edge = bound(value, key.type)
+            further = key < edge if order.descending is not backward else key > edge
+            same = key == edge
             if order.nullable(model) and not nulls_ahead:
                 further = sa.or_(further, key.is_(None))
         beyond = sa.or_(further, sa.and_(same, beyond))
@@ -210,12 +287,12 @@ def _page(model: type[Entity], request: PageRequest, found: list[tuple[Any, Sequ
         found.reverse()
     return Page(
         rows=[row for row, _ in found],
-        cursors=[encode(_list(model, request.order), values) for _, values in found],
+        cursors=Cursors(list_name(model, request.order), [values for _, values in found]),
         has_next=request.before is not None if request.backward else more,
         has_previous=more if request.backward else request.after is not None,
     )
 
 
-def _list(model: type[Entity], orders: Sequence[Order]) -> str:
+def list_name(model: type[Entity], orders: Sequence[Order]) -> str:
     """What a cursor is of: the entity and the order."""
     return f"{model.__name__}{orders}"

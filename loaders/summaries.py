@@ -24,6 +24,9 @@ from crm_graph.models import (
     now,
 )
 from loaders.boards import Totals, totals_by
+from loaders.pages import Whose
+
+_TIMES: list[Any] = [Activity.happens_at, Activity.id]
 
 
 @dataclass
@@ -35,46 +38,64 @@ class Deals:
     lost: Totals = field(default_factory=Totals)
 
 
-async def load_deals(session: AsyncSession, viewer: Viewer, account_ids: Sequence[str]) -> list[Deals]:
-    statement = (
-        totals_by(Opportunity.account_id, Stage.category)
+def deals(viewer: Viewer, whose: Whose, *keys: Any) -> sa.Select[*tuple[Any, ...]]:
+    """The totals of accounts' deals by keys, which may be of their stages."""
+    return (
+        totals_by(*keys)
         .join(Stage, sa.and_(Stage.workspace_id == Opportunity.workspace_id, Stage.id == Opportunity.stage_id))
-        .where(visible(Opportunity, viewer), visible(Stage, viewer, deleted=True))
-        .where(among(Opportunity.account_id, account_ids))
+        .where(visible(Opportunity, viewer), visible(Stage, viewer, deleted=True), whose(Opportunity.account_id))
     )
+
+
+async def load_deals(session: AsyncSession, viewer: Viewer, account_ids: Sequence[str]) -> list[Deals]:
+    statement = deals(viewer, _of(account_ids), Opportunity.account_id, Stage.category)
     found = {account_id: Deals() for account_id in account_ids}
     for account_id, category, code, count, *sums in await session.execute(statement):
-        deals = found[account_id]
-        totals = {StageCategory.OPEN: deals.open, StageCategory.WON: deals.won, StageCategory.LOST: deals.lost}
+        one = found[account_id]
+        totals = {StageCategory.OPEN: one.open, StageCategory.WON: one.won, StageCategory.LOST: one.lost}
         totals[category].add(code, count, sums)
     return [found[account_id] for account_id in account_ids]
 
 
-async def load_open_cases(session: AsyncSession, viewer: Viewer, account_ids: Sequence[str]) -> list[int]:
-    ended = [status for status in CaseStatus if status.ended]
-    statement = (
-        sa.select(Case.account_id, sa.func.count())
-        .where(visible(Case, viewer), among(Case.account_id, account_ids), Case.status.not_in(ended))
-        .group_by(Case.account_id)
+def open_cases(viewer: Viewer, whose: Whose) -> sa.Select[Any]:
+    """How many cases of accounts are neither resolved nor closed."""
+    ended = [status.value for status in CaseStatus if status.ended]
+    return sa.select(sa.func.count()).where(
+        visible(Case, viewer), whose(Case.account_id), sa.not_(among(Case.status, ended))
     )
-    found = {row[0]: row[1] for row in await session.execute(statement)}
+
+
+async def load_open_cases(session: AsyncSession, viewer: Viewer, account_ids: Sequence[str]) -> list[int]:
+    statement = open_cases(viewer, _of(account_ids)).add_columns(Case.account_id).group_by(Case.account_id)
+    found = {account_id: count for count, account_id in await session.execute(statement)}
     return [found.get(account_id, 0) for account_id in account_ids]
+
+
+_MOMENT: Any = sa.bindparam("moment", callable_=now, type_=Activity.happens_at.type)
+HAPPENED = sa.and_(Activity.happens_at <= _MOMENT, sa.or_(Activity.type != ActivityType.TASK, Activity.done))
+"""A task has happened when it is done."""
+PLANNED = sa.case((Activity.type == ActivityType.TASK, sa.not_(Activity.done)), else_=Activity.happens_at > _MOMENT)
+"""An open task is still to happen, however late it is."""
 
 
 async def load_last_activities(
     session: AsyncSession, viewer: Viewer, account_ids: Sequence[str]
 ) -> list[Activity | None]:
-    """The newest activity that happened; a task has when it is done."""
-    happened = sa.and_(Activity.happens_at <= now(), sa.or_(Activity.type != ActivityType.TASK, Activity.done))
-    return await _nearest(session, viewer, account_ids, happened, newest=True)
+    """The newest activity that happened."""
+    return await _nearest(session, viewer, account_ids, HAPPENED, newest=True)
 
 
 async def load_next_activities(
     session: AsyncSession, viewer: Viewer, account_ids: Sequence[str]
 ) -> list[Activity | None]:
-    """The first activity that is still to happen; an open task is, however late."""
-    planned = sa.case((Activity.type == ActivityType.TASK, sa.not_(Activity.done)), else_=Activity.happens_at > now())
-    return await _nearest(session, viewer, account_ids, planned, newest=False)
+    """The first activity that is still to happen."""
+    return await _nearest(session, viewer, account_ids, PLANNED, newest=False)
+
+
+def nearest(viewer: Viewer, account_id: Any, condition: sa.ColumnElement[bool], *, newest: bool) -> sa.Select[Any]:
+    """The first of an account's activities."""
+    order = [time.desc() if newest else time.asc() for time in _TIMES]
+    return _linked(sa.select(Activity), viewer, condition).where(ActivityLink.account_id == account_id).order_by(*order)
 
 
 async def _nearest(
@@ -85,22 +106,24 @@ async def _nearest(
     *,
     newest: bool,
 ) -> list[Activity | None]:
-    times: list[Any] = [Activity.happens_at, Activity.id]
     place = sa.func.row_number().over(
-        partition_by=ActivityLink.account_id, order_by=[time.desc() if newest else time.asc() for time in times]
+        partition_by=ActivityLink.account_id, order_by=[time.desc() if newest else time.asc() for time in _TIMES]
     )
-    inner = (
-        sa.select(Activity, ActivityLink.account_id.label("account"), place.label("place"))
-        .join(
-            ActivityLink,
-            sa.and_(ActivityLink.workspace_id == Activity.workspace_id, ActivityLink.activity_id == Activity.id),
-        )
-        .where(visible(Activity, viewer), among(ActivityLink.account_id, account_ids), condition)
-        .subquery()
-    )
+    numbered = sa.select(Activity, ActivityLink.account_id.label("account"), place.label("place"))
+    inner = _linked(numbered, viewer, condition).where(among(ActivityLink.account_id, account_ids)).subquery()
     row = aliased(Activity, inner)
     found = {
         account: activity
         for activity, account in await session.execute(sa.select(row, inner.c.account).where(inner.c.place == 1))
     }
     return [found.get(account_id) for account_id in account_ids]
+
+
+def _linked(select: sa.Select[Any], viewer: Viewer, condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """A select of activities, with their links."""
+    links = sa.and_(ActivityLink.workspace_id == Activity.workspace_id, ActivityLink.activity_id == Activity.id)
+    return select.join(ActivityLink, links).where(visible(Activity, viewer), condition)
+
+
+def _of(account_ids: Sequence[str]) -> Whose:
+    return lambda column: among(column, account_ids)

@@ -31,7 +31,7 @@ async def load_timelines(
     numbered = sa.select(events, place.label("place"))
     for name, cursor in (("after", request.after), ("before", request.before)):
         if cursor is not None:
-            values = decode(_OF, [key.type for key in keys], cursor, name)
+            values = decode(_OF, [key.type for key in keys], str(cursor), name)
             bound = sa.tuple_(*(sa.literal(value, key.type) for value, key in zip(values, keys, strict=True)))
             row = sa.tuple_(*keys)
             numbered = numbered.where(row < bound if name == "after" else row > bound)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from crm_graph.access import Viewer, visible
-from crm_graph.db import among
 from crm_graph.models import Account, ApiToken, Case, Lead, Membership, Opportunity, Team, User
-from loaders.pages import Relation
+from loaders.pages import Relation, Whose
 
 DIRECT_REPORTS = Relation(User, by="manager_id")
 OWNED_ACCOUNTS = Relation(Account, by="owner_id")
@@ -21,15 +19,15 @@ API_TOKENS = Relation(ApiToken, by="user_id")
 QUEUE = Relation(Case, by="team_id")
 
 
-def _teams(viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any, Any]:
+def _teams(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
     return sa.select(Membership.user_id, Membership.team_id).where(
-        visible(Membership, viewer), among(Membership.user_id, ids)
+        visible(Membership, viewer), whose(Membership.user_id)
     )
 
 
-def _members(viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any, Any]:
+def _members(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
     return sa.select(Membership.team_id, Membership.user_id).where(
-        visible(Membership, viewer), among(Membership.team_id, ids)
+        visible(Membership, viewer), whose(Membership.team_id)
     )
 
 

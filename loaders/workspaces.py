@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
 from crm_graph.feed import log
 from crm_graph.models import Workspace
+from loaders.compiled.wire import Plain
+
+
+def revision_of(viewer: Viewer) -> sa.Select[Any]:
+    """As `load_revision`, in SQL."""
+    number = sa.cast(Workspace.revision, sa.String())
+    revision = sa.type_coerce(Workspace.epoch.concat(".").concat(number), Plain())
+    return sa.select(revision).where(Workspace.id == viewer.workspace_id)
 
 
 async def load_revision(session: AsyncSession, viewer: Viewer) -> str:

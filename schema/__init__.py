@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from schema.build import build_schema
+from schema.limits.budget import Budget
+from schema.limits.turns import Turns
 from schema.live.hub import Hub
 from schema.transports.endpoint import Endpoint
+from schema.transports.http import HTTP
 from schema.transports.sessions import Connections
 from schema.transports.websocket import WebSockets
-from schema.view import GraphQLView
 
-__all__ = ["Connections", "Endpoint", "GraphQLView", "Hub", "WebSockets", "build_schema"]
+__all__ = ["HTTP", "Budget", "Connections", "Endpoint", "Hub", "Turns", "WebSockets", "build_schema"]

@@ -11,9 +11,9 @@ from crm_graph import models
 from crm_graph.models import ActivityDirection, ActivityType, Priority
 from crm_graph.services import activities, records
 from loaders import Order
-from loaders.activities import load_participants, targets_of
+from loaders.activities import load_participants, participants_of, targets_of
 from schema.filters import NAMES
-from schema.node import Connection, Node, by_id, column, connection, edge, figure, node
+from schema.node import Connection, Node, by_id, column, compile_rows, connection, edge, figure, node
 from schema.writes import VERSION, Payload, RecordInput, mutation, write_input
 
 if TYPE_CHECKING:
@@ -41,7 +41,11 @@ class Activity(Node):
     external_id: str | None = column("Its id in another system, unique among activities.")
     owner: User | None = edge("Whose it is.", by="owner_id")
     team: Team | None = edge("Its owner's home team unless set.", by="team_id")
-    participants: list[Participant] = figure("Who took part.", load_participants)
+    participants: list[Participant] = figure(
+        "Who took part.",
+        load_participants,
+        lambda asked, at: compile_rows(asked, at, models.Participant, participants_of(asked.viewer, at.row.id)),
+    )
     accounts: Connection[Account] = connection(
         "The accounts it is about, those of its contacts, deals and cases included.",
         targets_of(models.Account, "account_id"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import strawberry
 
@@ -16,9 +16,13 @@ from crm_graph.errors import Fault
 from crm_graph.feed import advance
 from crm_graph.services import auth, users
 from crm_graph.services.auth import SignedIn
+from loaders.compiled.pages import At
+from loaders.compiled.wire import Literal
+from schema.compiled.asked import Asked
 from schema.context import Context, Info
+from schema.declared import Declared
 from schema.filters import input_type
-from schema.node import edge
+from schema.node import compile_one, edge
 from schema.users import UserPayload
 from schema.writes import Payload, Result, UserError, Write, mutation, user_error
 
@@ -104,12 +108,25 @@ class ApiTokenPayload(Payload):
     token: str | None = strawberry.field(description="The token itself, shown only now, when it was made.")
 
 
+class _Asking(Declared):
+    """The user who asks."""
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        user_id = info.context.viewer.user_id
+        return None if user_id is None else info.context.loaders.one(models.User).load(user_id)
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        user_id = asked.viewer.user_id
+        return Literal(None) if user_id is None else compile_one(asked, at, models.User, user_id)
+
+
+def _asking(description: str) -> Any:
+    return _Asking(description=description)
+
+
 @strawberry.type
 class AuthQuery:
-    @strawberry.field(graphql_type="User | None", description="The signed-in user.")
-    async def viewer(self, info: Info) -> models.User | None:
-        user_id = info.context.viewer.user_id
-        return None if user_id is None else await info.context.loaders.one(models.User).load(user_id)
+    viewer: User | None = _asking("The signed-in user.")
 
 
 @strawberry.type

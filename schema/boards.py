@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import sqlalchemy as sa
@@ -14,19 +15,25 @@ from strawberry.dataloader import DataLoader
 from strawberry.types.arguments import StrawberryArgument
 
 from crm_graph import models
-from crm_graph.access import Viewer
+from crm_graph.access import Viewer, visible
 from crm_graph.errors import BadUserInput
 from crm_graph.feed import Revision, Row
 from loaders import Loaders, Order, PageRequest
-from loaders.boards import load_stage_totals, load_stages
+from loaders.boards import load_stage_totals, load_stages, stage_totals, stages_of
+from loaders.compiled.given import bound, pinned
+from loaders.compiled.pages import At, alone
+from loaders.compiled.wire import List, Sum
 from loaders.live import Listing, Occurrence, Scope, unsettled_by
 from loaders.opportunities import IN_STAGE
-from loaders.workspaces import load_revision
+from loaders.pages import Where
+from loaders.workspaces import load_revision, revision_of
+from schema.compiled.asked import Asked
+from schema.compiled.lists import compile_list
 from schema.context import Info
 from schema.declared import Declared, argument
 from schema.filters import NAMES
 from schema.live.watch import LiveEvent, LiveUpdate, Watch, events_of, live
-from schema.node import Connection, Listed
+from schema.node import Connection, Listed, compile_value
 from schema.scalars import CurrencyCode, enum_type
 
 if TYPE_CHECKING:
@@ -68,8 +75,7 @@ class BoardStage:
     @strawberry.field(description="The cards in the order that people gave them.")
     async def cards(self, info: Info, first: First = None, after: After = None) -> Connection[Opportunity]:
         loaders = info.context.loaders
-        request = PageRequest(order=(Order("rank"), Order("id")), first=first, after=after, where=self.board.where)
-        request.check()
+        request = _cards(first, after, self.board.where)
         key = (self.board.key, "cards", first, after)
         page = await loaders.pages(key, IN_STAGE, request).load(self.stage.id)
         return Listed(page, lambda: loaders.counts(key, IN_STAGE, request).load(self.stage.id))  # type: ignore[return-value]
@@ -95,6 +101,13 @@ class PipelineBoard:
         return [BoardStage(stage=stage, board=self) for stage in stages]
 
 
+def _cards(first: int | None, after: str | None, where: Where | None) -> PageRequest:
+    """The page of a column's cards. Raises BadUserInput."""
+    request = PageRequest(order=(Order("rank"), Order("id")), first=first, after=after, where=where)
+    request.check()
+    return request
+
+
 def board_arguments() -> list[StrawberryArgument]:
     """Which board."""
     return [
@@ -115,6 +128,73 @@ class Board(Declared):
         if pipeline is None:
             return None
         return PipelineBoard(pipeline=pipeline, where=condition and condition.where, key=repr(condition))
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        arguments = asked.arguments
+        condition = arguments.get("filter")
+        where = condition and condition.where
+        pipeline = at.alias(models.Pipeline)
+        here, viewer = at.inside(pipeline), asked.viewer
+        parts: dict[str, Any] = {
+            "pipeline": lambda asked: asked.record(here),
+            "revision": lambda asked: alone(revision_of(viewer), here),
+            "stages": lambda asked: _write_stages(asked, here, where),
+        }
+        chosen = pipeline.id == bound(arguments["pipeline_id"], pipeline.id.type)
+        return alone(sa.select(asked.write(parts)).select_from(pipeline).where(chosen, visible(pipeline, viewer)), at)
+
+
+def _write_stages(asked: Asked, at: At, where: Where | None) -> Any:
+    chosen = stages_of(asked.viewer, lambda column: column == at.row.id)
+    stage, stages = at.among(partial(getattr, models.Stage), chosen)
+    parts: dict[str, Any] = {
+        "stage": lambda asked: asked.record(stage),
+        "totals": lambda asked: write_totals(
+            asked, stage, stage_totals(asked.viewer, where, lambda column: column == stage.row.id)
+        ),
+        "cards": lambda asked: _write_cards(asked, stage, where),
+    }
+    return alone(sa.select(List(asked.write(parts))).select_from(stages), at)
+
+
+def _write_cards(asked: Asked, at: At, where: Where | None) -> Any:
+    arguments = asked.arguments
+    request = _cards(pinned(arguments.get("first")), arguments.get("after"), where)
+    return compile_list(asked, at, models.Opportunity, request, lambda row: row.stage_id == at.row.id)
+
+
+def write_worth(asked: Asked, at: At, select: sa.Select[*tuple[Any, ...]], *, weighted: bool) -> Any:
+    """A list of Money of such rows."""
+
+    def make(*columns: Any) -> Any:
+        sums = _sums(columns)
+        worth = {"amount": sums["weighted" if weighted else "amount"], "currency": sums["currency"]}
+        return List(asked.write(worth), sums["currency"].is_not(None))
+
+    return compile_value(at, select, make)
+
+
+def write_totals(asked: Asked, at: At, select: sa.Select[*tuple[Any, ...]]) -> Any:
+    """DealTotals of the rows that `Totals.add` would take."""
+    if not asked.inner():
+        return asked.write({})  # nothing in it is made of the rows
+
+    def make(*columns: Any) -> Any:
+        sums = _sums(columns)
+        parts = {
+            "count": sa.func.coalesce(sa.func.sum(sums["count"]), 0, type_=sa.BigInteger()),
+            "sums": lambda asked: List(asked.write(sums), sums["currency"].is_not(None)),
+        }
+        return asked.write(parts)
+
+    return compile_value(at, select, make)
+
+
+def _sums(columns: Sequence[Any]) -> dict[str, Any]:
+    """A CurrencyTotal of the columns of such a row; keys may stand before them."""
+    currency, count, high, low, weighted_high, weighted_low = columns[-6:]
+    amount, weighted = Sum(high, low, 4), Sum(weighted_high, weighted_low, 6)
+    return {"currency": currency, "count": count, "amount": amount, "weighted": weighted}
 
 
 def board(description: str) -> Any:

@@ -71,8 +71,8 @@ class Subscription(
     pass
 
 
-def build_schema(*, introspection: bool = True) -> CrmSchema:
-    """The schema, ready to execute; with or without answering what it is made of."""
+def build_schema(*, introspection: bool = True, compiled: bool = True) -> CrmSchema:
+    """The schema, ready to execute; with or without answering what it is made of, and compiling what it can."""
     connect_modules()
     return CrmSchema(
         query=Query,
@@ -80,5 +80,6 @@ def build_schema(*, introspection: bool = True) -> CrmSchema:
         subscription=Subscription,
         types=[*TYPES.values(), *ENTRIES.values()],
         introspection=introspection,
+        compiled=compiled,
         config=config(),
     )

@@ -13,7 +13,20 @@ from crm_graph.services import campaigns, records
 from loaders import campaigns as relations
 from loaders.activities import activities_of
 from loaders.opportunities import OF_CAMPAIGN
-from schema.node import Connection, Money, Node, by_id, column, connection, edge, figure, money, node, value_type
+from schema.node import (
+    Connection,
+    Money,
+    Node,
+    by_id,
+    column,
+    compile_value,
+    connection,
+    edge,
+    figure,
+    money,
+    node,
+    value_type,
+)
 from schema.writes import VERSION, Payload, RecordInput, mutation, write_input
 
 if TYPE_CHECKING:
@@ -52,7 +65,15 @@ class Campaign(Node):
     parent: Campaign | None = edge("The campaign that it is a part of.", by="parent_id")
     owner: User | None = edge("Who runs it.", by="owner_id")
     team: Team | None = edge("The team that runs it; its owner's home team unless set.", by="team_id")
-    response: CampaignResponse = figure("What came of it, of the members that may be seen.", relations.load_responses)
+    response: CampaignResponse = figure(
+        "What came of it, of the members that may be seen.",
+        relations.load_responses,
+        lambda asked, at: compile_value(
+            at,
+            relations.reached(asked.viewer, lambda column: column == at.row.id),
+            lambda members, responses: asked.write({"memberCount": members, "responseCount": responses}),
+        ),
+    )
     children: Connection[Campaign] = connection("The campaigns that are parts of it.", relations.CHILDREN)
     members: Connection[CampaignMember] = connection("Whom it reaches.", relations.MEMBERS)
     opportunities: Connection[Opportunity] = connection("Deals that came from it.", OF_CAMPAIGN)

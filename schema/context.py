@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import strawberry
 from starlette.requests import HTTPConnection
@@ -18,15 +20,22 @@ from loaders import Loaders
 
 @dataclass
 class Context:
-    """One operation's. `signed_in` is None for a request without a good token; `refusal` then says why."""
+    """One operation's. `signed_in` is None for a request without a good token; `refusal` then says why. `extensions` go
+    out with the answer."""
 
     settings: Settings
     database: Database
     feed: Feed
     request: HTTPConnection | None = None
     signed_in: Viewer | None = None
+    execution: str | None = None
+    """How its operation was answered: «compiled» by one statement, or «executed» in Python."""
     refusal: str = "Sign in first: send a token as «Authorization: Bearer …»."
+    extensions: dict[str, Any] = field(default_factory=dict)
+    until: float | None = None
+    """The loop's time at which a query is ended."""
     _principal: Principal | None = None
+    _prove: Callable[[], Awaitable[Principal]] | None = field(default=None, repr=False)
     _loaders: Loaders | None = field(default=None, repr=False)
 
     @property
@@ -39,8 +48,28 @@ class Context:
     @property
     def loaders(self) -> Loaders:
         if self._loaders is None:
-            self._loaders = Loaders(self.database, self.viewer)
+            self._loaders = Loaders(self.database, self.viewer, self.until)
         return self._loaders
+
+    @property
+    def holder(self) -> Principal | None:
+        """The principal, where there is one."""
+        return self._principal
+
+    def assume(self, principal: Principal, prove: Callable[[], Awaitable[Principal]]) -> None:
+        """Go on as somebody who was known a moment ago, until `prove` tells who it is now."""
+        self.principal, self._prove = principal, prove
+
+    async def prove(self) -> None:
+        """Make sure of who asks, which a compiled statement does by itself."""
+        if self._prove is None:
+            return
+        prove, self._prove = self._prove, None
+        try:
+            self.principal = await prove()
+        except Unauthenticated as error:
+            self._principal = self.signed_in = self._loaders = None
+            self.refusal = error.message
 
     @property
     def client(self) -> str | None:

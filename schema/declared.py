@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Generator
 from typing import Any
 
 from strawberry.annotation import StrawberryAnnotation
@@ -10,7 +12,11 @@ from strawberry.types.field import StrawberryField
 
 
 class Declared(StrawberryField):
-    """A field that is more than an attribute: subclasses answer in `get_result`."""
+    """A field that is more than an attribute: subclasses answer in `get_result`.
+
+    Where that is no coroutine function, it returns what is there, a future or `Later`, and all rows of a list are
+    answered with one `info`, which knows no path.
+    """
 
     @property
     def is_basic_field(self) -> bool:
@@ -34,3 +40,16 @@ class Declared(StrawberryField):
 def argument(name: str, annotation: Any, description: str, default: Any = None) -> StrawberryArgument:
     """An argument of such a field."""
     return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, default=default)
+
+
+class Later:
+    """What will be made of a value that is being loaded. Unlike a coroutine's, the loading has begun."""
+
+    def __init__(self, value: asyncio.Future[Any], make: Callable[[Any], Any]) -> None:
+        self.value, self.make, self.done = value, make, value.done
+
+    def result(self) -> Any:
+        return self.make(self.value.result())
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.make((yield from self.value))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from graphql import (
     DocumentNode,
@@ -17,10 +18,20 @@ from graphql import (
     specified_rules,
     validate,
 )
+from graphql.validation.rules import overlapping_fields_can_be_merged as overlapping
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-MOST_TOKENS = 20_000
+from crm_graph.errors import LimitExceeded, RequestError
+from schema.limits.shape import MOST, check_document, check_text
+
+if TYPE_CHECKING:
+    from schema.limits.cost import Cost
+
+MOST_ERRORS = 10
+"""Told of a document at a time: for each, the schema is looked through for what may have been meant."""
+overlapping.MAX_COMPLEXITY_BUDGET = 40_000
+"""Steps of comparing each field with all of the same name, and each fragment with all beside it."""
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 INTROSPECTION = "introspection"
 """The key in a schema's extensions that says whether clients may ask what it is made of."""
@@ -28,11 +39,15 @@ INTROSPECTION = "introspection"
 
 @dataclass(frozen=True)
 class Document:
-    """What a client's text says. With `errors` it cannot be executed, and `node` is None where it cannot be read."""
+    """What a client's text says. With `errors` it cannot be executed, and `node` is None where it cannot be read.
+
+    `costs` are those of its operations by their names, as far as they were asked.
+    """
 
     text: str
     node: DocumentNode | None
     errors: tuple[GraphQLError, ...] = ()
+    costs: dict[str | None, Cost] = field(default_factory=dict, compare=False, repr=False)
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation of that name, or the only one; None where there is no telling which."""
@@ -85,9 +100,16 @@ def _read(schema: GraphQLSchema, text: str) -> Document:
     told = schema.extensions.get(INTROSPECTION, True)
     rules = RULES if told else (*RULES, NoSchemaIntrospectionCustomRule)
     try:
-        node = parse(text, max_tokens=MOST_TOKENS)
-        return Document(text, node, tuple(validate(schema, node, rules, hide_suggestions=not told)))
+        check_text(text)
+        node = parse(text, max_tokens=MOST["tokens"])
+        check_document(node)
+        errors = validate(schema, node, rules, MOST_ERRORS, hide_suggestions=not told)
+        if errors and errors[-1].message == "Validation aborted.":
+            raise LimitExceeded("fields and fragments to be compared", overlapping.MAX_COMPLEXITY_BUDGET)
+        return Document(text, node, tuple(errors))
     except GraphQLError as error:
         return Document(text, None, (error,))
+    except RequestError as error:
+        return Document(text, None, (GraphQLError(error.message, original_error=error),))
     except RecursionError:
         return Document(text, None, (GraphQLError("The document is nested too deeply."),))

@@ -13,28 +13,42 @@ from typing import Any
 import orjson
 import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationType, execute
-from strawberry.execution import optimized_is_awaitable
 from strawberry.types import ExecutionContext
 from strawberry.utils.await_maybe import await_maybe
 
-from crm_graph.errors import BadUserInput, RequestError, Resync, Throttled
+from crm_graph.errors import BadUserInput, CostExceeded, LimitExceeded, Overloaded, RequestError, Resync, Throttled
+from schema.compiled.plans import Plans
 from schema.context import Context
 from schema.documents import INTROSPECTION, Document, read_document
+from schema.executor import Executor
+from schema.limits.cost import Cost
 
 _STANDS_AT = re.compile(r"\b(revision|pipelineBoard)\b")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 log = logging.getLogger(__name__)
 
 
 class CrmSchema(strawberry.Schema):
     """A schema whose errors carry a code; what nobody foresaw is masked, under an id that the log has too."""
 
-    def __init__(self, *, introspection: bool, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, *, introspection: bool, compiled: bool, **options: Any) -> None:
+        super().__init__(execution_context_class=Executor, **options)
         self._schema.extensions[INTROSPECTION] = introspection
+        self._plans = Plans(self) if compiled else None
 
     def read(self, text: str) -> Document:
         """A client's text, parsed and validated."""
         return read_document(self._schema, text)
+
+    def cost(self, document: Document, name: str | None) -> Cost:
+        """What an operation of a valid document costs."""
+        cost = document.costs.get(name)
+        if cost is None:
+            operation = document.operation(name)
+            assert document.node is not None
+            assert operation is not None
+            cost = document.costs[name] = Cost(self._schema, document.node, operation)
+        return cost
 
     async def answer(
         self, context: Context, document: Document, name: str | None, variables: dict[str, Any] | None
@@ -45,6 +59,8 @@ class CrmSchema(strawberry.Schema):
         """
         if document.node is None or document.errors:
             result = ExecutionResult(None, list(document.errors))
+        elif (text := await self._compiled(context, document, name, variables)) is not None:
+            return ExecutionResult(orjson.Fragment(text))  # type: ignore[arg-type]  # it is written as it is
         else:
             snapshot = context.signed_in is not None and _stands_at_a_revision(document, name)
             try:
@@ -57,13 +73,26 @@ class CrmSchema(strawberry.Schema):
                             variable_values=variables,
                             operation_name=name,
                             executor_class=self.execution_context_class,
-                            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # it tells the same
                         )
                     )
             except Exception as error:
                 result = ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
         self.process_errors(result.errors or [])
         return result
+
+    async def _compiled(
+        self, context: Context, document: Document, name: str | None, variables: dict[str, Any] | None
+    ) -> str | None:
+        """The data as JSON, where the operation is one that the database can answer as a whole."""
+        text = None
+        if self._plans is not None and context.signed_in is not None:
+            text = await self._plans.answer(context, document, name, variables)
+        if text is None:
+            await context.prove()
+        context.execution = "executed" if text is None else "compiled"
+        if context.settings.explain:
+            context.extensions["execution"] = context.execution
+        return text
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         for error in errors:
@@ -75,8 +104,12 @@ class CrmSchema(strawberry.Schema):
 
 def _describe(error: GraphQLError, cause: BaseException | None) -> dict[str, Any]:
     match cause:
-        case Throttled(retry_after=float()):
+        case Throttled(retry_after=float()) | Overloaded():
             return {"code": cause.code, "retryAfter": cause.retry_after}
+        case LimitExceeded():
+            return {"code": cause.code, "limit": cause.what, "most": cause.most}
+        case CostExceeded():
+            return {"code": cause.code, "cost": cause.cost, "maxCost": cause.most}
         case BadUserInput(field=str()):
             return {"code": cause.code, "field": cause.field}
         case Resync():
@@ -96,21 +129,41 @@ def _stands_at_a_revision(document: Document, name: str | None) -> bool:
     return document.type_of(name) is OperationType.QUERY and _STANDS_AT.search(document.text) is not None
 
 
-def write_answer(data: object, errors: Sequence[GraphQLError] | None) -> Mapping[str, Any]:
-    """An answer as it is written in JSON."""
-    return {"data": data, **({"errors": [error.formatted for error in errors]} if errors else {})}
+def write_answer(
+    data: object, errors: Sequence[GraphQLError] | None, extensions: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """An answer as it is written in JSON. Where nothing was executed, no error has a path, and there is no data."""
+    answer: dict[str, Any] = {}
+    if data is not None or not errors or any(error.path for error in errors):
+        answer["data"] = data
+    if errors:
+        answer["errors"] = [error.formatted for error in errors]
+    if extensions:
+        answer["extensions"] = extensions
+    return answer
+
+
+def encode(value: object) -> bytes:
+    """JSON in UTF-8."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value).encode()  # a message cites an unpaired surrogate of the client's
 
 
 def write_json(value: object) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value)  # a message cites an unpaired surrogate of the client's
+    return encode(value).decode()
 
 
-def read_json(text: str | bytes) -> Any:
+def read_json(text: str | bytes | bytearray) -> Any:
     """Raises JSONDecodeError for what is not JSON, or nested too deeply to be read."""
     try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        if not _SURROGATE.search(text.encode() if isinstance(text, str) else text):
+            raise
+    # An emoji that a client cut in two: the values are all there, and the wrong one is to be named.
+    try:
         return json.loads(text)
-    except (RecursionError, UnicodeDecodeError):
+    except (RecursionError, ValueError):
         raise json.JSONDecodeError("This cannot be read", "", 0) from None

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import operator
+import re
 import types
 import unicodedata
+from collections.abc import Callable
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, ClassVar, Optional
 
 import sqlalchemy as sa
@@ -19,17 +23,19 @@ from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 
 from crm_graph.access import Viewer, visible
-from crm_graph.db import among, fold, fold_text, storable
+from crm_graph.db import TextArray, among, fold, fold_text, storable
 from crm_graph.errors import BadUserInput
 from crm_graph.models.types import Enum, Text
 from crm_graph.services.records import TABLES
 from loaders import Order, PageRequest
+from loaders.compiled.given import Given, bound, gathered, pinned
 from schema.scalars import enum_type
 
 LONGEST_TEXT = 1000
 MOST_VALUES = 1000
 MOST_VALUES_IN_ALL = 10_000
 MOST_CONDITIONS = 200
+MOST_TERMS = 50
 DEEPEST = 10
 
 
@@ -41,14 +47,17 @@ class Comparison:
     def where(self, column: Any, name: str, present: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
         """`present` says whether there is a value. Raises BadUserInput for a value that no column can have."""
         conditions = []
-        for operator, value in vars(self).items():
-            if operator == "eq" and value is None:
+        for each, value in vars(self).items():
+            if each == "eq" and value is None:
                 conditions.append(sa.not_(present))
             elif value is not UNSET and value is not None:
-                conditions.append(self._condition(column, operator, self._clean(value, name), present))
+                conditions.append(self._condition(column, each, self._clean(value, name), present))
         return sa.and_(sa.true(), *conditions)
 
     def _clean(self, value: Any, name: str) -> Any:
+        value = gathered(value) if isinstance(value, list) else value
+        if isinstance(value, Given):
+            return value.then(lambda given: self._clean(given, name))
         if isinstance(value, list):
             if len(value) > MOST_VALUES:
                 raise BadUserInput(f"At most {MOST_VALUES} values can be compared with.", f"filter.{_camel(name)}")
@@ -61,32 +70,46 @@ class Comparison:
             return fold_text(unicodedata.normalize("NFC", value)) if self.folds else value
         return value
 
-    def _condition(
-        self, column: Any, operator: str, value: Any, present: sa.ColumnElement[bool]
-    ) -> sa.ColumnElement[bool]:
-        if operator == "is_null":
+    def _condition(self, column: Any, name: str, value: Any, present: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+        if name == "is_null":
             return sa.not_(present) if value else present
         side = fold(column) if self.folds else column
-        match operator:
-            case "eq":
-                condition = side == value
+        match name:
             case "in_" | "not_in":
-                texts = isinstance(column.type, (Text, Enum))
-                condition = among(side, [str(item) for item in value]) if texts else side.in_(value)
-            case "gt":
-                condition = side > value
-            case "gte":
-                condition = side >= value
-            case "lt":
-                condition = side < value
-            case "lte":
-                condition = side <= value
+                condition = self._among(side, column.type, value)
             case "contains":
-                condition = side.contains(value, autoescape=True)
+                condition = side.contains(bound(_escaped(value), sa.String()), escape="/")
+            case "starts_with":
+                condition = side.startswith(bound(_escaped(value), sa.String()), escape="/")
             case _:
-                condition = side.startswith(value, autoescape=True)
+                condition = _OPERATORS[name](side, bound(value, side.type))
         known = sa.and_(present, condition)
-        return sa.not_(known) if operator == "not_in" else known
+        return sa.not_(known) if name == "not_in" else known
+
+    def _among(self, side: Any, kind: Any, values: list[Any] | Given) -> sa.ColumnElement[bool]:
+        if isinstance(kind, (Text, Enum)):
+            return among(
+                side, values.bind(TextArray()) if isinstance(values, Given) else [str(each) for each in values]
+            )
+        if isinstance(values, Given):
+            values = [values.then(itemgetter(place)) for place in range(values.then(len).pin())]
+        return side.in_([bound(each, kind) for each in values]) if values else sa.false()
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+
+
+def _escaped(text: Any) -> Any:
+    """A text without meaning to LIKE."""
+    if isinstance(text, Given):
+        return text.then(_escaped)
+    return re.sub("[/%_]", r"/\g<0>", text)
 
 
 def _comparison(name: str, kind: Any, *operators: str, description: str, folds: bool = False) -> type[Comparison]:
@@ -175,7 +198,7 @@ class Filter:
         for _ in range(DEEPEST):
             level = [part for each in level for part in _parts(each)]
             count += len(level)
-            values += sum(len(each) for each in level if isinstance(each, list))
+            values += sum(_length(each) for each in level if isinstance(each, list))
             if count > MOST_CONDITIONS:
                 raise BadUserInput(f"A filter has at most {MOST_CONDITIONS} conditions.", "filter")
             if values > MOST_VALUES_IN_ALL:
@@ -234,6 +257,11 @@ def _parts(part: Any) -> list[Any]:
         elif value is not UNSET:
             parts.append(value)
     return parts
+
+
+def _length(values: list[Any]) -> int:
+    """How many values a list has, at most."""
+    return sum(MOST_VALUES if isinstance(each, Given) and each.many else 1 for each in values)
 
 
 def _leads_to(target: Any, column: Any, viewer: Viewer, where: Any = None) -> sa.ColumnElement[bool]:
@@ -310,9 +338,9 @@ def page_request(target: Any, arguments: dict[str, Any]) -> PageRequest:
     condition = arguments.get("filter")
     request = PageRequest(
         order=orders(target, arguments.get("order_by")),
-        first=arguments.get("first"),
+        first=pinned(arguments.get("first")),
         after=arguments.get("after"),
-        last=arguments.get("last"),
+        last=pinned(arguments.get("last")),
         before=arguments.get("before"),
         where=condition and condition.where,
         deleted=condition is not None and condition.mentions("deleted_at"),
@@ -322,7 +350,9 @@ def page_request(target: Any, arguments: dict[str, Any]) -> PageRequest:
 
 
 def orders(target: Any, chosen: list[Any] | None) -> tuple[Order, ...]:
-    """The columns of an order; the id ends it, so that it is total."""
+    """The columns of an order; the id ends it, so that it is total. Raises BadUserInput."""
+    if len(chosen or ()) > MOST_TERMS:
+        raise BadUserInput(f"Rows can be sorted by at most {MOST_TERMS} fields.", "orderBy")
     terms = [
         Order(each.field.value, each.direction.value == "DESC", each.nulls.value == "FIRST") for each in chosen or ()
     ] or list(target.__order__)

@@ -3,37 +3,105 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
+import sqlalchemy as sa
 import strawberry
+from strawberry import UNSET
+from strawberry.types.arguments import StrawberryArgument
 
+from crm_graph.db import TextArray, storable
 from crm_graph.errors import BadUserInput
+from crm_graph.models.types import Id
+from loaders.compiled.given import Given, bound, gathered, pinned
+from loaders.compiled.pages import At
+from loaders.compiled.wire import ITEM, Document, Each, Literal
 from loaders.pages import LARGEST_PAGE
+from schema.compiled.asked import Asked
 from schema.context import Info
-from schema.node import TYPES, Node
+from schema.declared import Declared, argument
+from schema.node import TYPES, Node, compile_one
+
+ID = Id()
+
+
+def _type_of(record_id: str) -> Any:
+    """The node type that an id is of; None for what is no id."""
+    types = {each.__model__.prefix: each for each in TYPES.values()}
+    return types.get(record_id.partition("_")[0])
 
 
 async def _load(info: Info, record_id: str) -> Any:
-    loaders = info.context.loaders
-    models = {each.__model__.prefix: each.__model__ for each in TYPES.values()}
-    model = models.get(record_id.partition("_")[0])
-    return None if model is None else await loaders.one(model).load(record_id)
+    kind = _type_of(record_id)
+    return None if kind is None else await info.context.loaders.one(kind.__model__).load(record_id)
+
+
+def _write(asked: Asked, at: At, kind: Any, key: Any) -> Any:
+    """The record of a type whose id is `key`. The type decides what is asked of it."""
+    return compile_one(asked, at, kind.__model__, key, asked.operation.schema.type_map[kind.__name__])
+
+
+class _ById(Declared):
+    """A record of any type."""
+
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        return [argument("id", strawberry.ID, "Its id.", UNSET)]
+
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        return await _load(info, kwargs["id"])
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        record_id = asked.arguments["id"]
+        kind = pinned(record_id.then(_type_of)) if isinstance(record_id, Given) else _type_of(record_id)
+        return Literal(None) if kind is None else _write(asked, at, kind, bound(record_id, ID))
+
+
+class _ByIds(Declared):
+    """Records of any types, in the order of their ids."""
+
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        return [argument("ids", list[strawberry.ID], "At most 100 ids.", UNSET)]
+
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+        ids = _few(kwargs["ids"])
+        return list(await asyncio.gather(*(_load(info, each) for each in ids)))
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        ids = gathered(asked.arguments["ids"])
+        kinds = pinned(ids.then(_types_of)) if isinstance(ids, Given) else _types_of(ids)
+        found = [_write(asked, at, TYPES[name], ITEM) for name in kinds]
+        record = sa.func.coalesce(*found, type_=Document()) if len(found) > 1 else found[0] if found else Literal(None)
+        kept = ids.then(_storable) if isinstance(ids, Given) else _storable(ids)
+        return Each(bound(kept, TextArray()), record)
+
+
+def _types_of(ids: list[str]) -> tuple[str, ...]:
+    """The names of the node types that ids are of. Raises BadUserInput."""
+    return tuple(sorted({kind.__name__ for each in _few(ids) if (kind := _type_of(each)) is not None}))
+
+
+def _storable(ids: list[str]) -> list[str]:
+    """The ids, with what cannot be one as another that cannot: a list of texts leaves out what is not storable."""
+    return [each if storable(each) else "" for each in ids]
+
+
+def _few(ids: list[str]) -> list[str]:
+    if len(ids) > LARGEST_PAGE:
+        raise BadUserInput(f"At most {LARGEST_PAGE} ids can be asked for at once, not {len(ids)}.", "ids")
+    return ids
+
+
+def _by_id(description: str) -> Any:
+    return _ById(description=description)
+
+
+def _by_ids(description: str) -> Any:
+    return _ByIds(description=description)
 
 
 @strawberry.type
 class NodeQuery:
-    @strawberry.field(description="The record with an id; null if there is none, or if it may not be seen.")
-    async def node(
-        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Its id.")]
-    ) -> Node | None:
-        return await _load(info, id)
-
-    @strawberry.field(
-        description="The records with these ids, in their order; null in the place of one not to be seen."
+    node: Node | None = _by_id("The record with an id; null if there is none, or if it may not be seen.")
+    nodes: list[Node | None] = _by_ids(
+        "The records with these ids, in their order; null in the place of one not to be seen."
     )
-    async def nodes(
-        self, info: Info, ids: Annotated[list[strawberry.ID], strawberry.argument(description="At most 100 ids.")]
-    ) -> list[Node | None]:
-        if len(ids) > LARGEST_PAGE:
-            raise BadUserInput(f"At most {LARGEST_PAGE} ids can be asked for at once, not {len(ids)}.", "ids")
-        return list(await asyncio.gather(*(_load(info, each) for each in ids)))

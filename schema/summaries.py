@@ -2,51 +2,111 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 import strawberry
 
-from loaders.summaries import load_deals, load_last_activities, load_next_activities, load_open_cases
-from schema.boards import DealTotals
-from schema.context import Info
+from crm_graph import models
+from crm_graph.models import Stage, StageCategory
+from loaders.compiled.pages import At, alone
+from loaders.summaries import (
+    HAPPENED,
+    PLANNED,
+    deals,
+    load_deals,
+    load_last_activities,
+    load_next_activities,
+    load_open_cases,
+    nearest,
+    open_cases,
+)
+from schema.boards import DealTotals, write_totals, write_worth
+from schema.compiled.asked import Asked
 from schema.declared import Declared
-from schema.node import Money, figure
+from schema.node import Money, compile_first, figure
 
 if TYPE_CHECKING:
     from schema.activities import Activity
 
 
-async def _totals(self: Any, info: Info, category: str) -> Any:
-    return getattr(await info.context.loaders.values(load_deals).load(self.id), category)
+class _Deals(Declared):
+    """Totals of an account's deals whose stages are of one category."""
+
+    category: StageCategory
+
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        deals = await info.context.loaders.values(load_deals).load(source.id)
+        return getattr(deals, self.category.lower())
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        return write_totals(asked, at, self.select(asked, at))
+
+    def select(self, asked: Asked, at: At) -> Any:
+        here = deals(asked.viewer, lambda column: column == at.row.id)
+        return here.where(Stage.category == sa.literal(self.category, Stage.category.type))
+
+
+class _Worth(_Deals):
+    """What such deals are worth, currency by currency."""
+
+    weighted: bool
+
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> list[Money]:
+        totals = await super().get_result(source, info, args, kwargs)
+        return [
+            Money(amount=each.weighted if self.weighted else each.amount, currency=each.currency)
+            for each in totals.sums
+        ]
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        return write_worth(asked, at, self.select(asked, at), weighted=self.weighted)
+
+
+def _deals(description: str, category: StageCategory) -> Any:
+    field = _Deals(description=description)
+    field.category = category
+    return field
+
+
+def _worth(description: str, category: StageCategory, *, weighted: bool) -> Any:
+    field = _Worth(description=description)
+    field.category, field.weighted = category, weighted
+    return field
+
+
+def _write_nearest(condition: Any, *, newest: bool) -> Callable[[Asked, At], Any]:
+    def write(asked: Asked, at: At) -> Any:
+        return compile_first(asked, at, models.Activity, nearest(asked.viewer, at.row.id, condition, newest=newest))
+
+    return write
 
 
 @strawberry.type(description="An account in figures, over what the viewer sees. Currencies are never added.")
 class AccountSummary:
-    @strawberry.field(description="Its open deals: how many, their sums, and these weighted by probability.")
-    async def open_pipeline(self, info: Info) -> DealTotals:
-        return await _totals(self, info, "open")
-
-    @strawberry.field(description="What its open deals are worth by their probability: amount x probability / 100.")
-    async def weighted_pipeline(self, info: Info) -> list[Money]:
-        totals = await _totals(self, info, "open")
-        return [Money(amount=each.weighted, currency=each.currency) for each in totals.sums]
-
-    @strawberry.field(description="The deals that were won.")
-    async def won(self, info: Info) -> DealTotals:
-        return await _totals(self, info, "won")
-
-    @strawberry.field(description="What the deals that were won are worth.")
-    async def won_revenue(self, info: Info) -> list[Money]:
-        totals = await _totals(self, info, "won")
-        return [Money(amount=each.amount, currency=each.currency) for each in totals.sums]
-
-    @strawberry.field(description="The deals that were lost.")
-    async def lost(self, info: Info) -> DealTotals:
-        return await _totals(self, info, "lost")
-
-    open_cases: int = figure("How many cases are neither resolved nor closed.", load_open_cases)
-    last_activity: Activity | None = figure("The newest thing that was done.", load_last_activities)
-    next_activity: Activity | None = figure("The first thing that is still to be done.", load_next_activities)
+    open_pipeline: DealTotals = _deals(
+        "Its open deals: how many, their sums, and these weighted by probability.", StageCategory.OPEN
+    )
+    weighted_pipeline: list[Money] = _worth(
+        "What its open deals are worth by their probability: amount x probability / 100.",
+        StageCategory.OPEN,
+        weighted=True,
+    )
+    won: DealTotals = _deals("The deals that were won.", StageCategory.WON)
+    won_revenue: list[Money] = _worth("What the deals that were won are worth.", StageCategory.WON, weighted=False)
+    lost: DealTotals = _deals("The deals that were lost.", StageCategory.LOST)
+    open_cases: int = figure(
+        "How many cases are neither resolved nor closed.",
+        load_open_cases,
+        lambda asked, at: alone(open_cases(asked.viewer, lambda column: column == at.row.id), at),
+    )
+    last_activity: Activity | None = figure(
+        "The newest thing that was done.", load_last_activities, _write_nearest(HAPPENED, newest=True)
+    )
+    next_activity: Activity | None = figure(
+        "The first thing that is still to be done.", load_next_activities, _write_nearest(PLANNED, newest=False)
+    )
 
 
 class Summary(Declared):
@@ -54,6 +114,9 @@ class Summary(Declared):
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return source
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        return asked.record(at)
 
 
 def summary(description: str) -> Any:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
 import strawberry
 
 from crm_graph import models
 from crm_graph.models import Visibility
 from crm_graph.services import workspaces
-from loaders.workspaces import load_revision, load_workspace
+from loaders.compiled.pages import At, alone
+from loaders.workspaces import load_revision, load_workspace, revision_of
+from schema.compiled.asked import Asked
 from schema.context import Info
+from schema.declared import Declared
 from schema.node import maybe
 from schema.scalars import CurrencyCode, enum_type
 from schema.writes import Payload, mutation, write_input
@@ -27,6 +31,37 @@ DEFAULTS = {
 }
 
 
+class _Revision(Declared):
+    """The revision that an answer stands at."""
+
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        loaders = info.context.loaders
+        return await loaders.read(lambda session: load_revision(session, loaders.viewer))
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        return alone(revision_of(asked.viewer), at)
+
+
+class _Workspace(Declared):
+    """The workspace that the viewer is in."""
+
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        return await _load(info)
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        row = at.alias(models.Workspace)
+        here = row.id == asked.viewer.workspace_id
+        return alone(sa.select(asked.record(at.inside(row))).select_from(row).where(here), at)
+
+
+def _revision(description: str) -> Any:
+    return _Revision(description=description)
+
+
+def _workspace(description: str) -> Any:
+    return _Workspace(description=description)
+
+
 @strawberry.type(description="One company's CRM, apart from all others.")
 class Workspace:
     id: strawberry.ID = strawberry.field(description="Its id.")
@@ -38,9 +73,7 @@ class Workspace:
     case_visibility: Visibility = strawberry.field(description=DEFAULTS["case_visibility"])
     campaign_visibility: Visibility = strawberry.field(description=DEFAULTS["campaign_visibility"])
 
-    @strawberry.field(description="The revision of its last change.")
-    def revision(root: strawberry.Parent[Any]) -> str:
-        return f"{root.epoch}.{root.revision}"
+    revision: str = _revision("The revision of its last change.")
 
 
 write_input(
@@ -59,19 +92,13 @@ write_input(
 class WorkspacePayload(Payload):
     @strawberry.field(graphql_type=Workspace | None, description="The workspace; null if it was refused.")
     async def workspace(root: strawberry.Parent[Any], info: Info) -> models.Workspace | None:
-        return await _workspace(info) if root.workspace_id else None
+        return await _load(info) if root.workspace_id else None
 
 
 @strawberry.type
 class WorkspaceQuery:
-    @strawberry.field(graphql_type=Workspace, description="The workspace that the viewer is in.")
-    async def workspace(self, info: Info) -> models.Workspace:
-        return await _workspace(info)
-
-    @strawberry.field(description="The revision that this answer stands at: subscribe `after` it to miss nothing.")
-    async def revision(self, info: Info) -> str:
-        loaders = info.context.loaders
-        return await loaders.read(lambda session: load_revision(session, loaders.viewer))
+    workspace: Workspace = _workspace("The workspace that the viewer is in.")
+    revision: str = _revision("The revision that this answer stands at: subscribe `after` it to miss nothing.")
 
 
 @strawberry.type
@@ -81,6 +108,6 @@ class WorkspaceMutation:
     )
 
 
-async def _workspace(info: Info) -> models.Workspace:
+async def _load(info: Info) -> models.Workspace:
     loaders = info.context.loaders
     return await loaders.read(lambda session: load_workspace(session, loaders.viewer))

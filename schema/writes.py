@@ -21,7 +21,7 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.utils.str_converters import to_camel_case
 
 from crm_graph.errors import Code, Conflict, Duplicate, Fault, Invalid
-from crm_graph.feed import advance
+from crm_graph.feed import advance, flush
 from crm_graph.models import Entity
 from crm_graph.services import idempotency
 from schema.declared import Declared, argument
@@ -124,37 +124,41 @@ class Mutation(Declared):
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Result:
         context, write = info.context, kwargs["input"]
         viewer = context.viewer
-        ids: Mapping[str, Any] = {}
         try:
             try:
-                ids, revision = await self._write(context, write)
+                ids, revision, renew = await self._write(context, write)
             except Duplicate as fault:
                 # Two sends of one write met; the first is there now, and the second answers what it answered.
                 if fault.field != "key":
                     raise
-                ids, revision = await self._write(context, write)
+                ids, revision, renew = await self._write(context, write)
         except Fault as fault:
             current = fault.current if isinstance(fault, Conflict) else None
-            ids = {"record_id": current.id} if isinstance(current, Entity) else {}
             context.loaders.forget()
-            return Result(ids, None, [user_error(fault)])
-        context.loaders.forget()
+            return Result({"record_id": current.id} if isinstance(current, Entity) else {}, None, [user_error(fault)])
+        renew()
         return Result(ids, f"{viewer.epoch}.{revision}", [])
 
-    async def _write(self, context: Any, write: Write) -> tuple[Mapping[str, Any], int]:
-        viewer, sent = context.viewer, vars(write).get("idempotency_key")
+    async def _write(self, context: Any, write: Write) -> tuple[Mapping[str, Any], int, Callable[[], None]]:
+        """The payload's ids, the revision, and what has the context's loaders know of the write."""
+        viewer, sent, renew = context.viewer, vars(write).get("idempotency_key"), context.loaders.forget
         key = None if sent is UNSET else sent
-        fingerprint = hashlib.sha256(f"{self.python_name}{write}".encode()).hexdigest()
         async with context.feed.transaction(viewer, self.python_name) as session:
-            if key is not None and (done := await idempotency.recall(session, viewer, key, fingerprint)):
-                return done.result, done.revision
+            if key is not None:
+                fingerprint = hashlib.sha256(f"{self.python_name}{write}".encode()).hexdigest()
+                if done := await idempotency.recall(session, viewer, key, fingerprint):
+                    return done.result, done.revision, renew
             on = () if self.model is None else (self.model,)
             answer = await self.service(session, viewer, *on, **write.arguments())
-            ids = {"record_id": answer.id} if isinstance(answer, Entity) else answer
+            ids = answer
+            if isinstance(answer, Entity):
+                ids = {"record_id": answer.id}
+                await flush(session)
+                renew = await context.loaders.look(session, answer)
             revision = await advance(session)
             if key is not None:
                 await idempotency.remember(session, viewer, key, ids, revision)
-        return ids, revision
+        return ids, revision, renew
 
 
 def user_error(fault: Fault) -> UserError:

@@ -141,6 +141,9 @@ def test_a_missing_or_weak_secret(
     ("name", "value", "message"),
     [
         ("POOL_SIZE", "many", "CRM_GRAPH_POOL_SIZE is 'many'. Set it to a whole number of at least 1."),
+        ("BATCH_OPERATIONS", "-1", "CRM_GRAPH_BATCH_OPERATIONS is '-1'. Set it to a whole number of at least 0."),
+        ("OPERATION_COST", "-1", "CRM_GRAPH_OPERATION_COST is '-1'. Set it to a whole number of at least 0."),
+        ("COST_RESTORED", "0", "CRM_GRAPH_COST_RESTORED is '0'. Set it to a whole number of at least 1."),
         ("GRAPHIQL", "perhaps", "CRM_GRAPH_GRAPHIQL is 'perhaps'. Set it to 1 or 0."),
         (
             "ORIGINS",

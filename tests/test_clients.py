@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from crm_graph.cli import main
+from crm_graph.services.demo.home import Home
 from tests.conftest import POSTGRES_URL, skip
 from tests.support.postgres import create_database, drop_database
 from tests.support.servers import environment, running_server
@@ -71,9 +72,9 @@ def crm_graph(*arguments: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def serving(database_url: str, folder: Path) -> AsyncIterator[dict[str, str]]:
+async def serving(database_url: str, folder: Path, **settings: object) -> AsyncIterator[dict[str, str]]:
     """A server of an empty database: the variables that tell the clients' tests of it."""
-    variables = environment(database_url, password=PASSWORD, user_operations=USER_OPERATIONS)
+    variables = environment(database_url, password=PASSWORD, user_operations=USER_OPERATIONS, **settings)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)
@@ -115,6 +116,14 @@ def test_a_client(node: str, on_sqlite: dict[str, str], client: str) -> None:
 
 def test_a_client_on_postgresql(node: str, on_postgresql: dict[str, str]) -> None:
     run(node, "graphql-ws", on_postgresql)
+
+
+async def test_graphql_over_http_to_the_letter(node: str, tmp_path: Path) -> None:
+    """All that npm graphql-http audits, in the settings of the demo."""
+    demo = Home(tmp_path, "").settings
+    shown = {name: int(getattr(demo, name)) for name in ("introspection", "get_queries", "get_without_header")}
+    async with serving(f"sqlite:///{tmp_path}/crm.db", tmp_path, **shown) as told:
+        await asyncio.to_thread(run, node, "graphql-http", told)
 
 
 def run(node: str, client: str, told: dict[str, str]) -> None:

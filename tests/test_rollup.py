@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 
 from crm_graph.access import Viewer
-from crm_graph.db import insert_many
 from crm_graph.feed import advance, journal_of
 from crm_graph.models import Opportunity, Stage, StageTotal
 from crm_graph.models.totals import SPLIT
@@ -19,6 +18,7 @@ from crm_graph.services import opportunities, records, setup
 from crm_graph.services.demo.fill import fill
 from crm_graph.services.importing import import_folder
 from crm_graph.services.importing.rules import blank
+from crm_graph.statements import insert_many
 from tests.support.moves import facts, kept_totals
 from tests.support.world import World
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crm_graph import logs
 from crm_graph.cli.opening import check
 from crm_graph.errors import RefusedToStart
 from crm_graph.settings import Settings
@@ -101,6 +102,7 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         "ws_ping_timeout": None,
         "lifespan": "on",
         "access_log": False,
+        "log_config": logs.CONFIG,
         "timeout_graceful_shutdown": 10,
     }
     if workers > 1:

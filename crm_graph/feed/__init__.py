@@ -3,9 +3,10 @@ commits; nothing is published that did not."""
 
 from __future__ import annotations
 
-from crm_graph.feed.feed import Feed
-from crm_graph.feed.journal import Entry, Journal, advance, journal_of
+from crm_graph.feed.feed import Feed, advance
+from crm_graph.feed.journal import Entry, Journal, journal_of
 from crm_graph.feed.log import Revision, Row, Tail
+from crm_graph.feed.updates import flush
 from crm_graph.feed.wakeups import CHANNEL
 
-__all__ = ["CHANNEL", "Entry", "Feed", "Journal", "Revision", "Row", "Tail", "advance", "journal_of"]
+__all__ = ["CHANNEL", "Entry", "Feed", "Journal", "Revision", "Row", "Tail", "advance", "flush", "journal_of"]

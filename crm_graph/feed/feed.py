@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from crm_graph.access import Viewer
 from crm_graph.db import Database
 from crm_graph.errors import Conflict, Duplicate
-from crm_graph.feed.journal import Journal, advance
+from crm_graph.feed.journal import Journal, journal_of
+from crm_graph.feed.updates import flush
 from crm_graph.feed.wakeups import WakeUps
 
 # What the databases call two transactions that met (serialisation, deadlock, lock not available), and a taken key.
@@ -44,7 +46,6 @@ class Feed:
         async with self.database.write() as session:
             journal = Journal(viewer, cause)
             session.info["journal"] = journal
-            event.listen(session.sync_session, "before_flush", journal.collect)
             try:
                 yield session
                 await advance(session)
@@ -53,6 +54,20 @@ class Feed:
                 raise _fault(error) from error
         if journal.written:
             self.wakeups.announce(viewer.workspace_id, journal.revision)
+
+
+async def advance(session: AsyncSession) -> int:
+    """Write the transaction's changes to the log, which takes their revisions; the last one is returned."""
+    await flush(session)
+    journal = journal_of(session)
+    await journal.write(session)
+    return journal.revision
+
+
+@event.listens_for(Session, "before_flush")
+def _collect(session: Session, flush_context: object, instances: object) -> None:
+    if "journal" in session.info:
+        session.info["journal"].collect(session)
 
 
 def _fault(error: StaleDataError | DBAPIError) -> Exception:

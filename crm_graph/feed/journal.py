@@ -11,34 +11,26 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import History, get_history
 
 from crm_graph.access import Viewer
-from crm_graph.db import insert_many
 from crm_graph.feed.rollup import Deltas
 from crm_graph.models import Action, Base, Change, Entity, Workspace, now
 from crm_graph.models.types import wire
+from crm_graph.statements import fetch, insert_many
 
 BOOKKEEPING = {"version", "updated_at"}
 WEIGHTY = {"amount", "currency", "probability", "quantity", "price", "role", "active", "deleted_at"}
 BATCH = 1000
 _WORKSPACES = Base.metadata.tables[Workspace.__tablename__]
-# Made once, and not of the class: each of the two would take longer than the database takes to advance the counter.
+_STAND = sa.select(_WORKSPACES.c.revision).where(_WORKSPACES.c.id == sa.bindparam("current"))
 _ADVANCE = (
     sa.update(_WORKSPACES)
     .where(_WORKSPACES.c.id == sa.bindparam("current"))
     .values(revision=_WORKSPACES.c.revision + sa.bindparam("count", type_=sa.BigInteger))
     .returning(_WORKSPACES.c.revision)
 )
-
-
-async def advance(session: AsyncSession) -> int:
-    """Write the transaction's changes to the log, which takes their revisions; the last one is returned."""
-    await session.flush()
-    journal = journal_of(session)
-    await journal.write(session)
-    return journal.revision
 
 
 def journal_of(session: AsyncSession) -> Journal:
@@ -73,7 +65,7 @@ class Journal:
     waiting: int = 0
     happened_at: dt.datetime = field(default_factory=now)
 
-    def collect(self, session: Any, flush_context: object, instances: object) -> None:
+    def collect(self, session: Session) -> None:
         """Note what a flush is about to write; an entity that changed gets its new time."""
         for record in session.new:
             if isinstance(record, Entity):
@@ -116,13 +108,12 @@ class Journal:
         """Number the new entries, add them to the log, and bring the totals of stages up to date. The counter's row is
         locked from here to the commit."""
         count = self.waiting + len(self.entries)
-        current = Workspace.id == self.viewer.workspace_id
+        here = {"current": self.viewer.workspace_id}
         if not count:
             if not self.revision:
-                self.revision = await session.scalar(sa.select(Workspace.revision).where(current)) or 0
+                [[self.revision]] = await fetch(session, _STAND, here)
             return
-        here = {"current": self.viewer.workspace_id, "count": count}
-        self.revision = (await session.execute(_ADVANCE, here)).scalar_one()
+        [[self.revision]] = await fetch(session, _ADVANCE, {**here, "count": count})
         shared = {
             "workspace_id": self.viewer.workspace_id,
             "actor": self.viewer.actor,

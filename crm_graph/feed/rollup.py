@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.models import StageTotal
 from crm_graph.models.totals import SPLIT
 from crm_graph.models.types import AMOUNT_SCALE
+from crm_graph.statements import send_many
 
 if TYPE_CHECKING:
     from crm_graph.feed.journal import Entry
@@ -62,8 +63,7 @@ class Deltas:
             if any(sums)
         ]
         if rows:
-            connection = await session.connection()
-            await connection.execute(_addition(connection.dialect.name), rows)
+            await send_many(session, _addition(session.get_bind().dialect.name), rows)
 
 
 @functools.cache

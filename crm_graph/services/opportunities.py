@@ -12,6 +12,7 @@ from crm_graph.errors import Conflict, Forbidden, GateClosed, Invalid, NotFound
 from crm_graph.models import ContactRole, Opportunity, OpportunityLine, Pipeline, Product, Stage, StageCategory, now
 from crm_graph.services import pipelines, ranks, records
 from crm_graph.services.records import Values
+from crm_graph.statements import fetch
 
 _CARDS = Opportunity.__table__.c  # a statement of the table takes half as long as one of the class
 
@@ -253,7 +254,8 @@ async def _rank(
         next_above = others.where(_CARDS.rank < below).order_by(_CARDS.rank.desc()).limit(1)
         return ranks.between(await session.scalar(next_above, given), below)
     top = viewer.statement("top card", lambda: others.order_by(_CARDS.rank).limit(1))
-    return ranks.between(None, await session.scalar(top, given))
+    highest = await fetch(session, top, given)
+    return ranks.between(None, highest[0].rank if highest else None)
 
 
 async def _card(session: AsyncSession, viewer: Viewer, stage_id: str, card_id: str, field: str) -> str:

@@ -12,6 +12,7 @@ from crm_graph.errors import Invalid, NotFound, Required
 from crm_graph.models import Entity, Opportunity, Pipeline, Stage, StageCategory
 from crm_graph.services import records
 from crm_graph.services.records import Values
+from crm_graph.statements import fetch_records
 
 E = TypeVar("E", bound=Entity)
 
@@ -73,9 +74,10 @@ async def stage_of(session: AsyncSession, viewer: Viewer, pipeline_id: str | Non
             .with_for_update(read=True, of=[Stage, Pipeline])
         )
 
-    stage = await session.scalar(viewer.statement("stage of", build), {"stage_id": stage_id})
-    if stage is None:
+    found = await fetch_records(session, Stage, viewer.statement("stage of", build), {"stage_id": stage_id})
+    if not found:
         raise NotFound("There is no such stage.", "stage_id")
+    stage: Stage = found[0][0]
     if pipeline_id not in (None, stage.pipeline_id):
         raise Invalid("This stage is part of another pipeline.", "stage_id")
     return stage

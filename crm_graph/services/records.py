@@ -15,6 +15,7 @@ from crm_graph.access import Permission, Viewer, editable, require, unscoped, vi
 from crm_graph.errors import Conflict, Duplicate, Invalid, NotFound, Required
 from crm_graph.models import Assigned, Base, Entity
 from crm_graph.models.types import Amount
+from crm_graph.statements import find_records
 
 E = TypeVar("E", bound=Entity)
 Values = Mapping[str, Any]
@@ -50,12 +51,13 @@ async def find(
         return statement if to is None else statement.with_for_update(of=model, key_share=True)
 
     statement = viewer.statement(("find", model, to is None, deleted), build)
-    row = (await session.execute(statement, {"record_id": record_id})).one_or_none()
-    if row is None:
+    found = await find_records(session, model, statement, {"record_id": record_id})
+    if not found:
         raise NotFound(f"There is no such {label(model)}.", field)
+    record: E
+    record, may_edit = found[0]
     if to is not None:
-        require(viewer, to, editable=row[1])
-    record: E = row[0]
+        require(viewer, to, editable=may_edit)
     return record
 
 

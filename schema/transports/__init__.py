@@ -1,1 +1,1 @@
-"""How operations come in and answers go out where a connection stays open: websockets and event streams."""
+"""How operations come in and answers go out: by HTTP, websockets and event streams."""

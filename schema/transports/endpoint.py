@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import GraphQLError, OperationType
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 from strawberry.http import GraphQLRequestData
 
 from crm_graph.db import OUTAGES, Database
-from crm_graph.errors import Unauthenticated
+from crm_graph.errors import CostExceeded, LimitExceeded, Overloaded, RequestError, TimedOut, Unauthenticated
 from crm_graph.feed import Feed
 from crm_graph.services import auth
 from crm_graph.services.auth import Principal
@@ -20,10 +23,16 @@ from crm_graph.settings import Settings
 from schema.context import Context
 from schema.documents import Document
 from schema.execution import CrmSchema, write_answer, write_json
+from schema.limits.budget import Bill, Budget, bucket_of
+from schema.limits.cost import Cost
+from schema.limits.shape import check_variables
+from schema.limits.turns import Turns
 from schema.live.hub import Hub, Outlet
 from schema.transports.line import Gone
 from schema.transports.sessions import Connections
 
+MOST_KNOWN = 10_000
+COST_HEADER = "x-crm-graph-cost"
 log = logging.getLogger(__name__)
 
 
@@ -33,11 +42,34 @@ class Outage(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """One operation as it was sent. `kind` is None where its document says no such operation."""
+    """One operation as it was sent. `kind` is None where its document says no such operation; `fault` is why it is too
+    much, although its document is good."""
 
     document: Document
     kind: OperationType | None
     data: GraphQLRequestData
+    cost: Cost | None = None
+    requested: int = 0
+    fault: RequestError | None = None
+
+
+class Turn:
+    """Inside the block an operation is at work. Raises Overloaded, which costs nothing."""
+
+    __slots__ = ("_bill", "_turns")
+
+    def __init__(self, turns: Turns, bill: Bill) -> None:
+        self._turns, self._bill = turns, bill
+
+    async def __aenter__(self) -> None:
+        try:
+            await self._turns.take(self._bill.payer)
+        except Overloaded:
+            await self._bill.settle(0)
+            raise
+
+    async def __aexit__(self, *error: object) -> None:
+        self._turns.leave()
 
 
 @dataclass
@@ -50,21 +82,73 @@ class Endpoint:
     feed: Feed
     hub: Hub
     connections: Connections
+    budget: Budget
+    turns: Turns
+    _known: OrderedDict[str, Principal] = field(default_factory=OrderedDict, repr=False)
+    """By their tokens, those who asked last, as they were then."""
 
     def read(self, data: GraphQLRequestData) -> Request:
         """What a request asks for. It has a query."""
-        document = self.schema.read(data.query or "")
-        return Request(document, document.type_of(data.operation_name), data)
+        document, name = self.schema.read(data.query or ""), data.operation_name
+        kind = document.type_of(name)
+        if kind is None or document.errors:
+            return Request(document, kind, data)
+        try:
+            check_variables(data.variables)
+        except LimitExceeded as fault:
+            return Request(document, kind, data, fault=fault)
+        cost, most = self.schema.cost(document, name), self.settings.operation_cost
+        requested = cost.requested(data.variables)
+        exceeded = CostExceeded(requested, most) if most and requested > most else None
+        return Request(document, kind, data, cost, requested, exceeded)
+
+    async def bill(self, request: Request, connection: HTTPConnection, principal: Principal | None = None) -> Bill:
+        """The bill of an operation, paid by who sends it, if he is known; one that is refused costs nothing. Raises
+        Throttled."""
+        token = "" if principal else bearer(connection.headers.get("authorization", ""))
+        principal = principal or self._known.get(token)
+        client = None if connection.client is None else connection.client.host
+        bill = Bill(self.budget, request.cost, request.requested, bucket_of(principal, client))
+        if self.refused(request) is None:
+            await (bill.deposit() if token and principal is None else bill.pay())
+        return bill
+
+    async def answer(self, context: Context, request: Request, bill: Bill) -> dict[str, Any]:
+        """What a query or a mutation is answered; a query, as long as it has time. Raises Throttled."""
+        seconds = self.settings.query_seconds if request.kind is OperationType.QUERY else 0
+        if seconds:
+            context.until = asyncio.get_running_loop().time() + seconds
+        name, variables = request.data.operation_name, request.data.variables
+        await bill.pass_to(bucket_of(context.holder, context.client))
+        try:
+            async with asyncio.timeout_at(context.until) as timer:
+                result = await self.schema.answer(context, request.document, name, variables)
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            return {"errors": self.described(TimedOut())}
+        await bill.settle_by(result.data)
+        if self._tells_cost(context, request):
+            context.extensions["cost"] = bill.formatted()
+        return write_answer(result.data, result.errors, context.extensions)
+
+    def _tells_cost(self, context: Context, request: Request) -> bool:
+        asked = context.request is not None and context.request.headers.get(COST_HEADER) == "1"
+        return asked or self.settings.explain or (request.data.extensions or {}).get("cost") is True
 
     async def context(self, connection: HTTPConnection) -> Context:
         """The context of a request that comes with its token, or without one."""
         context = self._context(connection)
-        token = bearer(connection.headers.get("authorization", ""))
+        token = _token(connection.scope)
         if token:
-            try:
-                context.principal = await self.authenticate(token)
-            except Unauthenticated as error:
-                context.refusal = error.message
+            known = self._known.get(token)
+            if known is not None and not known.has_expired:
+                context.assume(known, lambda: self.authenticate(token))
+            else:
+                try:
+                    context.principal = await self.authenticate(token)
+                except Unauthenticated as error:
+                    context.refusal = error.message
         return context
 
     async def context_of(self, connection: HTTPConnection, principal: Principal) -> Context:
@@ -79,10 +163,16 @@ class Endpoint:
 
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthenticated."""
-        async with self.database.read() as session:
-            return await auth.authenticate(session, self.settings, token)
+        self._known.pop(token, None)
+        principal = await auth.authenticate(self.database, self.settings, token)
+        self._known[token] = principal
+        if len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+        return principal
 
-    async def serve(self, context: Context, request: Request, outlet: Outlet) -> Sequence[Mapping[str, Any]] | None:
+    async def serve(
+        self, context: Context, request: Request, bill: Bill, outlet: Outlet
+    ) -> Sequence[Mapping[str, Any]] | None:
         """Serve an operation: its answers go to the outlet. Answers the errors that keep it from being served, or end
         it. Raises Gone and Outage."""
         errors = self.refused(request)
@@ -90,13 +180,14 @@ class Endpoint:
             return errors
         try:
             if request.kind is OperationType.SUBSCRIPTION:
+                await context.prove()
                 if context.signed_in is None:
                     raise Unauthenticated(context.refusal)
                 await self.hub.follow(context, request.data, outlet)
             else:
-                data = request.data
-                result = await self.schema.answer(context, request.document, data.operation_name, data.variables)
-                await outlet.send(write_json(write_answer(result.data, result.errors)))
+                async with Turn(self.turns, bill):
+                    answer = await self.answer(context, request, bill)
+                await outlet.send(write_json(answer))
         except Gone:
             raise
         except GraphQLError as error:
@@ -113,10 +204,12 @@ class Endpoint:
         return self.described(error)
 
     def refused(self, request: Request) -> Sequence[Mapping[str, Any]] | None:
-        """The errors of a request that no operation can be told from, or a wrong one."""
-        errors = list(request.document.errors)
+        """The errors of a request that no operation can be told from, or a wrong one, or one of too much."""
+        errors, fault = list(request.document.errors), request.fault
         if not errors and request.kind is None:
             errors = [GraphQLError("The request names no operation of its document.")]
+        elif fault is not None:
+            errors = [GraphQLError(fault.message, original_error=fault)]
         self.schema.process_errors(errors)
         return [error.formatted for error in errors] or None
 
@@ -125,6 +218,12 @@ class Endpoint:
         described = GraphQLError(str(error), original_error=error)
         self.schema.process_errors([described])
         return [described.formatted]
+
+
+def _token(scope: Scope) -> str:
+    """The token that a request came with; empty where there is none."""
+    header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    return bearer(header.decode("latin-1"))
 
 
 def bearer(header: str) -> str:

@@ -6,27 +6,25 @@ What can be understood is answered in the stream, errors included; only a reques
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cross_web import HTTPException
 from graphql import OperationType
 from starlette.datastructures import Headers
-from starlette.requests import Request as HTTPRequest
-from starlette.responses import JSONResponse, Response
+from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
-from strawberry.http import GraphQLRequestData
 
-from crm_graph.errors import BadUserInput, Throttled, Unauthenticated
+from crm_graph.errors import Throttled, Unauthenticated
 from crm_graph.services.auth import Principal
 from schema.context import Context
 from schema.execution import write_json
+from schema.limits.budget import Bill
 from schema.transports.endpoint import Endpoint, Outage, Request
 from schema.transports.line import Gone, Line
+from schema.transports.negotiation import EVENTS
+from schema.transports.reading import Refusal, check_method, operation
 from schema.transports.sessions import End
 
-EVENTS = "text/event-stream"
-JSON = {"application/json", "application/graphql-response+json"}
 KEEP_ALIVE_SECONDS = 12.0
 KEEP_ALIVE = ":\n\n"
 COMPLETE = "event: complete\ndata: \n\n"  # browsers do not notice an event without data
@@ -36,40 +34,30 @@ HEADERS = {
     "x-accel-buffering": "no",
 }
 Errors = Sequence[Mapping[str, Any]] | None
-Parse = Callable[[HTTPRequest], Awaitable[GraphQLRequestData | list[GraphQLRequestData]]]
 
 
-def wants_events(scope: Scope) -> bool:
-    """Whether a request is for an event stream. A client that takes JSON as well is answered in JSON."""
-    if scope["type"] != "http":
-        return False
-    accepted = ",".join(Headers(scope=scope).getlist("accept")).lower()
-    kinds = {each.partition(";")[0].strip() for each in accepted.split(",")}
-    return EVENTS in kinds and kinds.isdisjoint(JSON)
-
-
-async def serve_events(endpoint: Endpoint, parse: Parse, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one request. `parse` reads the operation in it, or raises HTTPException."""
-    connection = HTTPRequest(scope, receive)
-    try:
-        request = await _read(endpoint, parse, connection)
-    except HTTPException as refusal:
-        await _refused(refusal)(scope, receive, send)
-    else:
-        await EventStream(endpoint, await endpoint.context(connection), request, Line(send)).serve(receive)
+async def event_stream(endpoint: Endpoint, scope: Scope, content: object, send: Send) -> EventStream:
+    """The stream that answers what was sent. Raises Refusal where that is no operation, and Throttled."""
+    if endpoint.connections.draining:
+        raise Refusal(503, End.RESTART.message)
+    request = endpoint.read(operation(content))
+    check_method(scope, request.kind)
+    connection = HTTPConnection(scope)
+    bill = await endpoint.bill(request, connection)
+    return EventStream(endpoint, await endpoint.context(connection), request, bill, Line(send))
 
 
 class EventStream:
     """The stream that answers one operation, and the outlet of its answers."""
 
-    def __init__(self, endpoint: Endpoint, context: Context, request: Request, line: Line) -> None:
-        self.endpoint, self.context, self.request = endpoint, context, request
+    def __init__(self, endpoint: Endpoint, context: Context, request: Request, bill: Bill, line: Line) -> None:
+        self.endpoint, self.context, self.request, self.bill = endpoint, context, request, bill
         self.principal: Principal | None = None if context.signed_in is None else context.principal
         self._line = line
         self._closed = False
         self._ending: asyncio.Future[End] = asyncio.get_running_loop().create_future()
 
-    async def serve(self, receive: Receive) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the operation is through, the client goes, or is asked to."""
         with self.endpoint.connections.connected(self):
             operating, leaving = asyncio.create_task(self._operate()), asyncio.create_task(_leave(receive))
@@ -119,7 +107,7 @@ class EventStream:
         await self._line.send(_chunk(KEEP_ALIVE))
         try:
             with self.endpoint.connections.operation(self.context.signed_in):
-                return await self.endpoint.serve(self.context, self.request, self)
+                return await self.endpoint.serve(self.context, self.request, self.bill, self)
         except Throttled as error:
             return self.endpoint.described(error)
 
@@ -137,24 +125,6 @@ class EventStream:
         await self._line.send(_chunk(_next(payload)))
 
 
-async def _read(endpoint: Endpoint, parse: Parse, connection: HTTPRequest) -> Request:
-    """Raises HTTPException for a request that is none."""
-    if connection.method not in {"GET", "POST"}:
-        raise HTTPException(405, "Use GET or POST")
-    if endpoint.connections.draining:
-        raise HTTPException(503, End.RESTART.message)
-    data = await parse(connection)
-    if isinstance(data, list) or not data.query:
-        raise HTTPException(400, "No GraphQL query found in the request")
-    if data.operation_name is not None and not isinstance(data.operation_name, str):
-        raise HTTPException(400, "The operationName is not a text")
-    data.operation_name = data.operation_name or None
-    request = endpoint.read(data)
-    if request.kind is OperationType.MUTATION and connection.method == "GET":
-        raise HTTPException(405, "Mutations are not allowed when using GET")
-    return request
-
-
 async def _leave(receive: Receive) -> None:
     """Wait until the client goes."""
     while (await receive())["type"] != "http.disconnect":
@@ -167,9 +137,3 @@ def _next(payload: str) -> str:
 
 def _chunk(text: str, *, more: bool = True) -> dict[str, Any]:
     return {"type": "http.response.body", "body": text.encode(), "more_body": more}
-
-
-def _refused(refusal: HTTPException) -> Response:
-    error = {"message": f"{refusal.reason.rstrip('.')}.", "extensions": {"code": BadUserInput.code}}
-    headers = {"allow": "POST" if "Mutations" in refusal.reason else "GET, POST"} if refusal.status_code == 405 else {}
-    return JSONResponse({"errors": [error]}, refusal.status_code, headers)

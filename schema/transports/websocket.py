@@ -15,7 +15,7 @@ from graphql import OperationType
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 from strawberry.http import GraphQLRequestData
-from strawberry.http.websocket_origin import is_same_origin, normalize_origin
+from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_origins, normalize_origin
 
 from crm_graph.db import OUTAGES
 from crm_graph.errors import Throttled, Unauthenticated
@@ -41,7 +41,7 @@ class WebSockets:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.origins = {normalize_origin(each) for each in endpoint.settings.origins}
+        self.origins = normalize_allowed_origins(endpoint.settings.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # the request to connect
@@ -251,6 +251,7 @@ class Socket:
     async def _serve(
         self, operation: Operation, request: Request, principal: Principal
     ) -> Sequence[Mapping[str, Any]] | None:
+        bill = await self.endpoint.bill(request, self.connection, principal)
         try:
             context = await self.endpoint.context_of(self.connection, principal)
         except Unauthenticated as error:
@@ -260,7 +261,7 @@ class Socket:
             return self.endpoint.failed(request, error)
         renewed = context.principal
         operation.writes = request.kind is OperationType.MUTATION
-        errors = await self.endpoint.serve(context, request, operation)
+        errors = await self.endpoint.serve(context, request, bill, operation)
         if context.principal is not renewed:
             self.go_on_as(context.principal)
         return errors

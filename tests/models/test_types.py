@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crm_graph.db import fold, fold_text, storable
 from crm_graph.errors import Invalid, Required
-from crm_graph.models import AccountType, EmailAddress, GateField
+from crm_graph.models import AccountType, Contact, EmailAddress, GateField
 from crm_graph.models.types import (
     LONG_TEXT,
     MOST_ITEMS,
@@ -36,10 +36,20 @@ from crm_graph.models.types import (
     plain,
     wire,
 )
+from tests.support.bed import Bed
 from tests.support.world import World
 
 TEXTS = [Text(), Text(LONG_TEXT), Email(), Phone(), Url(), Domain(), Currency(), Id()]
 UTC = dt.UTC
+DAYS = "A date from 0001-01-02 to 9999-12-30 is expected."
+MOMENTS = "A time after 0001-01-01T00:00:00Z and before 9999-12-31T23:59:59.999999Z is expected."
+EDGES = [
+    ("birthday", Date(), "0001-01-02"),
+    ("birthday", Date(), "9999-12-30"),
+    ("email_opt_out_at", Time(), "0001-01-01T00:00:00.000001Z"),
+    ("email_opt_out_at", Time(), "9999-12-31T23:59:59.999998Z"),
+]
+"""The first and the last that are stored."""
 
 
 @pytest.mark.parametrize(
@@ -110,8 +120,14 @@ def test_a_value_gets_its_standard_form(kind: Any, given: object, stored: object
         (Integer(), "9" * 5000, "A whole number is expected."),
         (Boolean(), 1, "True or false is expected."),
         (Date(), "2026-02-30", "A date is expected as YYYY-MM-DD."),
+        (Date(), "0001-01-01", DAYS),
+        (Date(), dt.date.max, DAYS),
         (Time(), "2026-05-04T10:00:00", "A time needs its offset, such as 2026-05-04T10:00:00Z."),
-        (Time(), "0001-01-01T00:00:00+14:00", "A time is expected as in 2026-05-04T10:00:00Z."),
+        (Time(), "10000-01-01T00:00:00Z", "A time is expected as in 2026-05-04T10:00:00Z."),
+        (Time(), "0001-01-01T00:00:00+14:00", MOMENTS),
+        (Time(), "0001-01-01T00:00:00Z", MOMENTS),
+        (Time(), "9999-12-31T23:59:59.999999Z", MOMENTS),
+        (Time(), "9999-12-31T22:59:59.999999-01:00", MOMENTS),
         (Enums(GateField), "AMOUNT", "A list is expected."),
         (TextList(), ["x"] * (MOST_ITEMS + 1), "At most 50 entries are allowed."),
     ],
@@ -170,6 +186,16 @@ def test_times_sort_as_text_on_the_wire(moment: dt.datetime) -> None:
     kind = Time()
     assert kind.clean(wire(moment)) == moment.astimezone(UTC)
     assert (wire(moment) < wire(dt.datetime(2026, 1, 1, tzinfo=UTC))) is (moment < dt.datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(("column", "kind", "edge"), EDGES)
+async def test_the_first_and_last_days_and_moments_are_stored(world: World, column: str, kind: Any, edge: str) -> None:
+    value = kind.clean(edge)
+    planted = await Bed(world).plant(Contact, **{column: value})
+
+    [row] = await world.rows(Contact)
+
+    assert (row["id"], row[column]) == (planted, value)
 
 
 async def test_text_is_folded_alike_by_python_and_by_the_database(world: World) -> None:

@@ -667,12 +667,13 @@ async def fill(world: World, count: int) -> None:
 @pytest.mark.parametrize("count", [1, 50])
 async def test_a_list_with_all_edges_takes_the_same_statements_at_any_size(world: World, count: int) -> None:
     await fill(world, count)
+    await world.data("{ __typename }")
 
     with world.statements() as seen:
         data = await world.data(PAGE)
 
     # Sign-in, the list and its count, owners, participants, six kinds with their counts, and three kinds of people.
-    assert len(seen) == 1 + 2 + 1 + 1 + 6 * 2 + 3
+    assert len(seen) == (1 if world.compiled else 1 + 2 + 1 + 1 + 6 * 2 + 3)
     assert data["activities"]["totalCount"] == len(data["activities"]["nodes"]) == count
     for node in data["activities"]["nodes"]:
         assert node["owner"] == {"name": "Ada Admin"}

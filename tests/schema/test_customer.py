@@ -113,7 +113,7 @@ async def test_three_levels_are_three_statements(world: World) -> None:
     deals = [deal for each in data["accounts"]["nodes"] for deal in each["opportunities"]["nodes"]]
     assert len(deals) == 4
     assert all(len(deal["activities"]["nodes"]) == 1 for deal in deals)
-    assert len(seen) == 4  # sign-in and one a level
+    assert len(seen) == (1 if world.compiled else 4)  # sign-in and one a level
 
 
 async def test_the_summary_in_figures(world: World) -> None:

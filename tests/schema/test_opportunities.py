@@ -121,7 +121,8 @@ async def test_a_board_is_a_constant_number_of_statements(world: World) -> None:
 
     assert data["pipelineBoard"]["stages"][0]["totals"]["count"] == 31
     # BEGIN on SQLite aside: sign-in, pipeline, revision, stages, totals, cards, counts
-    assert [len([each for each in seen if each != "BEGIN"]) for seen in (few, many)] == [7, 7]
+    expected = 1 if world.compiled else 7
+    assert [len([each for each in seen if each != "BEGIN"]) for seen in (few, many)] == [expected] * 2
 
 
 async def test_a_move_takes_the_stage_with_it(world: World) -> None:
@@ -413,7 +414,7 @@ async def test_a_board_beside_a_mutation_in_the_document_is_still_one_snapshot(w
     answer = await world.send(body, token=world.admin.token)
 
     assert [each["totals"]["count"] for each in answer["data"]["pipelineBoard"]["stages"]] == [0, 0, 0, 0]
-    assert seen == ["begin"]
+    assert seen == ([] if world.compiled else ["begin"])
 
 
 async def test_a_field_that_fails_spoils_no_other(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import event
@@ -29,6 +29,12 @@ class Gate:
         self._recording: list[list[str]] = []
         for engine in {each.sync_engine for each in database.engines}:
             event.listen(engine, "before_cursor_execute", self.check)
+        self._fetch_text, database.fetch_text = database.fetch_text, self._fetch  # type: ignore[method-assign]
+
+    async def _fetch(self, statement: str, values: Sequence[Any]) -> str | None:
+        """What goes past SQLAlchemy is watched too."""
+        self.check(None, None, statement)
+        return await self._fetch_text(statement, values)
 
     def check(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         for recording in self._recording:

@@ -48,6 +48,12 @@ class World:
         feed: Feed = self.application.state.feed
         return feed
 
+    @property
+    def compiled(self) -> bool:
+        """Whether queries are compiled."""
+        compiled: bool = self.application.state.settings.compiled
+        return compiled
+
     async def close(self) -> None:
         await self.client.aclose()
         await self.engine.dispose()
@@ -145,9 +151,12 @@ class World:
             yield connection
 
     async def rows(self, model: Any) -> list[dict[str, Any]]:
-        """All of the workspace's rows of a table."""
+        """All of the workspace's rows of a table, oldest first: keys grow with time."""
+        table = model.__table__
         async with self.raw() as connection:
-            found = await connection.execute(sa.select(model.__table__).where(model.workspace_id == self.workspace_id))
+            found = await connection.execute(
+                sa.select(table).where(table.c.workspace_id == self.workspace_id).order_by(*table.primary_key.columns)
+            )
             return [dict(row) for row in found.mappings()]
 
     async def everything(self) -> dict[str, list[dict[str, Any]]]:

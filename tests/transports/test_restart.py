@@ -47,7 +47,8 @@ async def test_a_stop_is_prompt_and_clients_know_to_come_again(tmp_path: Path, w
                 began = time.monotonic()
                 process.process.terminate()
 
-                assert await socket.closed() == (1012, "the server restarts")
+                code, _ = await socket.closed()  # uvicorn may be the one to close it, and says no more
+                assert code == 1012
                 assert await one.event() is None  # and nothing of being complete
                 assert await other.event() is None
                 await process.stop()

@@ -20,6 +20,7 @@ WHO = "{ viewer { id } }"
 CHANGES = "subscription ($after: String) { changes(after: $after) { revision changes { recordId } } }"
 CREATE = "mutation ($name: String!) { createAccount(input: {name: $name}) { account { name } } }"
 EVENTS = {"Accept": "text/event-stream"}
+BY_ADDRESS = {**EVENTS, "Apollo-Require-Preflight": "1"}
 
 
 async def test_queries_mutations_and_subscriptions(world: World, server: Server) -> None:
@@ -36,7 +37,8 @@ async def test_queries_mutations_and_subscriptions(world: World, server: Server)
 
 
 async def test_the_stream_as_it_goes_over_the_wire(world: World, server: Server) -> None:
-    headers = {"Accept": "text/event-stream; charset=utf-8, */*", "Authorization": f"Bearer {world.admin.token}"}
+    headers = {**BY_ADDRESS, "Accept": "text/event-stream; charset=utf-8, */*"}
+    headers["Authorization"] = f"Bearer {world.admin.token}"
     response = await server.client.get(server.url, params={"query": "{ viewer { name } }"}, headers=headers)
 
     assert response.status_code == 200
@@ -54,7 +56,7 @@ async def test_a_get_request_has_its_variables_in_the_url(world: World, server: 
         "operationName": "A",
         "variables": json.dumps({"first": 1}),
     }
-    headers = {**EVENTS, "Authorization": f"Bearer {world.admin.token}"}
+    headers = {**BY_ADDRESS, "Authorization": f"Bearer {world.admin.token}"}
     response = await server.client.get(server.url, params=params, headers=headers)
 
     assert '{"data":{"accounts":{"nodes":[{"name":"Acme"}]}}}' in response.text
@@ -70,7 +72,8 @@ async def test_who_takes_json_too_is_answered_in_json(world: World, server: Serv
 
     response = await server.client.post(server.url, json={"query": CHANGES}, headers=headers)
     assert response.status_code == 400
-    assert response.text == "Subscriptions go over a websocket, or with Accept: text/event-stream"
+    [error] = response.json()["errors"]
+    assert error["message"] == "Subscriptions go over a websocket, or with Accept: text/event-stream."
 
 
 async def test_one_may_sign_in_by_a_stream_but_follow_nothing_before(world: World, server: Server) -> None:
@@ -107,19 +110,9 @@ async def test_a_wrong_document_is_told_in_the_stream(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "Unable to parse request body as JSON."),
-        (b"{", "Unable to parse request body as JSON."),
-        (b"[" * 100_000, "Unable to parse request body as JSON."),
-        (b"\xff{}", "Unable to parse request body as JSON."),
-        (b"5", "A JSON object is expected."),
-        (b"null", "No GraphQL query found in the request."),
-        (b"{}", "No GraphQL query found in the request."),
-        (b'{"query": ""}', "No GraphQL query found in the request."),
-        (b'{"query": 5}', "The GraphQL operation's `query` must be a string or null, if provided."),
-        (b'{"query": "{ a }", "operationName": 5}', "The operationName is not a text."),
-        (b'[{"query": "{ a }"}]', "Batching is not enabled."),
+        (b"{", "The body is not JSON in UTF-8, or nested too deeply."),
+        (b'[{"query": "{ a }"}]', "An operation is a JSON object that has a query."),
     ],
-    ids=range(11),
 )
 async def test_a_request_that_is_none(server: Server, body: bytes, message: str) -> None:
     headers = {**EVENTS, "Content-Type": "application/json"}
@@ -127,15 +120,16 @@ async def test_a_request_that_is_none(server: Server, body: bytes, message: str)
 
     error = {"message": message, "extensions": {"code": "BAD_USER_INPUT"}}
     assert (response.status_code, response.json()) == (400, {"errors": [error]})
+    assert response.headers["content-type"] == "application/json; charset=utf-8"
 
 
 async def test_methods_that_are_not_for_this(world: World, server: Server) -> None:
-    headers = {**EVENTS, "Authorization": f"Bearer {world.admin.token}"}
+    headers = {**BY_ADDRESS, "Authorization": f"Bearer {world.admin.token}"}
     params = {"query": CREATE, "variables": '{"name": "Acme"}'}
 
     response = await server.client.get(server.url, params=params, headers=headers)
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
-    assert response.json()["errors"][0]["message"] == "Mutations are not allowed when using GET."
+    assert response.json()["errors"][0]["message"] == "Send mutations with POST."
     response = await server.client.put(server.url, headers=headers)
     assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
     assert await world.rows(Account) == []

@@ -144,7 +144,7 @@ async def test_a_mutation_is_executed_to_its_end(
     [
         ("{ viewer { id }", "Syntax Error: Expected Name, found <EOF>."),
         ("", "Syntax Error: Unexpected <EOF>."),
-        ("{a" * 5_000, "Syntax Error: Document is nested too deeply. Parsing aborted."),
+        ("{a" * 2_000, "Syntax Error: Document is nested too deeply. Parsing aborted."),
         ("{ nothing }", "Cannot query field 'nothing' on type 'Query'."),
         ("query A { viewer { id } } query B { viewer { id } }", "The request names no operation of its document."),
         ("fragment F on User { id }", "Fragment 'F' is never used."),
@@ -178,7 +178,7 @@ async def test_errors_of_execution_come_with_the_answer(world: World, server: Se
         assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "first"}
         answer = await client.ask("query ($first: Int) { accounts(first: $first) { nodes { id } } }", first="x")
         assert [each["extensions"] for each in answer["errors"]] == [{"code": "BAD_USER_INPUT"}]
-        assert answer["data"] is None
+        assert answer.keys() == {"errors"}
 
 
 async def test_what_nobody_foresaw_is_masked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import enum
 import functools
@@ -16,6 +17,7 @@ from crm_graph.errors import Invalid
 
 AMOUNT_SCALE = 10_000
 AMOUNT_LIMIT = Decimal(10) ** 14
+FIRST, LAST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 class Amount(TypeDecorator[Decimal]):
@@ -28,7 +30,12 @@ class Amount(TypeDecorator[Decimal]):
         return None if value is None else int(value * AMOUNT_SCALE)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
-        return None if value is None else plain(Decimal(int(value)).scaleb(-4))
+        if value is None:
+            return None
+        units, places = int(value), 4
+        while places and units % 10 == 0:
+            units, places = units // 10, places - 1
+        return Decimal(units).scaleb(-places)
 
     def clean(self, value: object) -> Decimal:
         try:
@@ -88,20 +95,26 @@ class Boolean(TypeDecorator[bool]):
 
 
 class Date(TypeDecorator[dt.date]):
+    """A day. The first and the last that Python knows are infinite to PostgreSQL's driver."""
+
     impl = sa.Date
     cache_ok = True
 
     def clean(self, value: object) -> dt.date:
-        if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-            return value
-        try:
-            return dt.date.fromisoformat(str(value))
-        except ValueError:
-            raise Invalid("A date is expected as YYYY-MM-DD.") from None
+        day = value
+        if not isinstance(day, dt.date) or isinstance(day, dt.datetime):
+            try:
+                day = dt.date.fromisoformat(str(value))
+            except ValueError:
+                raise Invalid("A date is expected as YYYY-MM-DD.") from None
+        if not dt.date.min < day < dt.date.max:
+            raise Invalid("A date from 0001-01-02 to 9999-12-30 is expected.")
+        return day
 
 
 class Time(TypeDecorator[dt.datetime]):
-    """A moment in UTC with microseconds; on SQLite as the text that goes over the wire."""
+    """A moment in UTC with microseconds; on SQLite as the text that goes over the wire. The first and the last that
+    Python knows are infinite to PostgreSQL's driver."""
 
     impl = sa.String
     cache_ok = True
@@ -116,16 +129,20 @@ class Time(TypeDecorator[dt.datetime]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> dt.datetime | None:
         if isinstance(value, str):
             return dt.datetime.fromisoformat(value)
-        return None if value is None else value.astimezone(dt.UTC)
+        return value if value is None or value.tzinfo is dt.UTC else value.astimezone(dt.UTC)
 
     def clean(self, value: object) -> dt.datetime:
         try:
             moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
-            if moment.tzinfo is None:
-                raise Invalid("A time needs its offset, such as 2026-05-04T10:00:00Z.")
-            return moment.astimezone(dt.UTC)
-        except (ValueError, OverflowError):
+        except ValueError:
             raise Invalid("A time is expected as in 2026-05-04T10:00:00Z.") from None
+        if moment.tzinfo is None:
+            raise Invalid("A time needs its offset, such as 2026-05-04T10:00:00Z.")
+        with contextlib.suppress(OverflowError):
+            moment = moment.astimezone(dt.UTC)
+            if FIRST < moment < LAST:
+                return moment
+        raise Invalid("A time after 0001-01-01T00:00:00Z and before 9999-12-31T23:59:59.999999Z is expected.")
 
 
 @functools.lru_cache(1024)  # all rows of a bulk insert have the same few
@@ -143,12 +160,13 @@ class Enum(TypeDecorator[Any]):
     def __init__(self, members: type[enum.StrEnum]) -> None:
         super().__init__(32)
         self.members = members
+        self._by_name: dict[str | None, enum.StrEnum | None] = {None: None, **{each.value: each for each in members}}
 
     def process_bind_param(self, value: Any | None, dialect: Dialect) -> str | None:
         return None if value is None else self.members(value).value
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> enum.StrEnum | None:
-        return None if value is None else self.members(value)
+        return self._by_name[value]
 
     def clean(self, value: object) -> enum.StrEnum:
         try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from crm_graph.services.auth.principals import (
     API_TOKEN_PREFIX,
+    KEY,
     Principal,
     authenticate,
     digest,
     exchange,
+    proof,
     renew,
     standing,
 )
@@ -26,6 +28,7 @@ from crm_graph.services.auth.tokens import create_api_token, new_api_token, revo
 __all__ = [
     "API_TOKEN_PREFIX",
     "CANDIDATES",
+    "KEY",
     "Principal",
     "SignedIn",
     "authenticate",
@@ -35,6 +38,7 @@ __all__ = [
     "end_sessions",
     "exchange",
     "new_api_token",
+    "proof",
     "refresh",
     "renew",
     "revoke_api_token",

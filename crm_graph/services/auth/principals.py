@@ -7,17 +7,19 @@ import functools
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import Viewer, unscoped
+from crm_graph.access import DEFAULTS, Viewer, unscoped
 from crm_graph.db import among
 from crm_graph.errors import Forbidden, Invalid, Unauthenticated
 from crm_graph.models import ApiToken, Session, User, Workspace, now
 from crm_graph.settings import Settings
+from crm_graph.statements import Link, fetch
 
 API_TOKEN_PREFIX = "crm_"
 ISSUER = "crm-graph"
@@ -26,6 +28,8 @@ ALGORITHM = "HS256"
 CLAIMS = ["sub", "wid", "sid", "iat", "exp", "iss", "aud"]
 EXPIRED = "The access token has expired. Refresh it."
 UNKNOWN = "The token is not valid. Sign in again."
+KEY = "principal_key"
+"""The parameter of `proof`: the id of the session or of the API token."""
 NO_VIEWER = "sign-in knows no viewer yet"
 
 
@@ -59,7 +63,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-async def authenticate(session: AsyncSession, settings: Settings, token: str) -> Principal:
+async def authenticate(link: Link, settings: Settings, token: str) -> Principal:
     """Whose token this is: an API token or an access token. One statement finds whether it still stands, so that a
     sign-out, a revocation or a deactivation acts at once.
 
@@ -67,11 +71,11 @@ async def authenticate(session: AsyncSession, settings: Settings, token: str) ->
     """
     if token.startswith(API_TOKEN_PREFIX):
         # Looked up by its hash: how far two hashes agree tells nothing of the tokens.
-        return await _principal(session, ApiToken, token_hash=digest(token))
+        return await _principal(link, ApiToken, token_hash=digest(token))
     claims = _claims(settings, token)
     known = {"workspace_id": claims["wid"], "id": claims["sid"], "user_id": claims["sub"]}
     expires_at = dt.datetime.fromtimestamp(claims["exp"], dt.UTC)
-    return await _principal(session, Session, expires_at=expires_at, **known)
+    return await _principal(link, Session, expires_at=expires_at, **known)
 
 
 async def renew(session: AsyncSession, principal: Principal) -> Principal:
@@ -148,6 +152,21 @@ def _holding(select: sa.Select[Any], kind: Any) -> sa.Select[Any]:
     )
 
 
+def proof(principal: Principal, viewer: Viewer) -> sa.ColumnElement[bool]:
+    """Whether a principal's session or API token stands, and its user sees by the rules that `viewer` does. The ids are
+    the viewer's, and what `KEY` is when this is executed: so that it is good for all such principals."""
+    kind: Any = Session if principal.session_id else ApiToken
+    key, user, workspace = kind.__table__.c, User.__table__.c, Workspace.__table__.c
+    rules = {DEFAULTS[entities]: rule for entities, rule in viewer.defaults.items()}
+    return (
+        _holding(sa.select(sa.literal_column("1")), kind)
+        .where(key.id == sa.bindparam(KEY, type_=key.id.type), key.workspace_id == viewer.workspace_id)
+        .where(user.id == viewer.user_id, user.role == sa.literal(viewer.role, user.role.type))
+        .where(*[workspace[name] == sa.literal(rule, workspace[name].type) for name, rule in rules.items()])
+        .exists()
+    )
+
+
 @functools.cache
 def _viewer_by(kind: Any, *names: str) -> sa.Select[Any]:
     """What makes the viewer who holds the one whose columns have the values that this is executed with. Every request
@@ -158,15 +177,14 @@ def _viewer_by(kind: Any, *names: str) -> sa.Select[Any]:
     return _holding(sa.select(*columns, *settings), kind).where(*[key[name] == sa.bindparam(name) for name in names])
 
 
-async def _principal(
-    session: AsyncSession, kind: Any, *, expires_at: dt.datetime | None = None, **known: str
-) -> Principal:
+async def _principal(link: Link, kind: Any, *, expires_at: dt.datetime | None = None, **known: str) -> Principal:
     """Who came by a session whose access token ends at `expires_at`, or by an API token: `known` are values of its
     columns. Raises Unauthenticated."""
-    row: Any = (await session.execute(_viewer_by(kind, *known), known)).one_or_none()
-    if row is None:
+    rows = await fetch(link, _viewer_by(kind, *known), known)
+    if not rows:
         raise Unauthenticated(UNKNOWN)
-    user = User(id=row.user_id, role=row.role)
+    row = rows[0]
+    user: Any = SimpleNamespace(id=row.user_id, role=row.role)
     if kind is Session:
         return Principal(viewer_of(row, user), row.key_id, None, expires_at)
     return Principal(Viewer.of(row, user, f"token:{row.key_id}"), None, row.key_id, row.expires_at)

@@ -66,12 +66,15 @@ class Home:
 
     @property
     def settings(self) -> Settings:
-        """Those of a server on the data: GraphiQL comes signed in."""
+        """Those of a server on the data: GraphiQL comes signed in, and whatever tools try is answered."""
         return Settings(
             database_url=_url(self.database),
             secret_key=self.secret,
             graphiql=True,
+            explain=True,
             introspection=True,
+            get_queries=True,
+            get_without_header=True,
             demo_token=self.token,
         )
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, unscoped
-from crm_graph.db import among, insert_many
+from crm_graph.db import among
 from crm_graph.errors import Fault
 from crm_graph.feed import journal_of
 from crm_graph.models import Activity, ActivityLink, Case, Entity, Lead, Membership, Opportunity, User
@@ -19,6 +19,7 @@ from crm_graph.services import cases, ranks, users
 from crm_graph.services.importing import rules
 from crm_graph.services.importing.directory import Directory
 from crm_graph.services.importing.rows import Plan, Row
+from crm_graph.statements import insert_many
 
 Values = dict[str, Any]
 NOTEWORTHY = 100

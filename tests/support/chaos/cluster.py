@@ -174,7 +174,7 @@ async def cluster(database_url: str, folder: Path, *, servers: int, broadcast: s
     redis = Redis() if broadcast == "redis" else None
     notifying = make_url(database_url).set(drivername="postgres").render_as_string(hide_password=False)
     wakes = redis.url if redis is not None else notifying if broadcast == "postgres" else "memory://"
-    variables = environment(database_url, broadcast_url=wakes, pool_size=5)
+    variables = environment(database_url, broadcast_url=wakes, pool_size=5, cost_available=0)
     processes = [ServerProcess(variables, folder / f"server-{n}.log", lasting_port()) for n in range(servers)]
     made = Cluster(database_url, processes, redis)
     try:

@@ -1,0 +1,1 @@
+"""Parts of statements that write an answer's JSON in the database."""

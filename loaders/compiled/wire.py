@@ -1,0 +1,310 @@
+"""JSON written by the database itself: the same text that Python's execution writes, on SQLite and on PostgreSQL.
+
+It is put together from pieces of text. PostgreSQL has functions that build JSON, but they take more than twice as long,
+and at most 100 arguments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import UserDefinedType
+
+from crm_graph.db import sqlite_function
+from crm_graph.models import types
+from crm_graph.models.totals import SPLIT
+from crm_graph.models.types import AMOUNT_SCALE, decimal_text
+from loaders.cursors import mark, text_of
+
+_NAME = re.compile(r'[\w."]+')
+
+
+class Document(UserDefinedType[Any]):
+    """Text that is JSON already; SQL's null stands for JSON's."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **kwargs: Any) -> str:
+        return "TEXT"
+
+
+class Plain(UserDefinedType[Any]):
+    """Text without anything that JSON escapes."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **kwargs: Any) -> str:
+        return "TEXT"
+
+
+class Piece(NamedTuple):
+    """A piece of an answer's text: as it stands, or an SQL expression of text."""
+
+    text: str
+    is_sql: bool
+
+
+class Written(FunctionElement[Any]):
+    """What writes JSON, as the pieces of its text, none of which is ever null."""
+
+    inherit_cache = False
+    type = Document()
+
+    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+        raise NotImplementedError
+
+
+@compiles(Written)
+def _compile(element: Written, compiler: SQLCompiler, **kwargs: Any) -> str:
+    joined = []
+    for is_sql, pieces in groupby(element.pieces(compiler, **kwargs), key=lambda piece: piece.is_sql):
+        texts = [piece.text for piece in pieces]
+        joined.extend(texts if is_sql else [compiler.render_literal_value("".join(texts), sa.String())])
+    return " || ".join(joined)
+
+
+def written(value: Any) -> Any:
+    """A value as JSON has it. What is JSON already stays as it is."""
+    return value if isinstance(value.type, Document) else Value(value)
+
+
+class Literal(Written):
+    """What is known when the statement is compiled: a text without quotes in it, true, false or null."""
+
+    name = "literal"
+
+    def __init__(self, value: str | bool | None) -> None:
+        super().__init__()
+        self.text = orjson.dumps(value).decode()
+
+    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+        yield Piece(self.text, False)
+
+
+class Value(Written):
+    """A column's value."""
+
+    name = "value"
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value)
+        self.kind = value.type
+        self.nullable = getattr(value, "nullable", True)
+
+    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+        sql = compiler.process(self.clauses, **kwargs)
+        sql = sql if _NAME.fullmatch(sql) else f"({sql})"
+        sqlite = compiler.dialect.name == "sqlite"
+        match self.kind:
+            case types.Json() if not isinstance(self.kind, types.Value) or isinstance(self.kind, types.Values):
+                text, quoted, empty = sql if sqlite else f"{sql}::text", False, "[]"
+            case types.Boolean() | sa.Boolean():
+                text, quoted, empty = _boolean(sql) if sqlite else f"{sql}::text", False, "null"
+            case sa.Integer() | types.Integer() | sa.Numeric():
+                text, quoted, empty = f"CAST({sql} AS TEXT)" if self.nullable or not sqlite else sql, False, "null"
+            case types.Time():
+                text, quoted, empty = sql if sqlite else _moment(sql), True, "null"
+            case types.Amount():
+                text, quoted, empty = f"amount_text({sql})" if sqlite else _amount(sql), True, "null"
+            case Plain() | types.Id() | types.Currency() | types.Enum() | types.Date():
+                text, quoted, empty = sql if sqlite else f"{sql}::text", True, "null"
+            case _ if sqlite:
+                yield Piece(f"json_quote({sql})", True)
+                return
+            case _:
+                text, quoted, empty = f"to_json({sql})::text", False, "null"
+        if not self.nullable:
+            yield from (Piece('"', False), Piece(text, True), Piece('"', False)) if quoted else (Piece(text, True),)
+        else:
+            yield Piece(
+                f"coalesce('\"' || {text} || '\"', '{empty}')" if quoted else f"coalesce({text}, '{empty}')", True
+            )
+
+
+def _boolean(sql: str) -> str:
+    return f"CASE {sql} WHEN 0 THEN 'false' WHEN 1 THEN 'true' END"
+
+
+def _moment(sql: str) -> str:
+    return f"to_char({sql} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+
+def _amount(sql: str) -> str:
+    return f"trim_scale({sql} * {1 / AMOUNT_SCALE:.4f})::text"
+
+
+class Object(Written):
+    """A JSON object. Its members stand in their order."""
+
+    name = "object"
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        super().__init__(*(written(value) for value in members.values()))
+        self.keys = list(members)
+
+    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+        yield Piece("{", False)
+        for place, (key, value) in enumerate(zip(self.keys, self.clauses, strict=True)):
+            yield Piece(f'{"," if place else ""}"{key}":', False)
+            yield from _pieces(value, compiler, **kwargs)
+        yield Piece("}", False)
+
+
+class List(Written):
+    """All rows' values as a JSON list, in the order that the rows come in; of some rows only, where `when` is given."""
+
+    name = "list"
+
+    def __init__(self, value: Any, when: sa.ColumnElement[bool] | None = None) -> None:
+        super().__init__(value, *([] if when is None else [when]))
+
+    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+        value, *when = self.clauses
+        chosen = f" FILTER (WHERE {compiler.process(when[0], **kwargs)})" if when else ""
+        join = "group_concat" if compiler.dialect.name == "sqlite" else "string_agg"
+        yield Piece("[", False)
+        yield Piece(f"coalesce({join}({_text(value, compiler, **kwargs)}, ','){chosen}, '')", True)
+        yield Piece("]", False)
+
+
+class Part(Written):
+    """A member of a JSON column, by its name."""
+
+    name = "part"
+
+    def __init__(self, value: Any, key: str) -> None:
+        super().__init__(value)
+        self.key = key
+
+    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+        sql = compiler.process(self.clauses, **kwargs)
+        sqlite = compiler.dialect.name == "sqlite"
+        yield Piece(
+            f"coalesce({sql} -> '$.{self.key}', 'null')"
+            if sqlite
+            else f"coalesce(({sql} -> '{self.key}')::text, 'null')",
+            True,
+        )
+
+
+ITEM: Any = sa.literal_column("item.value", Plain())
+
+
+class Items(Written):
+    """The list of what is made of each item of a JSON column's list; within it, the item is `ITEM`."""
+
+    name = "items"
+    source = "jsonb_array_elements({})"
+
+    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+        array, made = self.clauses
+        sql, text = compiler.process(array, **kwargs), _text(made, compiler, **kwargs)
+        if compiler.dialect.name == "sqlite":
+            yield Piece(
+                f"(SELECT '[' || coalesce(group_concat({text}, ','), '') || ']' FROM json_each({sql}) AS item)", True
+            )
+        else:
+            source = f"{self.source.format(sql)} WITH ORDINALITY AS item(value, place)"
+            yield Piece(
+                f"(SELECT '[' || coalesce(string_agg({text}, ',' ORDER BY item.place), '') || ']' FROM {source})", True
+            )
+
+
+class Each(Items):
+    """The list of what is made of each text of an array; within it, the text is `ITEM`."""
+
+    name = "each"
+    source = "unnest({})"
+
+
+class IsObject(FunctionElement[bool]):
+    """Whether a JSON column has an object, rather than null."""
+
+    name = "is_object"
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+@compiles(IsObject)
+def _is_object(element: IsObject, compiler: SQLCompiler, **kwargs: Any) -> str:
+    function = "json_type" if compiler.dialect.name == "sqlite" else "jsonb_typeof"
+    return f"{function}({compiler.process(element.clauses, **kwargs)}) = 'object'"
+
+
+class CursorText(FunctionElement[str]):
+    """A row's place in a list, as clients get it: see loaders/cursors.py."""
+
+    name = "cursor_text"
+    type = Plain()
+    inherit_cache = False
+
+    def __init__(self, of: str, keys: list[Any]) -> None:
+        super().__init__(*(written(key) for key in keys))
+        self.mark = mark(of)
+
+
+@compiles(CursorText)
+def _cursor(element: CursorText, compiler: SQLCompiler, **kwargs: Any) -> str:
+    texts = [_text(value, compiler, **kwargs) for value in element.clauses]
+    content = " || ', ' || ".join([f"'[\"{element.mark}\"'", *texts]) + " || ']'"
+    if compiler.dialect.name == "sqlite":
+        return f"cursor_text({content})"
+    return f"translate(encode(convert_to({content}, 'UTF8'), 'base64'), E'+/\\n', '-_')"
+
+
+class Sum(FunctionElement[str]):
+    """A sum that was kept in halves, divided by a power of ten, as a decimal number: see models/totals.py."""
+
+    name = "sum_text"
+    type = Plain()
+    inherit_cache = False
+
+    def __init__(self, high: Any, low: Any, places: int) -> None:
+        super().__init__(high, low)
+        self.places = places
+
+
+@compiles(Sum)
+def _sum(element: Sum, compiler: SQLCompiler, **kwargs: Any) -> str:
+    high, low = (compiler.process(clause, **kwargs) for clause in element.clauses)
+    if compiler.dialect.name == "sqlite":
+        return f"sum_text({high}, {low}, {element.places})"
+    return f"trim_scale(({high}::numeric * {SPLIT} + {low}) * 1e-{element.places})::text"
+
+
+def _pieces(value: Any, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+    """The pieces of what writes JSON, or of an expression of JSON that may be null."""
+    if isinstance(value, Written):
+        yield from value.pieces(compiler, **kwargs)
+    else:
+        yield Piece(f"coalesce({compiler.process(value, **kwargs)}, 'null')", True)
+
+
+def _text(value: Any, compiler: SQLCompiler, **kwargs: Any) -> str:
+    if isinstance(value, Written):
+        return compiler.process(value, **kwargs)
+    return f"coalesce({compiler.process(value, **kwargs)}, 'null')"
+
+
+@sqlite_function("amount_text", 1)
+def _amount_text(units: int | None) -> str | None:
+    return None if units is None else decimal_text(Decimal(units).scaleb(-4))
+
+
+@sqlite_function("sum_text", 3)
+def _sum_text(high: int | None, low: int | None, places: int) -> str | None:
+    return None if high is None or low is None else decimal_text(Decimal(high * SPLIT + low).scaleb(-places))
+
+
+@sqlite_function("cursor_text", 1)
+def _cursor_text(content: str) -> str:
+    return text_of(orjson.loads(content))

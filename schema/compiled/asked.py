@@ -1,0 +1,160 @@
+"""What an operation asks for, field by field, as the fields' declarations see it when they compile themselves."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import sqlalchemy as sa
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    VariableValues,
+    get_argument_values,
+    get_named_type,
+)
+from graphql.execution.collect_fields import (
+    CollectedFields,
+    FieldDetailsList,
+    FragmentDetails,
+    collect_fields,
+    collect_subfields,
+)
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.arguments import convert_arguments
+
+from crm_graph.access import Viewer
+from loaders.compiled.pages import At
+from loaders.compiled.wire import Literal, Object, written
+
+DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
+
+
+class Uncompiled(Exception):
+    """Something that is asked for is answered in Python only."""
+
+
+@runtime_checkable
+class Compiles(Protocol):
+    """A field that can be written by the database."""
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        """The SQL expression of the field's value at a record. Raises Uncompiled."""
+
+
+Part = Any | Callable[["Asked"], Any]
+"""The value of a field, or what makes it from what is asked of it."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """All of it, and for whom."""
+
+    schema: GraphQLSchema
+    node: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+    values: VariableValues
+    viewer: Viewer
+    scalars: Any
+    config: StrawberryConfig
+
+    def write(self) -> Any:
+        """The SQL expression of the answer's data. Raises Uncompiled."""
+        root = self.schema.query_type
+        assert root is not None
+        found = collect_fields(self.schema, self._fragments, self.values, root, self.node)
+        return self._object(root, found, lambda name, asked: asked.column(At()))
+
+    def fields_of(self, kind: GraphQLObjectType, details: FieldDetailsList, part: Callable[[str, Asked], Any]) -> Any:
+        """A JSON object of what is asked of a value of a type; `part` makes each field's."""
+        found = collect_subfields(self.schema, self._fragments, self.values, self.node, kind, details)
+        return self._object(kind, found, part)
+
+    def _object(self, kind: GraphQLObjectType, found: CollectedFields, part: Callable[[str, Asked], Any]) -> Any:
+        if found.new_defer_usages:
+            raise Uncompiled
+        members = {}
+        for key, details in found.grouped_field_set.items():
+            name = details[0].node.name.value
+            if name == "__typename":
+                members[key] = Literal(kind.name)
+            elif name.startswith("__") or details[0].fragment_variable_values:
+                raise Uncompiled
+            else:
+                members[key] = part(name, Asked(self, kind.fields[name], details))
+        return Object(members)
+
+    @functools.cached_property
+    def _fragments(self) -> dict[str, FragmentDetails]:
+        return {name: FragmentDetails(node) for name, node in self.fragments.items()}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an operation asks of one field."""
+
+    operation: Operation
+    field: GraphQLField
+    details: FieldDetailsList
+
+    @property
+    def viewer(self) -> Viewer:
+        return self.operation.viewer
+
+    @property
+    def declared(self) -> Any:
+        """The field's declaration."""
+        return self.field.extensions[DEFINITION]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """As resolvers get them; what may differ from request to request is `Given`."""
+        operation = self.operation
+        values = get_argument_values(self.field, self.details[0].node, operation.values)
+        return convert_arguments(values, self.declared.arguments, operation.scalars, operation.config)
+
+    @property
+    def kind(self) -> GraphQLObjectType:
+        """The type that the field leads to."""
+        kind = get_named_type(self.field.type)
+        assert isinstance(kind, GraphQLObjectType)
+        return kind
+
+    def inner(self) -> list[tuple[str, Asked]]:
+        """What is asked of the field's value, by name; a name comes as often as it has response keys."""
+        found: list[tuple[str, Asked]] = []
+
+        def note(name: str, asked: Asked) -> Any:
+            found.append((name, asked))
+            return Literal(None)
+
+        self.operation.fields_of(self.kind, self.details, note)
+        return found
+
+    def column(self, at: At) -> Any:
+        """The field's own value at a record."""
+        declared = self.declared
+        if isinstance(declared, Compiles):
+            return declared.compile(self, at)
+        if declared.is_basic_field and hasattr(at.row, declared.python_name):
+            return written(getattr(at.row, declared.python_name))
+        raise Uncompiled
+
+    def record(self, at: At, kind: GraphQLObjectType | None = None) -> Any:
+        """A record as the field's value: what its own fields are declared as."""
+        return self.operation.fields_of(kind or self.kind, self.details, lambda name, asked: asked.column(at))
+
+    def write(self, parts: Mapping[str, Part]) -> Any:
+        """An object as the field's value, of parts by their names in GraphQL."""
+
+        def part(name: str, asked: Asked) -> Any:
+            made = parts[name]
+            return made(asked) if callable(made) and not isinstance(made, sa.ClauseElement) else made
+
+        return self.operation.fields_of(self.kind, self.details, part)

@@ -1,0 +1,219 @@
+"""Operations compiled into statements, once for all requests that differ in nothing but values."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLNonNull,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    Undefined,
+    VariableValues,
+    get_variable_values,
+)
+from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
+from graphql.execution.values import VariableValueSource
+from graphql.utilities import coerce_input_value
+from sqlalchemy.engine import Dialect
+
+from crm_graph.access import Viewer
+from crm_graph.db import TooDeep
+from crm_graph.errors import BadUserInput
+from crm_graph.services.auth import KEY, Principal, proof
+from loaders.compiled.given import Parameters, Read, shape
+from loaders.compiled.statement import USER, WORKSPACE, Statement, pattern
+from schema.compiled.asked import Operation, Uncompiled
+from schema.context import Context
+from schema.documents import Document
+
+if TYPE_CHECKING:
+    from schema.execution import CrmSchema
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Way:
+    """Where a request with certain values ends up: at a statement, or with Python where that is None; or, if `pin` says
+    so, at the next way, by one more of its values."""
+
+    statement: Statement | None = None
+    pin: Read | None = None
+    ways: dict[Hashable, _Way] = field(default_factory=dict)
+
+
+@dataclass
+class _Known:
+    """What is known of an operation: its variables, and the ways by who asks and the shape of their values."""
+
+    node: OperationDefinitionNode
+    variables: Sequence[GraphQLVariableSignature]
+    ways: dict[Hashable, _Way] = field(default_factory=dict)
+    size: int = 0
+
+    @classmethod
+    def of(cls, schema: GraphQLSchema, node: OperationDefinitionNode) -> _Known:
+        found = [get_variable_signature(schema, each) for each in node.variable_definitions or ()]
+        return cls(node, [each for each in found if isinstance(each, GraphQLVariableSignature)])
+
+    def read(self, schema: GraphQLSchema, sent: Mapping[str, Any]) -> VariableValues | None:
+        """The values of the variables; None where they are wrong."""
+        values = VariableValues({}, {})
+        for signature in self.variables:
+            value = sent.get(signature.name, Undefined)
+            if isinstance(value, (dict, list)) or (value is Undefined and signature.default is not None):
+                read = get_variable_values(schema, self.node.variable_definitions or (), dict(sent))
+                return read if isinstance(read, VariableValues) else None
+            if value is not Undefined or isinstance(signature.type, GraphQLNonNull):
+                coerced = coerce_input_value(value, signature.type)
+                if coerced is Undefined:
+                    return None
+                values.coerced[signature.name] = coerced
+            values.sources[signature.name] = VariableValueSource(signature, value)
+        return values
+
+
+@dataclass(frozen=True)
+class _Asker:
+    """For whom an operation is answered: without a principal, nothing has to be proven."""
+
+    viewer: Viewer
+    principal: Principal | None
+
+    @property
+    def kind(self) -> Hashable:
+        """What of it decides which statement answers."""
+        signed_in = self.principal and bool(self.principal.session_id)
+        return self.viewer.role, self.viewer.user_id is None, *self.viewer.defaults.values(), signed_in
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The values of its parameters, beside those of variables, which cannot have such names."""
+        key = None if self.principal is None else self.principal.key[1]
+        return {f":{WORKSPACE}": self.viewer.workspace_id, f":{USER}": self.viewer.user_id, f":{KEY}": key}
+
+
+class Plans:
+    """The statements of the operations that were asked last, as many as ROOM characters of SQL."""
+
+    ROOM = 5_000_000
+    EACH = 1_000
+
+    def __init__(self, schema: CrmSchema) -> None:
+        self._schema = schema
+        self._known: OrderedDict[tuple[str, str | None], _Known] = OrderedDict()
+        self._size = 0
+
+    async def answer(
+        self, context: Context, document: Document, name: str | None, sent: Mapping[str, Any] | None
+    ) -> str | None:
+        """The data of a query as JSON; None where Python is to answer, which also knows best how to refuse, and where
+        the asker is not any more who he was."""
+        known = self._known.get((document.text, name)) or self._learn(document, name)
+        values = None if known is None else known.read(self._schema._schema, sent or {})
+        if known is None or values is None:
+            return None
+        asker, database = _Asker(context.viewer, context.holder), context.database
+        way = None
+        try:
+            way = self._find(database.reader.dialect, asker, document, name, known, values)
+            if way.statement is None:
+                return None
+            return await way.statement.answer(database, {**values.coerced, **asker.given})
+        except BadUserInput:
+            return None
+        except TooDeep:
+            assert way is not None
+            way.statement = None
+            return None
+        except Exception:
+            log.exception("A compiled statement failed")
+            return None
+
+    def _learn(self, document: Document, name: str | None) -> _Known | None:
+        """What is to be known of an operation, if it is a query."""
+        node = document.operation(name)
+        if node is None or node.operation is not OperationType.QUERY:
+            return None
+        return _Known.of(self._schema._schema, node)
+
+    def _find(
+        self,
+        dialect: Dialect,
+        asker: _Asker,
+        document: Document,
+        name: str | None,
+        known: _Known,
+        values: VariableValues,
+    ) -> _Way:
+        """The end of the way of a request. Raises BadUserInput."""
+        key = (dialect.name, asker.kind, shape(values.coerced))
+        way = known.ways.get(key)
+        while way is not None and way.pin is not None:
+            way = way.ways.get(way.pin(values.coerced))
+        if way is None:
+            parameters = Parameters(values.coerced)
+            statement = self._compile(dialect, asker, document, known.node, values, parameters)
+            way = known.ways.setdefault(key, _Way())
+            for way.pin in parameters.pins:
+                way = way.ways.setdefault(way.pin(parameters.variables), _Way())
+            way.statement = statement
+            self._remember((document.text, name), known, self.EACH + (len(statement.text) if statement else 0))
+        else:
+            self._known.move_to_end((document.text, name))
+        return way
+
+    def _compile(
+        self,
+        dialect: Dialect,
+        asker: _Asker,
+        document: Document,
+        operation: OperationDefinitionNode,
+        values: VariableValues,
+        parameters: Parameters,
+    ) -> Statement | None:
+        assert document.node is not None
+        fragments = {
+            each.name.value: each for each in document.node.definitions if isinstance(each, FragmentDefinitionNode)
+        }
+        schema, viewer = self._schema, pattern(asker.viewer)
+        asked = Operation(
+            schema._schema,
+            operation,
+            fragments,
+            VariableValues(values.sources, parameters.placeholders()),
+            viewer,
+            schema.schema_converter.scalar_registry,
+            schema.config,
+        )
+        try:
+            answer = asked.write()
+        except (Uncompiled, GraphQLError):
+            return None
+        if asker.principal is not None:
+            answer = sa.case((proof(asker.principal, viewer), answer))
+        reads: dict[str, Read] = {
+            **parameters.reads,
+            **{name: itemgetter(f":{name}") for name in (WORKSPACE, USER, KEY)},
+        }
+        return Statement.of(sa.select(answer), reads, dialect)
+
+    def _remember(self, key: tuple[str, str | None], known: _Known, size: int) -> None:
+        """Keep what is known of an operation, which has grown by a size, and forget others for it."""
+        self._known[key] = known
+        self._known.move_to_end(key)
+        known.size += size
+        self._size += size
+        while self._size > self.ROOM:
+            _, oldest = self._known.popitem(last=False)
+            self._size -= oldest.size

@@ -1,0 +1,222 @@
+"""How values become answers in Python. What an operation selects of a type is planned once; then a row costs as much as
+reading its attributes, and what loaders still have to fetch is awaited without a task for each field.
+
+A plan knows values as they should be. Where one is not, or where something fails, the value is completed again by
+GraphQL's own execution, and so is all that follows in the operation: what becomes of errors is its business alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import inspect
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    get_argument_values,
+    get_nullable_type,
+    is_leaf_type,
+)
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.pyutils import Path
+from strawberry import Info
+from strawberry.execution import optimized_is_awaitable
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema_converter import CustomGraphQLEnumType, GraphQLCoreConverter
+from strawberry.types.arguments import convert_arguments
+from strawberry.utils.await_maybe import await_maybe
+
+from crm_graph.models.types import decimal_text, time_text
+from schema.declared import Declared, Later
+
+DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
+PLAIN = {"String": str, "ID": str, "CurrencyCode": str, "Boolean": bool}
+"""Scalars of which values of a Python type are JSON as they are."""
+DIRECT: dict[str, tuple[type[Any] | None, Callable[[Any], Any]]] = {
+    "Decimal": (Decimal, decimal_text),
+    "DateTime": (dt.datetime, time_text),
+    "Date": (dt.date, dt.date.isoformat),
+}
+"""Scalars of which values of a Python type are written by a function."""
+Row = dict[str, Any]
+
+
+class Unplanned(Exception):
+    """Something is for GraphQL's own execution: a field with a resolver, an abstract type, a value out of order."""
+
+
+Awaited = list[tuple["asyncio.Future[Any] | Later", Row, str, "Complete"]]
+"""Values that are still to come, each with the place where it belongs, and what completes it."""
+Complete = Callable[[Any, Awaited], Any]
+"""Makes JSON of a value. What it has to wait for it appends to the list."""
+
+
+class Executor(StrawberryGraphQLCoreExecutionContext):
+    """Strawberry's, with plans."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_awaitable = optimized_is_awaitable  # type: ignore[assignment]  # it tells the same, faster
+        self._plans: dict[tuple[Any, int], Complete | None] = {}
+        self._failed = False
+
+    def complete_object_value(self, return_type: Any, field_details_list: Any, *rest: Any) -> Any:
+        return self._complete(super().complete_object_value, return_type, field_details_list, *rest)
+
+    def complete_list_value(self, return_type: Any, field_details_list: Any, *rest: Any) -> Any:
+        return self._complete(super().complete_list_value, return_type, field_details_list, *rest)
+
+    def _complete(self, otherwise: Callable[..., Any], kind: Any, details: Any, *rest: Any) -> Any:
+        plan = None if self._failed else self._plan(kind, details)
+        if plan is not None:
+            _, _, value, _ = rest
+            awaited: Awaited = []
+            try:
+                completed = plan(value, awaited)
+            except Exception:
+                self._failed = True
+            else:
+                again = lambda: otherwise(kind, details, *rest)  # noqa: E731
+                return self._fetch(completed, awaited, again) if awaited else completed
+        return otherwise(kind, details, *rest)
+
+    async def _fetch(self, completed: Any, awaited: Awaited, again: Callable[[], Any]) -> Any:
+        """Fill in what is awaited. All that a batch has brought is completed before anything else is waited for, so
+        that what is loaded next is one batch again."""
+        try:
+            while awaited:
+                further: Awaited = []
+                waiting = [each for each in awaited if not each[0].done()]
+                if len(waiting) == len(awaited):
+                    await waiting[0][0]
+                    continue
+                for value, row, key, complete in awaited:
+                    if value.done():
+                        row[key] = complete(value.result(), further)
+                awaited = waiting + further
+        except Exception:
+            self._failed = True
+            return await await_maybe(again())
+        return completed
+
+    def _plan(self, kind: Any, details: FieldDetailsList) -> Complete | None:
+        """How values of a type are completed, or None. GraphQL keeps the details of a field as long as the operation
+        runs, so that they are known by their id."""
+        key = kind, id(details)
+        if key not in self._plans:
+            try:
+                self._plans[key] = self._planned(kind, details)
+            except Exception:  # an argument that is none as well: GraphQL tells where it stands
+                self._plans[key] = None
+        return self._plans[key]
+
+    def _planned(self, kind: Any, details: FieldDetailsList) -> Complete:
+        nullable = not isinstance(kind, GraphQLNonNull)
+        match kind if nullable else kind.of_type:
+            case GraphQLList(of_type=item):
+                return _each(self._planned(item, details), nullable)
+            case GraphQLObjectType() as named:
+                return self._object(named, details, nullable)
+            case GraphQLScalarType() | GraphQLEnumType() as leaf:
+                return self._leaf(leaf, nullable)
+        raise Unplanned
+
+    def _object(self, kind: GraphQLObjectType, details: FieldDetailsList, nullable: bool = True) -> Complete:
+        selected = self.collect_subfields(kind, details)
+        if selected.new_defer_usages:
+            raise Unplanned
+        row: Row = dict.fromkeys(selected.grouped_field_set)
+        leaves: list[tuple[str, Callable[[Any], Any], type[Any] | None, Complete]] = []
+        attributes: list[tuple[str, Callable[[Any], Any], Complete]] = []
+        declared: list[tuple[str, Callable[[Any], Any], Complete]] = []
+        for key, inner in selected.grouped_field_set.items():
+            name = inner[0].node.name.value
+            if name == "__typename":
+                row[key] = kind.name
+                continue
+            field = kind.fields[name]
+            definition, complete = field.extensions[DEFINITION], self._planned(field.type, inner)
+            if isinstance(definition, Declared):
+                declared.append((key, self._resolve(field, definition, kind, inner), complete))
+            elif not getattr(field.resolve, "_is_default", False):
+                raise Unplanned
+            elif is_leaf_type(leaf := get_nullable_type(field.type)):
+                leaves.append((key, attrgetter(definition.python_name), PLAIN.get(leaf.name), complete))
+            else:
+                attributes.append((key, attrgetter(definition.python_name), complete))
+        is_type_of: Callable[..., Any] = kind.is_type_of or (lambda value, info: True)
+
+        def complete_object(source: Any, awaited: Awaited) -> Row | None:
+            if source is None and nullable:
+                return None
+            if source is None or is_type_of(source, None) is not True:
+                raise Unplanned
+            completed = row.copy()
+            for key, read, plain, complete in leaves:
+                value = read(source)
+                completed[key] = value if type(value) is plain else complete(value, awaited)
+            for key, read, complete in attributes:
+                completed[key] = complete(read(source), awaited)
+            for key, resolve, complete in declared:
+                value = resolve(source)
+                if isinstance(value, (asyncio.Future, Later)):
+                    awaited.append((value, completed, key, complete))
+                else:
+                    completed[key] = complete(value, awaited)
+            return completed
+
+        return complete_object
+
+    def _resolve(
+        self, field: GraphQLField, definition: Declared, kind: GraphQLObjectType, details: FieldDetailsList
+    ) -> Callable[[Any], Any]:
+        """What answers a declared field of any row. Arguments are read once, and all rows share one `info`."""
+        if definition.extensions or inspect.iscoroutinefunction(definition.get_result):
+            raise Unplanned  # a coroutine loads nothing before it is awaited, and then each for itself
+        node = details[0].node
+        raw = self.build_resolve_info(
+            field, [each.node for each in details], kind, Path(None, node.name.value, kind.name)
+        )
+        info: Any = Info(_raw_info=raw, _field=definition)
+        values = get_argument_values(field, node, self.variable_values, details[0].fragment_variable_values)
+        converter = info.schema.schema_converter
+        kwargs = convert_arguments(values, definition.arguments, converter.scalar_registry, info.schema.config)
+        return lambda source: definition.get_result(source, info, [], kwargs)
+
+    def _leaf(self, kind: GraphQLScalarType | GraphQLEnumType, nullable: bool) -> Complete:
+        usual, write = DIRECT.get(kind.name, (None, str))
+        if isinstance(kind, CustomGraphQLEnumType):
+            members: Iterable[Any] = kind.wrapped_cls
+            usual = kind.wrapped_cls
+            write = {member: self.complete_leaf_value(kind, member) for member in members}.__getitem__
+
+        def complete_leaf(value: Any, awaited: Awaited) -> Any:
+            if type(value) is usual:
+                return write(value)
+            if value is None and nullable:
+                return None
+            if value is None or isinstance(value, Exception) or optimized_is_awaitable(value):
+                raise Unplanned
+            return self.complete_leaf_value(kind, value)
+
+        return complete_leaf
+
+
+def _each(complete: Complete, nullable: bool) -> Complete:
+    def complete_each(value: Any, awaited: Awaited) -> Any:
+        if value is None and nullable:
+            return None
+        if not isinstance(value, (list, tuple)):
+            raise Unplanned
+        return [complete(item, awaited) for item in value]
+
+    return complete_each

@@ -1,0 +1,1 @@
+"""What the server lets be asked of it, and how much: docs/limits.md tells clients."""

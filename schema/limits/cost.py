@@ -1,0 +1,247 @@
+"""What an operation costs: the records that it may be answered with, of lists as many as their pages are long.
+
+    an object that stands for something    1, a list's for each row of the page
+    connections, edges, amounts, addresses 0, but for what is asked of their parts
+    totals                                 TOTAL, whatever they are made of
+    a mutation                             MUTATION, and what is asked of its payload
+    the schema itself                      SCHEMA
+
+It is reckoned once for a document and the sizes of its pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    BooleanValueNode,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    value_from_ast_untyped,
+)
+
+from loaders.pages import LARGEST_PAGE, USUAL_PAGE
+
+LEAST = 1
+TOTAL = 5
+MUTATION = 10
+SCHEMA = 5_000
+LISTED = 10
+"""How long a list is taken to be that is not asked for in pages, such as the stages of a board."""
+MOST_KNOWN = 100
+
+FREE = {"Address", "CurrencyTotal", "EmailAddress", "LiveUpdate", "MemberStatus", "Money", "PageInfo", "Participant"}
+FREE |= {"PhoneNumber", "SocialProfile", "UserError"}
+FREE_ENDINGS = ("Connection", "Edge", "Payload", "Update", "Page")
+TOTALS = {"totalCount", "openCases", "DealTotals"}
+"""By the names of the fields, and of the types."""
+PAGES = {"ChangePage": (100, 500)}
+"""The usual and the largest size of pages that are not as others."""
+
+Variables = Mapping[str, Any]
+Size = Callable[[Variables], int]
+
+
+@dataclass(slots=True)
+class _Part:
+    """A field, and what is asked of its value: it has `price` for each object, and `size` tells how many there are."""
+
+    price: int
+    each: bool
+    """Whether it is a list."""
+    size: Size | None = None
+    parts: dict[str, _Part] = field(default_factory=dict)
+    conditions: list[Callable[[Variables], bool]] | None = None
+    """One of these has to hold for the field to be answered; None where it always is."""
+
+    def requested(self, variables: Variables, page: int = LISTED) -> int:
+        """`page` is the size of the page that the field is in, if it is in one."""
+        if self.conditions is not None and not any(holds(variables) for holds in self.conditions):
+            return 0
+        size = page if self.size is None else self.size(variables)
+        inner = sum(each.requested(variables, LISTED if self.each else size) for each in self.parts.values())
+        return (self.price + inner) * (size if self.each else 1)
+
+    def actual(self, value: Any) -> int:
+        """What came of it."""
+        if value is None:
+            return 0
+        if isinstance(value, list):
+            return sum(self.actual(each) for each in value)
+        inner = 0
+        if isinstance(value, dict):
+            inner = sum(part.actual(value.get(key)) for key, part in self.parts.items())
+        return self.price + inner
+
+
+class Cost:
+    """What one operation of a document costs."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+        reading = _Reading(schema, document, operation)
+        self._parts = reading.roots()
+        self._reads = list(reading.reads.values())
+        self._known: dict[Hashable, int] = {}
+
+    def requested(self, variables: Variables | None) -> int:
+        """What it may cost at most, with these variables."""
+        given = variables or {}
+        key = tuple([read(given) for read in self._reads])
+        cost = self._known.get(key)
+        if cost is None:
+            cost = max(LEAST, sum(each.requested(given) for each in self._parts.values()))
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = cost
+        return cost
+
+    def actual(self, data: Mapping[str, Any]) -> int:
+        """What it cost, by its answer."""
+        return sum(part.actual(data.get(key)) for key, part in self._parts.items())
+
+
+class _Reading:
+    """Reads the parts of an operation, and what they depend on: `reads` has a value of each variable that matters."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+        self.schema, self.operation = schema, operation
+        self.fragments = {
+            each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
+        }
+        self.defaults = {
+            each.variable.name.value: value_from_ast_untyped(each.default_value)
+            for each in operation.variable_definitions or ()
+            if each.default_value is not None
+        }
+        self.reads: dict[Hashable, Callable[[Variables], Hashable]] = {}
+
+    def roots(self) -> dict[str, _Part]:
+        root = self.schema.get_root_type(self.operation.operation)
+        parts = self._parts(root, [self.operation.selection_set])
+        if self.operation.operation is OperationType.MUTATION:
+            for part in parts.values():
+                part.price += MUTATION
+        return parts
+
+    def _parts(self, kind: GraphQLNamedType | None, sets: Iterable[SelectionSetNode]) -> dict[str, _Part]:
+        """The fields of selections, those that are one in the answer united."""
+        found: dict[str, tuple[GraphQLNamedType | None, list[FieldNode], list[Any]]] = {}
+        for each in sets:
+            self._collect(kind, each, [], found)
+        parts = {}
+        for key, (parent, nodes, conditions) in found.items():
+            part = self._part(parent, nodes)
+            if part is not None and (part.price or part.parts or kind is self.schema.mutation_type):
+                part.conditions = None if [] in conditions else [_all(each) for each in conditions]
+                parts[key] = part
+        return parts
+
+    def _collect(
+        self,
+        kind: GraphQLNamedType | None,
+        selections: SelectionSetNode,
+        conditions: list[Any],
+        found: dict[str, tuple[GraphQLNamedType | None, list[FieldNode], list[Any]]],
+    ) -> None:
+        for each in selections.selections:
+            here = [*conditions, *self._conditions(each)]
+            if isinstance(each, FieldNode):
+                key = (each.alias or each.name).value
+                _, nodes, all_conditions = found.setdefault(key, (kind, [], []))
+                nodes.append(each)
+                all_conditions.append(here)
+            elif isinstance(each, InlineFragmentNode):
+                on = each.type_condition
+                inner = kind if on is None else self.schema.type_map.get(on.name.value)
+                self._collect(inner, each.selection_set, here, found)
+            elif isinstance(each, FragmentSpreadNode):
+                fragment = self.fragments[each.name.value]
+                inner = self.schema.type_map.get(fragment.type_condition.name.value)
+                self._collect(inner, fragment.selection_set, here, found)
+
+    def _part(self, parent: GraphQLNamedType | None, nodes: list[FieldNode]) -> _Part | None:
+        """None for a value."""
+        name = nodes[0].name.value
+        if name in {"__schema", "__type"}:
+            return _Part(SCHEMA, each=False)
+        declared = getattr(parent, "fields", {}).get(name)
+        if declared is None:
+            return None  # __typename
+        kind = get_named_type(declared.type)
+        if name in TOTALS or kind.name in TOTALS:
+            return _Part(TOTAL, each=False)
+        if is_leaf_type(kind):
+            return None
+        each = is_list_type(declared.type.of_type if is_non_null_type(declared.type) else declared.type)
+        price = 0 if kind.name in FREE or kind.name.endswith(FREE_ENDINGS) else 1
+        sets = [node.selection_set for node in nodes if node.selection_set is not None]
+        return _Part(price, each, self._size(declared, kind, nodes[0]), self._parts(kind, sets))
+
+    def _size(self, declared: GraphQLField, kind: GraphQLNamedType, node: FieldNode) -> Size | None:
+        """How many rows the field asks for, if it says that."""
+        given = {each.name.value: each.value for each in node.arguments or ()}
+        if "ids" in declared.args:
+            return self._value(given.get("ids"), _length)
+        if "first" not in declared.args:
+            return None
+        usual, largest = PAGES.get(kind.name, (USUAL_PAGE, LARGEST_PAGE))
+        first, last = (self._value(given.get(name), _number) for name in ("first", "last"))
+        return lambda variables: min(first(variables) or last(variables) or usual, largest)
+
+    def _conditions(self, node: Any) -> Iterable[Callable[[Variables], bool]]:
+        """What has to hold for a selection to be answered."""
+        for directive in node.directives or ():
+            wanted = {"include": True, "skip": False}.get(directive.name.value)
+            if wanted is None:
+                continue
+            [argument] = directive.arguments
+            yield _condition(self._value(argument.value, bool), wanted)
+
+    def _value(self, node: Any, read: Callable[[Any], Any]) -> Callable[[Variables], Any]:
+        """What an argument's value is to us, given the variables."""
+        if isinstance(node, VariableNode):
+            name = node.name.value
+            default = self.defaults.get(name)
+            return self.reads.setdefault((name, read), lambda variables: read(variables.get(name, default)))
+        if isinstance(node, ListValueNode):
+            value = read(node.values)
+        elif isinstance(node, IntValueNode):
+            value = read(int(node.value))
+        else:
+            value = read(node.value if isinstance(node, BooleanValueNode) else None)
+        return lambda variables: value
+
+
+def _condition(given: Callable[[Variables], Any], wanted: bool) -> Callable[[Variables], bool]:
+    return lambda variables: given(variables) is wanted
+
+
+def _all(conditions: list[Callable[[Variables], bool]]) -> Callable[[Variables], bool]:
+    return lambda variables: all(holds(variables) for holds in conditions)
+
+
+def _number(value: Any) -> int:
+    """0 for what is none: execution refuses it."""
+    return max(0, int(value)) if isinstance(value, (int, float)) and abs(value) < 2**31 else 0
+
+
+def _length(value: Any) -> int:
+    return min(len(value), LARGEST_PAGE) if isinstance(value, (list, tuple)) else 1

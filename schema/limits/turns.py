@@ -1,0 +1,74 @@
+"""Who is served when there is more to do than can be done at a time: each in turn, whoever asks how much."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+
+from crm_graph.errors import Overloaded
+
+RETRY_SECONDS = 1.0
+
+
+class Turns:
+    """At most `running` operations are at work at a time, and at most `waiting` wait. A place that becomes free goes to
+    the one who waits longest of whoever's turn it is: a user who sends a hundred waits behind none of the others' for
+    more than one of his."""
+
+    def __init__(self, running: int, waiting: int) -> None:
+        self.running, self.waiting = running, waiting
+        self._at_work = 0
+        self._queue: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._length = 0
+
+    async def take(self, key: str) -> None:
+        """Wait for a place to work at, which is to be left again. Raises Overloaded."""
+        if self._at_work < self.running:
+            self._at_work += 1
+        else:
+            await self._wait(key)
+
+    async def _wait(self, key: str) -> None:
+        if self._length >= self.waiting:
+            self._make_room(key)
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.setdefault(key, deque()).append(place)
+        self._length += 1
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.cancelled():
+                self._forget(key, place)
+            else:
+                self.leave()  # the place was given, and nobody takes it
+            raise
+
+    def _make_room(self, key: str) -> None:
+        """Send away the last of whoever has most waiting, rather than one who has less. Raises Overloaded."""
+        longest = max(self._queue, key=lambda each: len(self._queue[each]), default=key)
+        if len(self._queue.get(longest, ())) <= len(self._queue.get(key, ())) + 1:
+            raise Overloaded(RETRY_SECONDS)
+        last = self._queue[longest][-1]
+        self._forget(longest, last)
+        last.set_exception(Overloaded(RETRY_SECONDS))
+
+    def _forget(self, key: str, place: asyncio.Future[None]) -> None:
+        self._queue[key].remove(place)
+        self._length -= 1
+        if not self._queue[key]:
+            del self._queue[key]
+
+    def leave(self) -> None:
+        """Give a place that became free to the next who waits."""
+        if not self._queue:
+            self._at_work -= 1
+            return
+        key, places = self._queue.popitem(last=False)
+        place = places.popleft()
+        self._length -= 1
+        if places:
+            self._queue[key] = places  # behind all others
+        if place.cancelled():
+            self.leave()
+        else:
+            place.set_result(None)

@@ -1,0 +1,54 @@
+"""How a type declares what its fields are: columns, money, edges, connections. Everything else follows from that:
+how a field is resolved, filtered and ordered by, and what the inputs that write it look like.
+
+    @node(models.Opportunity, "A deal that may close.")
+    class Opportunity(Node):
+        name: str = column("What the deal is called.")
+        amount: Money | None = money("What it is worth.")
+        account: Account | None = edge("Who buys.", by="account_id")
+        activities: Connection[Activity] = connection("What was done about it.", relation)
+"""
+
+from __future__ import annotations
+
+from schema.node.declare import (
+    TYPES,
+    by_id,
+    column,
+    connect_modules,
+    connection,
+    edge,
+    figure,
+    maybe,
+    money,
+    node,
+    value_type,
+)
+from schema.node.fields import ToMany, compile_first, compile_one, compile_rows, compile_value, page_arguments
+from schema.node.shapes import Connection, Edge, Listed, Money, Node, PageInfo
+
+__all__ = [
+    "TYPES",
+    "Connection",
+    "Edge",
+    "Listed",
+    "Money",
+    "Node",
+    "PageInfo",
+    "ToMany",
+    "by_id",
+    "column",
+    "compile_first",
+    "compile_one",
+    "compile_rows",
+    "compile_value",
+    "connect_modules",
+    "connection",
+    "edge",
+    "figure",
+    "maybe",
+    "money",
+    "node",
+    "page_arguments",
+    "value_type",
+]

@@ -1,0 +1,178 @@
+"""Declaring types, and what follows from that: how they are filtered, ordered and written."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Optional, TypeVar
+
+import strawberry
+from strawberry import UNSET
+from strawberry.types.base import StrawberryList, StrawberryOptional
+
+from crm_graph.models import Entity
+from crm_graph.services.records import label
+from loaders import Order, Relation, Values
+from loaders.compiled.pages import At
+from schema.compiled.asked import Asked
+from schema.filters import NAMES, comparison_of, filter_type, input_type, order_type
+from schema.node.fields import ById, Column, Figure, MoneyColumn, ToMany, ToOne, Write
+from schema.scalars import enum_type
+from schema.writes import VERSION, MoneyInput, write_input
+
+T = TypeVar("T")
+TYPES: dict[str, Any] = {}
+"""The node types by name. The modules of domains refer to each other's types, and find them here."""
+COMMON = {
+    "version": (int, "Counts up with every change; send it back to change only what you have seen."),
+    "created_at": (dt.datetime, "When the record was made."),
+    "updated_at": (dt.datetime, "When the record was last changed."),
+    "deleted_at": (dt.datetime | None, "When the record was deleted; null unless it was."),
+}
+
+
+def column(description: str, *, write: Write = True, sortable: bool = True) -> Any:
+    """A column of the model, under the same name."""
+    field = Column(description=description)
+    field.write, field.sortable = write, sortable
+    return field
+
+
+def money(description: str, *, write: Write = True) -> Any:
+    """An amount of the model, under the same name."""
+    field = MoneyColumn(description=description)
+    field.write = write
+    return field
+
+
+def edge(description: str, *, by: str, write: Write = True, optional: bool = False) -> Any:
+    """The one record that a column points to. `optional` for a column that the service fills where clients do not."""
+    field = ToOne(description=description)
+    field.by, field.write, field.optional = by, write, optional
+    return field
+
+
+def figure(description: str, load: Values, write: Callable[[Asked, At], Any]) -> Any:
+    """What `load` answers for the record's id, one value an id, in their order; and what writes the same in SQL."""
+    field = Figure(description=description)
+    field.load, field.write_figure = load, write
+    return field
+
+
+def by_id(description: str) -> Any:
+    """The record with the id that the client names; null where there is none or the viewer may not see it."""
+    return ById(description=description)
+
+
+def connection(description: str, relation: Relation | None = None) -> Any:
+    """The records that belong to this one; without a relation, all records of the type."""
+    field = ToMany(description=description)
+    field.relation = relation
+    return field
+
+
+def node(
+    model: type[Entity], description: str, *, order: tuple[Order, ...] = (Order("id"),)
+) -> Callable[[type[T]], type[T]]:
+    """Declare the type of a model. `order` is how lists of it are sorted when nobody asks otherwise."""
+
+    def declare(cls: type[T]) -> type[T]:
+        for attribute in model.__table__.columns:
+            members = getattr(attribute.type, "members", None)
+            if members is not None:
+                enum_type(members)
+        for name, (kind, meaning) in COMMON.items():
+            cls.__annotations__[name] = kind
+            setattr(cls, name, column(meaning, write=False))
+        cls.is_type_of = lambda value, info: isinstance(value, model)  # type: ignore[attr-defined]
+        declared: Any = strawberry.type(cls, description=description)
+        declared.__model__, declared.__order__ = model, order
+        TYPES[cls.__name__] = declared
+        derive(declared)
+        return declared
+
+    return declare
+
+
+def derive(declared: Any) -> None:
+    """Make the filter, the order and the inputs of a node type."""
+    name, model = declared.__name__, declared.__model__
+    fields = declared.__strawberry_definition__.fields
+    kinds: dict[str, Any] = {}
+    edges: dict[str, tuple[str, str]] = {}
+    inputs: dict[str, tuple[Any, str, Write]] = {}
+    optional = {field.by for field in fields if isinstance(field, ToOne) and field.optional}
+    for field in fields:
+        if isinstance(field, ToOne):
+            target = str(field.type_annotation and field.type_annotation.raw_annotation).partition("|")[0].strip()
+            edges[field.python_name] = (field.by, target)
+            inputs[field.by] = (strawberry.ID, f"The id of `{field.python_name}`.", field.write)
+        elif isinstance(field, MoneyColumn):
+            kinds[field.python_name] = Decimal
+            inputs[field.python_name] = (MoneyInput, field.description or "", field.write)
+        elif isinstance(field, Column):
+            kind = field.type.of_type if isinstance(field.type, StrawberryOptional) else field.type
+            kind = getattr(kind, "wrapped_cls", kind)
+            kinds[field.python_name] = kind
+            inputs[field.python_name] = (input_kind(kind), field.description or "", field.write)
+    kinds["id"] = strawberry.ID
+    filter_type(name, model, kinds, edges)
+    long = {field.python_name for field in fields if isinstance(field, Column) and not field.sortable}
+    order_type(name, [each for each, kind in kinds.items() if comparison_of(kind) and each not in long])
+    writable = {each: entry for each, entry in inputs.items() if entry[2]}
+    create: dict[str, tuple[Any, str]] = {}
+    update: dict[str, tuple[Any, str]] = {}
+    for each, (kind, meaning, when) in writable.items():
+        column = model.__table__.columns[each]
+        needed = not column.nullable and column.default is None and each not in optional
+        create[each] = (kind if needed else maybe(kind), meaning)
+        if when is True:
+            update[each] = (maybe(kind), meaning)
+    if create:
+        write_input(f"Create{name}Input", f"A new {label(model)}.", {}, create)
+        known = {"id": (strawberry.ID, "Which one."), "expected_version": VERSION}
+        write_input(f"Update{name}Input", f"Changes of a {label(model)}; null empties a field.", known, update)
+
+
+def value_type(description: str) -> Callable[[type[T]], type[T]]:
+    """Declare a small record inside others, such as an address, and the input that writes it."""
+
+    def declare(cls: type[T]) -> type[T]:
+        declared: Any = strawberry.type(cls, description=description)
+        fields = {
+            field.python_name: (field.type, field.description or "")
+            for field in declared.__strawberry_definition__.fields
+        }
+        made = input_type(f"{cls.__name__}Input", (), fields, description, left_out=None)
+        for field in made.__strawberry_definition__.fields:
+            if not isinstance(field.type, StrawberryOptional):
+                field.default = field.default_value = UNSET
+        return declared
+
+    return declare
+
+
+def input_kind(kind: Any) -> Any:
+    """The type that writes what a field of type `kind` reads."""
+    if isinstance(kind, StrawberryList):
+        return list[input_kind(kind.of_type)]  # type: ignore[misc]  # a type made at run time
+    return (
+        NAMES[f"{kind.__name__}Input"]
+        if hasattr(kind, "__strawberry_definition__") and not isinstance(kind, enum.EnumType)
+        else kind
+    )
+
+
+def maybe(kind: Any) -> Any:
+    """The input annotation of a value that may be left out, or be null to empty the field."""
+    return strawberry.Maybe[Optional[kind]]  # type: ignore[misc]  # a type made at run time
+
+
+def connect_modules() -> None:
+    """Give the modules of domains each other's types, which their annotations name. Once, when all are imported."""
+    for module in [each for name, each in sys.modules.items() if name.startswith("schema.")]:
+        for name, value in TYPES.items():
+            vars(module).setdefault(name, value)

@@ -1,0 +1,204 @@
+"""Fields that are declared: what each is answers it in both executions. `get_result` answers it in Python, from a row
+and the loaders; `compile` is the SQL expression that writes it in JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import sqlalchemy as sa
+import strawberry
+from strawberry import UNSET
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.base import StrawberryContainer
+from strawberry.types.field import StrawberryField
+from strawberry.types.lazy_type import LazyType
+
+from crm_graph.access import visible
+from crm_graph.models import types
+from loaders import Loaders, PageRequest, Relation, Values
+from loaders.compiled.given import bound
+from loaders.compiled.pages import At, alone, belonging
+from loaders.compiled.wire import ITEM, IsObject, Items, List, Part, written
+from schema.compiled.asked import Asked
+from schema.compiled.lists import compile_list
+from schema.context import Info
+from schema.declared import Declared, Later, argument
+from schema.filters import NAMES, page_request
+from schema.node.shapes import Listed, Money
+from schema.scalars import CurrencyCode
+
+Write = bool | Literal["create"]
+"""Whether clients may set a field: always, never, or only when they create the record."""
+
+
+class Leading(Declared):
+    """A field that leads to node types, or reads columns other than its own."""
+
+    write: Write
+    by: str
+
+    @functools.cached_property
+    def target(self) -> Any:
+        """The node type that the field leads to."""
+        return _inner(self.type)
+
+
+class Column(StrawberryField):
+    """A column of the model with the field's name."""
+
+    write: Write
+    sortable: bool
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        value = getattr(at.row, self.python_name)
+        match value.type:
+            case types.Values():
+                return Items(value, _members(asked, ITEM))
+            case types.Value():
+                return sa.case((IsObject(value), _members(asked, value)))
+        return written(value)
+
+
+class MoneyColumn(Leading):
+    """An amount in a column with the field's name, in the currency of the model's column `currency`."""
+
+    def get_result(self, source: Any, info: Info | None, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        amount = getattr(source, self.python_name)
+        return None if amount is None else Money(amount=amount, currency=CurrencyCode(source.currency))
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        amount = getattr(at.row, self.python_name)
+        return sa.case((amount.is_not(None), asked.write({"amount": amount, "currency": at.row.currency})))
+
+
+class ToOne(Leading):
+    """The record that column `by` points to; null where the viewer may not see it."""
+
+    optional: bool
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        key = getattr(source, self.by)
+        return None if key is None else info.context.loaders.one(self.target.__model__).load(key)
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        return compile_one(asked, at, self.target.__model__, getattr(at.row, self.by))
+
+
+class Figure(Declared):
+    """A value computed in SQL, for all records of a level at once."""
+
+    load: Values
+    write_figure: Callable[[Asked, At], Any]
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        return info.context.loaders.values(self.load).load(source.id)
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        return self.write_figure(asked, at)
+
+
+class ById(Leading):
+    """A root field: one record by its id."""
+
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        return [argument("id", strawberry.ID, "Its id.", UNSET)]
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        return info.context.loaders.one(self.target.__model__).load(kwargs["id"])
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        model = self.target.__model__
+        return compile_one(asked, at, model, bound(asked.arguments["id"], model.id.type))
+
+
+class ToMany(Leading):
+    """A connection: of all records of a type, or of those that `relation` ties to the parent."""
+
+    relation: Relation | None = None
+
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        name = self.target.__name__
+        order: Any = NAMES[f"{name}Order"]
+        return [
+            *page_arguments(),
+            argument("filter", NAMES[f"{name}Filter"] | None, "Only rows for which this holds."),
+            argument("order_by", list[order] | None, "What the rows are sorted by, first things first."),
+        ]
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        loaders = info.context.loaders
+        if self.relation is None:  # a root field
+            return self._all(loaders, page_request(self.target, kwargs))
+        key = (self.origin, self.python_name, repr(kwargs))
+        relation, request = self.relation, loaders.remember(key, lambda: page_request(self.target, kwargs))
+        page = loaders.pages(key, relation, request).load(source.id)
+        return Later(page, lambda page: Listed(page, lambda: loaders.counts(key, relation, request).load(source.id)))
+
+    async def _all(self, loaders: Loaders, request: PageRequest) -> Listed:
+        model = self.target.__model__
+        total = lambda: asyncio.ensure_future(loaders.total(model, request))  # noqa: E731
+        return Listed(await loaders.page(model, request), total)
+
+    def compile(self, asked: Asked, at: At) -> Any:
+        request = page_request(self.target, asked.arguments)
+        mine = None if self.relation is None else belonging(asked.viewer, self.relation, at)
+        return compile_list(asked, at, self.target.__model__, request, mine)
+
+
+def page_arguments() -> list[StrawberryArgument]:
+    """What every list can be asked for."""
+    return [
+        argument("first", int | None, "How many rows from the start or from `after`: 1 to 100; 25 if omitted."),
+        argument("after", str | None, "Only rows after this cursor."),
+        argument("last", int | None, "How many rows from the end or from `before`: 1 to 100."),
+        argument("before", str | None, "Only rows before this cursor."),
+    ]
+
+
+def compile_one(asked: Asked, at: At, model: Any, key: Any, kind: Any = None) -> Any:
+    """The record with an id, null where the viewer may not see it; of type `kind` where the field's type leaves that
+    open."""
+    row = at.alias(model)
+    record = asked.record(at.inside(row), kind)
+    return alone(sa.select(record).select_from(row).where(row.id == key, visible(row, asked.viewer)), at)
+
+
+def compile_first(asked: Asked, at: At, model: Any, select: sa.Select[Any]) -> Any:
+    """The first of a select's records, or null."""
+    row, rows = at.among(partial(getattr, model), select.limit(sa.literal_column("1")))
+    return alone(sa.select(asked.record(row)).select_from(rows), at)
+
+
+def compile_rows(asked: Asked, at: At, model: Any, select: sa.Select[Any]) -> Any:
+    """The list of a select's records."""
+    row, rows = at.among(partial(getattr, model), select)
+    return alone(sa.select(List(asked.record(row))).select_from(rows), at)
+
+
+def compile_value(at: At, select: sa.Select[Any], make: Callable[..., Any]) -> Any:
+    """What is made of the columns of a select: of its only row, or of all of them by aggregates."""
+    row = select.correlate(*at.around).subquery()
+    return alone(sa.select(make(*row.c)).select_from(row), at)
+
+
+def _members(asked: Asked, value: Any) -> Any:
+    """The object of what is asked of a small record in a column."""
+    return asked.operation.fields_of(
+        asked.kind, asked.details, lambda name, asked: Part(value, asked.declared.python_name)
+    )
+
+
+def _inner(kind: Any) -> Any:
+    while True:
+        if isinstance(kind, StrawberryContainer):
+            kind = kind.of_type
+        elif isinstance(kind, LazyType):
+            kind = kind.resolve_type()
+        elif (arguments := getattr(kind, "__strawberry_definition__", None)) and arguments.type_var_map:
+            kind = arguments.type_var_map["T"]
+        else:
+            return kind

@@ -1,0 +1,175 @@
+"""GraphQL over HTTP: one answer a request. What asks for an event stream is handed to that transport.
+
+docs/http.md tells clients what is accepted, and what each status means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from graphql import OperationType
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from crm_graph.errors import Overloaded, RequestError, Throttled, TimedOut, Unauthenticated
+from schema.execution import encode
+from schema.transports.endpoint import Endpoint, Turn
+from schema.transports.graphiql import graphiql_page
+from schema.transports.line import Gone
+from schema.transports.negotiation import EVENTS, GZIP, HTML, JSON, RESPONSE, encoding, media_type
+from schema.transports.reading import Refusal, check_method, operation, read
+from schema.transports.sse import event_stream
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+SMALL = 1_400
+"""The bytes of an answer that fits into one packet, and is sent as it is."""
+LARGE = 100_000
+"""The bytes of an answer that takes so long to compress that others are not to wait for it."""
+GZIP_LEVEL = 4
+STATUS = {
+    Unauthenticated.code: 401,
+    Throttled.code: 429,
+    "INTERNAL": 500,
+    Overloaded.code: 503,
+    TimedOut.code: 504,
+}
+Answer = dict[str, Any]
+
+
+class HTTP:
+    """The endpoint for requests."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        settings, headers = self.endpoint.settings, dict(scope["headers"])
+        accept = b",".join([value for name, value in scope["headers"] if name == b"accept"])
+        media = media_type(accept, page=settings.graphiql and scope["method"] == "GET")
+        reply: ASGIApp
+        try:
+            if media is None:
+                raise Refusal(406, f"Accept {RESPONSE}, {JSON} or {EVENTS}.")
+            if media == HTML:
+                reply = HTMLResponse(graphiql_page(HTTPConnection(scope).url.path, settings.demo_token))
+            else:
+                content = await read(settings, scope, headers, receive)
+                if media == EVENTS:
+                    reply = await event_stream(self.endpoint, scope, content, send)
+                elif isinstance(content, list):
+                    reply = Reply(200, await self._batch(scope, content), media)
+                else:
+                    reply = Reply(*_outcome(await self._answer(scope, content), media), media)
+        except Gone:
+            return
+        except Refusal as refusal:
+            reply = Reply(refusal.status, refusal.answer, media, refusal.allow)
+        except RequestError as error:  # an event stream that was not begun
+            reply = Reply(STATUS[error.code], {"errors": self.endpoint.described(error)}, media)
+        except Exception as error:
+            reply = Reply(500, {"errors": self.endpoint.described(error)}, media)
+        await reply(scope, receive, send)
+
+    async def _answer(self, scope: Scope, content: object) -> Answer:
+        """What an operation is answered, stage by stage. Raises Refusal."""
+        request = self.endpoint.read(operation(content))
+        errors = self.endpoint.refused(request)
+        if errors is not None:
+            return {"errors": errors}
+        if request.kind is OperationType.SUBSCRIPTION:
+            raise Refusal(400, f"Subscriptions go over a websocket, or with Accept: {EVENTS}.")
+        check_method(scope, request.kind)
+        connection = HTTPConnection(scope)
+        try:
+            bill = await self.endpoint.bill(request, connection)
+            async with Turn(self.endpoint.turns, bill):
+                return await self.endpoint.answer(await self.endpoint.context(connection), request, bill)
+        except RequestError as error:
+            return {"errors": self.endpoint.described(error)}
+
+    async def _batch(self, scope: Scope, contents: Sequence[object]) -> list[Answer]:
+        """The answers to several operations, each as if it had come alone after the one before. Raises Refusal."""
+        most = self.endpoint.settings.batch_operations
+        if not 0 < len(contents) <= most:
+            allowed = f"A list of 1 to {most} operations may be sent" if most else "Operations are sent one by one"
+            raise Refusal(400, f"{allowed}, not {len(contents)} at a time.")
+        answers = []
+        for content in contents:
+            try:
+                answers.append(await self._answer(scope, content))
+            except Refusal as refusal:
+                answers.append(refusal.answer)
+            except Exception as error:
+                answers.append({"errors": self.endpoint.described(error)})
+        return answers
+
+
+class Reply:
+    """An answer, or the answers to a batch, ready to be sent."""
+
+    __slots__ = ("_allow", "_answer", "_media", "_status")
+
+    def __init__(
+        self, status: int, answer: Answer | Sequence[Answer], media: str | None, allow: str | None = None
+    ) -> None:
+        self._status, self._answer, self._allow = status, answer, allow
+        self._media = RESPONSE if media == RESPONSE else JSON
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = encode(self._answer)
+        headers = [(b"content-type", f"{self._media}; charset=utf-8".encode())]
+        if len(body) > SMALL:
+            accepted = dict(scope["headers"]).get(b"accept-encoding", b"")
+            if coding := encoding(accepted):
+                body = await _compressed(coding, body)
+                headers.append((b"content-encoding", coding.encode()))
+        headers.append((b"content-length", b"%d" % len(body)))
+        if scope["method"] == "GET":
+            headers.append((b"cache-control", b"no-store"))
+        if self._allow:
+            headers.append((b"allow", self._allow.encode()))
+        if self._status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if self._status in {429, 503} and (seconds := _wait(self._answer)):
+            headers.append((b"retry-after", b"%d" % seconds))
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _outcome(answer: Answer, media: str) -> tuple[int, Answer]:
+    """The status of an answer, and the answer with it. That of plain JSON is 200, except where everybody is sent away,
+    and a proxy should know.
+
+    Where nothing is told but that nobody is signed in, the request is refused as a whole: there is no data then.
+    """
+    codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
+    if media == JSON:
+        return 503 if codes == [Overloaded.code] else 200, answer
+    if answer.get("data") is None and set(codes) == {Unauthenticated.code}:
+        answer = {name: value for name, value in answer.items() if name != "data"}
+    return 200 if "data" in answer else STATUS.get(codes[0], 400), answer
+
+
+def _wait(answer: Any) -> int:
+    """The whole seconds after which to try again, where an answer tells."""
+    [error, *_] = answer["errors"]
+    return math.ceil(error["extensions"].get("retryAfter", 0))
+
+
+async def _compressed(coding: str, body: bytes) -> bytes:
+    compress = _gzip if coding == GZIP else zstd.compress
+    return compress(body) if len(body) < LARGE else await asyncio.to_thread(compress, body)
+
+
+def _gzip(body: bytes) -> bytes:
+    return zlib.compress(body, GZIP_LEVEL, wbits=31)  # with gzip's header

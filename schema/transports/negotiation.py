@@ -1,0 +1,64 @@
+"""What a client can read, by its Accept headers with their weights (RFC 9110, 12.5)."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+
+RESPONSE = "application/graphql-response+json"
+JSON = "application/json"
+EVENTS = "text/event-stream"
+HTML = "text/html"
+ZSTD = "zstd"
+GZIP = "gzip"
+
+REMEMBERED = 100
+LONGEST_REMEMBERED = 500
+_WEIGHT = re.compile(r"[01](\.\d{0,3})?")
+
+
+def media_type(accept: bytes, *, page: bool = False) -> str | None:
+    """The media type to answer in, with HTML among them where there is a page; None where none of ours will do.
+
+    Of those with the same weight a named one is taken, and of these the first of ours. Clients who take anything are
+    answered in plain JSON.
+    """
+    return (_media_type if len(accept) <= LONGEST_REMEMBERED else _media_type.__wrapped__)(accept, page)
+
+
+def encoding(accept: bytes) -> str | None:
+    """How to compress an answer, if at all."""
+    return (_encoding if len(accept) <= LONGEST_REMEMBERED else _encoding.__wrapped__)(accept)
+
+
+@functools.lru_cache(REMEMBERED)
+def _media_type(accept: bytes, page: bool) -> str | None:
+    weights = _weights(accept or b"*/*")
+    named = [each for each in (RESPONSE, JSON, EVENTS, *([HTML] if page else [])) if each in weights]
+    best = max([*named, JSON, RESPONSE], key=lambda each: _weight(weights, each))
+    return best if _weight(weights, best) else None
+
+
+@functools.lru_cache(REMEMBERED)
+def _encoding(accept: bytes) -> str | None:
+    weights = _weights(accept)
+    best = max(ZSTD, GZIP, key=lambda each: weights.get(each, 0))
+    return best if weights.get(best) else None
+
+
+def _weight(weights: Mapping[str, float], kind: str) -> float:
+    """By the range that says it most exactly."""
+    ranges = (kind, f"{kind.partition('/')[0]}/*", "*/*")
+    return next((weights[each] for each in ranges if each in weights), 0)
+
+
+def _weights(header: bytes) -> dict[str, float]:
+    """What a header lists. Parameters other than the weight make no difference here."""
+    weights: dict[str, float] = {}
+    for each in header.decode("latin-1").lower().split(","):
+        name, *parameters = (part.strip() for part in each.split(";"))
+        weight = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        if name and _WEIGHT.fullmatch(weight):
+            weights[name] = max(weights.get(name, 0), min(float(weight), 1))
+    return weights

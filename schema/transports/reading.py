@@ -1,0 +1,119 @@
+"""What HTTP requests ask for, however it goes out: the operation in a body or in an address, or why there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from graphql import OperationType
+from starlette.types import Receive, Scope
+from strawberry.http import GraphQLRequestData
+
+from crm_graph.errors import BadUserInput
+from crm_graph.settings import Settings
+from schema.execution import read_json
+from schema.transports.line import Gone
+
+PREFLIGHTED = {b"apollo-require-preflight", b"x-apollo-operation-name", b"x-requested-with"}
+"""Headers that a page can send to another origin only after the browser has asked whether it may."""
+
+Headers = Mapping[bytes, bytes]
+
+
+class Refusal(Exception):
+    """Why a request is not served, for its sender. `field` is the parameter that is wrong."""
+
+    def __init__(self, status: int, message: str, field: str | None = None, *, allow: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.field, self.allow = status, message, field, allow
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        extensions = {"code": BadUserInput.code, **({"field": self.field} if self.field else {})}
+        return {"errors": [{"message": self.message, "extensions": extensions}]}
+
+
+async def read(settings: Settings, scope: Scope, headers: Headers, receive: Receive) -> Any:
+    """The JSON that was sent: one operation or a list of them. Raises Refusal, and Gone."""
+    if scope["method"] == "POST":
+        return _parsed(await _body(settings.body_bytes, headers, receive))
+    if scope["method"] != "GET" or not settings.get_queries:
+        allowed = "GET, POST" if settings.get_queries else "POST"
+        raise Refusal(405, f"Send operations with {allowed.replace(',', ' or')}.", allow=allowed)
+    # A link or a form of any page could send the browser of somebody in our network here.
+    if not settings.get_without_header and PREFLIGHTED.isdisjoint(headers) and not _is_json(headers):
+        raise Refusal(400, "Send the header Apollo-Require-Preflight with GET.")
+    return _address(scope["query_string"])
+
+
+def operation(content: object) -> GraphQLRequestData:
+    """The operation in what was sent. Raises Refusal."""
+    if not isinstance(content, dict):
+        raise Refusal(400, "An operation is a JSON object that has a query.")
+    query, name = content.get("query"), content.get("operationName")
+    if query is None or query == "":
+        raise Refusal(400, "The query is missing.", "query")
+    if not isinstance(query, str):
+        raise Refusal(400, "The query is not a text.", "query")
+    if name is not None and not isinstance(name, str):
+        raise Refusal(400, "The operationName is not a text.", "operationName")
+    if name and not (name.isascii() and name.isidentifier()):
+        raise Refusal(400, "The operationName is not a name in GraphQL.", "operationName")
+    variables, extensions = _object(content, "variables"), _object(content, "extensions")
+    return GraphQLRequestData(query, variables, name or None, extensions)
+
+
+def check_method(scope: Scope, kind: OperationType | None) -> None:
+    """Raises Refusal where a link would write."""
+    if kind is OperationType.MUTATION and scope["method"] == "GET":
+        raise Refusal(405, "Send mutations with POST.", allow="POST")
+
+
+async def _body(most: int, headers: Headers, receive: Receive) -> bytearray:
+    if not _is_json(headers):
+        raise Refusal(415, "Send operations as application/json.")
+    said = headers.get(b"content-length", b"")
+    length, body, more = int(said) if said.isdigit() else 0, bytearray(), True
+    while more and length <= most:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        body += message.get("body", b"")
+        length, more = max(length, len(body)), message.get("more_body", False)
+    if length > most:
+        raise Refusal(413, f"At most {most} bytes may be sent in a request.")
+    return body
+
+
+def _is_json(headers: Headers) -> bool:
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == b"application/json"
+
+
+def _parsed(text: str | bytearray, field: str | None = None) -> Any:
+    try:
+        return read_json(text)
+    except json.JSONDecodeError:
+        what = f"The text of {field}" if field else "The body"
+        raise Refusal(400, f"{what} is not JSON in UTF-8, or nested too deeply.", field) from None
+
+
+def _address(query_string: bytes) -> dict[str, Any]:
+    """The operation in an address."""
+    try:
+        content: dict[str, Any] = dict(parse_qsl(query_string.decode("ascii"), errors="strict"))
+    except ValueError:
+        raise Refusal(400, "The address is not percent-encoded UTF-8.") from None
+    for name in ("variables", "extensions"):
+        if name in content:
+            content[name] = _parsed(content[name], name)
+    return content
+
+
+def _object(of: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """An object that may be left out."""
+    value = of.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise Refusal(400, f"The {name} is not an object.", name)
+    return value

@@ -1,0 +1,163 @@
+"""The servers of the bench, each one process on the same database with a pool of the same size."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common import ROOT, Client, Server, running, say, serving
+from company import key
+from operations import (
+    LIST,
+    MOVE,
+    POSTGRAPHILE_MOVE,
+    VARIETY,
+    Deal,
+    Operation,
+    Variables,
+    compared,
+    cursor_like,
+    from_postgraphile,
+)
+
+PEERS = ROOT / "scripts" / "benches" / "peers"
+POOL = 10
+
+
+@dataclass(frozen=True)
+class Site:
+    """A database with a company in it."""
+
+    url: str
+    deals: int
+    workspace_id: str
+    env: Mapping[str, str]
+    token: str
+
+    @property
+    def peers_env(self) -> dict[str, str]:
+        given = {"DATABASE_URL": self.url, "POOL_SIZE": str(POOL), "WORKSPACE_ID": self.workspace_id}
+        return {**os.environ, **given, "NODE_ENV": "production", "GRAPHILE_ENV": "production"}
+
+
+class Contender:
+    """A server that takes this server's documents."""
+
+    def __init__(self, name: str, server: Server, site: Site, token: str | None = None) -> None:
+        self.name, self.server, self.site = name, server, site
+        self.client = Client(server.port, token)
+        self.headers = self.client.headers
+
+    def ask(self, operation: Operation, variables: Variables) -> Any:
+        """What it answers, as answers are compared."""
+        return self._compared(self._answer(self.body(operation, variables)))
+
+    def execution(self, operation: Operation) -> str:
+        """How it says that it answers."""
+        [body] = self.bodies(operation, 1)
+        answer = self.client.post("/graphql", json.loads(body))
+        said: str = answer.get("extensions", {}).get("execution", "not told")
+        return said
+
+    def move(self, deal: Deal) -> Any:
+        """What it answers to a move, as answers are compared."""
+        return self._compared(self._answer(self.move_body(deal)))
+
+    def bodies(self, operation: Operation, count: int = VARIETY) -> list[bytes]:
+        """Requests, none of which is like the one before."""
+        chance = random.Random(operation.name)
+        return [self.body(operation, operation.variables(self.site.deals, chance)) for _ in range(count)]
+
+    def body(self, operation: Operation, variables: Variables) -> bytes:
+        if variables.get("after") is not None:
+            variables = {**variables, "after": cursor_like(self._cursor, key("acc", 50), variables["after"])}
+        return self._body(self._document(operation), self._given(variables))
+
+    def move_body(self, deal: Deal) -> bytes:
+        place = {"opportunityId": deal.id, "stageId": deal.stage_id, "expectedVersion": deal.version}
+        return self._body(MOVE, {"input": place})
+
+    def _body(self, document: str, variables: Variables) -> bytes:
+        name = document.partition("(")[0].split()[1]
+        return json.dumps({"query": document, "operationName": name, "variables": variables}).encode()
+
+    def _answer(self, body: bytes) -> Any:
+        answer = self.client.post("/graphql", json.loads(body))
+        assert "errors" not in answer, f"{self.name}: {answer['errors']}"
+        return answer["data"]
+
+    @functools.cached_property
+    def _cursor(self) -> str:
+        """Its cursor of the 50th account."""
+        cursor: str = self._answer(self.body(LIST, {}))["accounts"]["pageInfo"]["endCursor"]
+        return cursor
+
+    def _document(self, operation: Operation) -> str:
+        return operation.document
+
+    def _given(self, variables: Variables) -> Variables:
+        return variables
+
+    def _compared(self, data: Any) -> Any:
+        return compared(data)
+
+
+class PostGraphile(Contender):
+    """Its schema follows from the tables: keys have the workspace in them, and an update says what to set."""
+
+    def move_body(self, deal: Deal) -> bytes:
+        patch = {"stageId": deal.stage_id, "version": deal.version + 1}
+        row = {"workspaceId": self.site.workspace_id, "rowId": deal.id, "opportunityPatch": patch}
+        return self._body(POSTGRAPHILE_MOVE, {"input": row})
+
+    def _document(self, operation: Operation) -> str:
+        return operation.postgraphile
+
+    def _given(self, variables: Variables) -> Variables:
+        return {"workspaceId": self.site.workspace_id, **variables} if "id" in variables else variables
+
+    def _compared(self, data: Any) -> Any:
+        return compared(from_postgraphile(data))
+
+
+@contextlib.contextmanager
+def ours(site: Site, name: str = "crm-graph", *, compiled: bool = True) -> Iterator[Contender]:
+    with serving({**site.env, "CRM_GRAPH_COMPILED": str(compiled).lower()}) as server:
+        yield Contender(name, server, site, site.token)
+
+
+@contextlib.contextmanager
+def peers(site: Site, node: str) -> Iterator[list[Contender]]:
+    """PostGraphile, stock Strawberry, and the statements by hand."""
+    commands: dict[str, tuple[type[Contender], Sequence[str]]] = {
+        "PostGraphile": (PostGraphile, [node, str(PEERS / "postgraphile.mjs")]),
+        "Strawberry": (Contender, [sys.executable, str(PEERS / "stock.py")]),
+        "by hand": (Contender, [sys.executable, str(PEERS / "bound.py")]),
+    }
+    with contextlib.ExitStack() as stack:
+        yield [
+            kind(name, stack.enter_context(running(command, site.peers_env)), site)
+            for name, (kind, command) in commands.items()
+        ]
+
+
+def install() -> str:
+    """Install PostGraphile and its Node where that has not been done; the path of that Node."""
+    if not (PEERS / "node_modules").is_dir():
+        if shutil.which("npm") is None:
+            raise SystemExit("reads: PostGraphile is installed with npm. Install Node with npm and run this again.")
+        say("Installing PostGraphile")
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=PEERS, check=True)
+    found = [str(each) for each in PEERS.glob("node_modules/node-*/bin/node")] + [shutil.which("node") or ""]
+    if not found[0]:
+        raise SystemExit("reads: PostGraphile needs Node 22 or newer. Install it and run this again.")
+    return found[0]

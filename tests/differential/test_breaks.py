@@ -1,0 +1,61 @@
+"""The comparison can fail: with each of these broken in the compiled one, some operation tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.differential.breaks import BREAKS, Break, Broken, BrokenPair
+from tests.support.differential.executions import Execution, Pair, compiled_schema
+from tests.support.differential.operations import Case, drawn
+from tests.support.differential.shapes import SHAPES
+from tests.support.differential.smaller import smaller
+
+EACH = 20
+"""The most operations of a shape that it takes."""
+# graphql-core leaves behind what is to be awaited beside a field that failed.
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+
+
+def beside(right: Execution, wrong: Break) -> BrokenPair:
+    """The ordinary execution, and a compiled one that is broken."""
+    broken = Broken(compiled_schema(), right.settings, right.database, right.feed, broken=wrong.broken)
+    return BrokenPair(right, broken)
+
+
+def telling(wrong: Break) -> Iterator[Case]:
+    """Operations that may show what is wrong, some of each shape in turn."""
+    for cases in zip(*(drawn(number, EACH) for number in range(SHAPES)), strict=False):
+        yield from (case for case in cases if wrong.may_show(case))
+
+
+@pytest.mark.parametrize("name", BREAKS)
+async def test_what_is_broken_is_caught(planted: Pair, name: str) -> None:
+    broken = beside(planted.ordinary, BREAKS[name])
+    for asked, case in enumerate(telling(BREAKS[name]), 1):
+        if told := await broken.caught(case):
+            print(f"{name}: caught by operation {asked}: {told}\n{case}")
+            return
+    pytest.fail("No operation told.")
+
+
+async def test_an_operation_that_tells_is_made_smaller(planted: Pair) -> None:
+    broken = beside(planted.ordinary, BREAKS["direction"])
+    order = {"field": "NAME", "direction": "DESC"}
+    case = Case(
+        """query Named($v: [AccountOrder!], $skip: Boolean! = false, $size: Int) {
+          accounts(orderBy: $v, first: $size) { ...Page @skip(if: $skip) totalCount }
+          viewer { id accounts(first: 2) { nodes { name } } }
+        }
+        fragment Page on AccountConnection { edges { cursor node { name owner { id } } } nodes { id } }
+        query Other { __typename }""",
+        "Named",
+        {"v": [order], "size": 50},
+    )
+
+    less = await smaller(case, broken.differ)
+
+    words = "query Named { accounts { ...Page } } fragment Page on AccountConnection { nodes { id } }"
+    assert " ".join(less.text.split()) == words
+    assert less.variables == {}

@@ -1,0 +1,52 @@
+"""Whatever is asked, by whomever, both executions give the same answer.
+
+`CRM_GRAPH_TEST_CASES=2000 scripts/test tests/differential` asks so many of each shape, and others in each run.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import Counter
+from random import SystemRandom
+
+import pytest
+
+from tests.support.differential.answers import difference
+from tests.support.differential.executions import Pair
+from tests.support.differential.operations import drawn
+from tests.support.differential.shapes import SHAPES
+from tests.support.differential.smaller import smaller
+
+CASES = int(os.environ.get("CRM_GRAPH_TEST_CASES", "0"))
+USUAL = 60
+# graphql-core leaves behind what is to be awaited beside a field that failed.
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+
+
+@pytest.mark.parametrize("number", range(SHAPES))
+async def test_both_executions_give_the_same_answer(pair: Pair, number: int) -> None:
+    run = SystemRandom().randrange(10**6) if CASES else 0
+    print("run", run)
+    seen: Counter[str] = Counter()
+    for case in drawn(number, CASES or USUAL, run):
+        if pair.read(case).errors:  # selections that would have to be merged and cannot
+            seen["invalid"] += 1
+            continue
+        one, other = await pair.answers(case)
+        assert "INTERNAL" not in one.codes, f"{case}\n{one.text}"
+        if difference(one, other):
+            less = await smaller(case, pair.differ)
+            answers = await pair.answers(less)
+            pytest.fail(f"{difference(*answers)}\n{less}\n\nMade smaller from:\n{case}\n{difference(one, other)}")
+        seen["asked"] += 1
+        seen[other.execution] += 1
+        seen["found something"] += one.found_something
+        seen["failed"] += bool(one.codes)
+    gc.collect()  # what was left behind is this test's
+    print(dict(seen))
+
+    assert seen["invalid"] <= 0.02 * seen["asked"]
+    assert seen["found something"] >= 0.5 * seen["asked"]
+    assert seen["failed"] <= 0.15 * seen["asked"]
+    assert seen["compiled"] >= 0.5 * seen["asked"]

@@ -1,0 +1,177 @@
+"""Token buckets: what is in them, in one process and in several, and with Redis out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from crm_graph.access import Viewer
+from crm_graph.errors import Throttled
+from crm_graph.services.auth import Principal
+from schema.limits import budget
+from schema.limits.budget import Bill, Budget, bucket_of
+from tests.conftest import REDIS_URL, skip
+from tests.support.servers import free_port
+
+SLOW = 1
+"""A rate by which nothing comes back while a test runs, or next to nothing."""
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def url(request: pytest.FixtureRequest) -> str:
+    if request.param == "memory":
+        return "memory://"
+    if REDIS_URL is None:
+        skip("CRM_GRAPH_TEST_REDIS_URL is not set: no bucket was shared.")
+    return str(REDIS_URL)
+
+
+@pytest.fixture
+def key() -> str:
+    return uuid.uuid4().hex
+
+
+async def refused(of: Budget, key: str, cost: int) -> float:
+    """The seconds to wait."""
+    with pytest.raises(Throttled) as caught:
+        await of.spend(key, cost)
+    assert caught.value.retry_after is not None
+    return caught.value.retry_after
+
+
+async def test_as_much_may_be_spent_as_there_is(url: str, key: str) -> None:
+    bucket = Budget(100, SLOW, url)
+    first = await bucket.spend(key, 60)
+    assert first is not None
+    assert first.formatted() == {"maximumAvailable": 100, "currentlyAvailable": 40, "restoreRate": 1}
+    assert 9 < await refused(bucket, key, 50) <= 10
+    second = await bucket.spend(key, 40)
+    assert second is not None
+    assert second.available == 0
+    assert await bucket.spend(f"{key} another", 100)
+    await bucket.close()
+
+
+async def test_it_comes_back_with_time(url: str, key: str) -> None:
+    bucket = Budget(100, 1_000, url)
+    await bucket.spend(key, 100)
+    wait = await refused(bucket, key, 100)
+    await asyncio.sleep(wait + 0.01)
+    assert await bucket.spend(key, 100)
+    await bucket.close()
+
+
+async def test_what_was_not_spent_is_given_back_and_never_more_than_there_can_be(url: str, key: str) -> None:
+    bucket = Budget(100, SLOW, url)
+    await bucket.spend(key, 100)
+    for given, expected in ((30, 30), (60, 90), (60, 100)):
+        status = await bucket.give_back(key, given)
+        assert status is not None
+        assert expected <= status.available <= expected + 1
+    assert await bucket.spend(key, 100)
+    await refused(bucket, key, 60)
+    await bucket.close()
+
+
+async def test_what_costs_more_than_there_can_be_takes_all_of_it(url: str, key: str) -> None:
+    bucket = Budget(100, SLOW, url)
+    status = await bucket.spend(key, 1_000)
+    assert status is not None
+    assert status.available == 0
+    await bucket.close()
+
+
+async def test_nobody_counts_where_there_is_no_maximum(url: str, key: str) -> None:
+    bucket = Budget(0, SLOW, url)
+    assert await bucket.spend(key, 10**9) is None
+    assert await bucket.give_back(key, 10**9) is None
+    await bucket.close()
+
+
+async def test_processes_share_a_bucket(key: str) -> None:
+    if REDIS_URL is None:
+        skip("CRM_GRAPH_TEST_REDIS_URL is not set: no bucket was shared.")
+    here, there = (Budget(1_000, SLOW, str(REDIS_URL)) for _ in range(2))
+    spent = 0
+    for each in (here, there) * 100:
+        try:
+            await each.spend(key, 30)
+        except Throttled:
+            continue
+        spent += 30
+    assert 900 <= spent <= 1_030  # what one has taken in advance the other cannot spend
+    await here.spend(f"{key} back", 1_000)
+    await here.give_back(f"{key} back", 900)
+    assert await there.spend(f"{key} back", 700)  # it is not kept where it was given back
+    await here.close()
+    await there.close()
+
+
+@pytest.fixture
+async def out() -> AsyncIterator[Budget]:
+    """A budget whose Redis is not there."""
+    bucket = Budget(100, SLOW, f"redis://127.0.0.1:{free_port()}")
+    yield bucket
+    await bucket.close()
+
+
+async def test_without_redis_each_process_counts_for_itself(
+    out: Budget, key: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "PAUSE_SECONDS", 0.0)
+    with caplog.at_level(logging.WARNING, budget.__name__):
+        await out.spend(key, 60)
+        await refused(out, key, 60)
+        await out.spend(key, 40)
+    [told] = caplog.messages
+    assert told.startswith("Redis does not answer: what users spend is counted in each process alone.")
+
+
+async def test_redis_is_not_asked_each_time_while_it_is_out(
+    out: Budget, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await out.spend(key, 10)
+    assert out._shared is not None
+    asked = []
+    monkeypatch.setattr(out._shared, "_script", lambda **arguments: asked.append(arguments))
+    await out.spend(key, 10)
+    assert asked == []
+
+
+async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "MOST_KNOWN", 3)
+    bucket = Budget(100, SLOW)
+    for each in "abcd":
+        await bucket.spend(each, 100)
+    assert list(bucket._here._levels) == ["b", "c", "d"]
+
+
+async def test_a_bill_is_passed_on_and_settled(key: str) -> None:
+    bucket = Budget(100, SLOW)
+    bill = Bill(bucket, None, 70, f"{key} client")
+    await bill.deposit()
+    assert bucket._here.take(f"{key} client", 0) == (True, 99)
+    await bill.pass_to(f"{key} user")
+    assert await bucket.spend(f"{key} client", 100)
+    await bill.settle(20)
+    assert bill.formatted() == {
+        "requestedQueryCost": 70,
+        "actualQueryCost": 20,
+        "throttleStatus": {"maximumAvailable": 100, "currentlyAvailable": 80, "restoreRate": 1},
+    }
+    await bill.settle(50)  # it was settled, and does not rise again
+    assert bill.formatted()["actualQueryCost"] == 20
+
+
+def test_whose_bucket_it_is() -> None:
+    viewer = Viewer("wsp_1", "user_1", "REP", "", "", "", {})  # type: ignore[arg-type]  # nothing else matters here
+    assert bucket_of(Principal(viewer, "ses_1", None, None), "10.0.0.1") == "user:wsp_1:user_1"
+    assert bucket_of(Principal(viewer, "ses_2", None, None), None) == "user:wsp_1:user_1"
+    assert bucket_of(Principal(viewer, None, "tok_1", None), None) == "token:wsp_1:tok_1"
+    assert bucket_of(None, "10.0.0.1") == "client:10.0.0.1"
+    assert bucket_of(None, "2001:db8::1") == bucket_of(None, "2001:db8::2") == "client:2001:db8::/64"
+    assert bucket_of(None, None) == "client:"

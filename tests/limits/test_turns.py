@@ -1,0 +1,100 @@
+"""Whose turn it is when there is more to do than can be done at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from crm_graph.errors import Overloaded
+from schema.limits.turns import Turns
+
+
+class Crowd:
+    """Tasks that work when it is their turn, in the order in which it came."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.served: list[str] = []
+
+    async def come(self, *names: str) -> list[asyncio.Task[None]]:
+        """Each of a user who is its first letter."""
+        tasks = [asyncio.create_task(self._work(name)) for name in names]
+        await asyncio.sleep(0)
+        return tasks
+
+    async def _work(self, name: str) -> None:
+        await self.turns.take(name[0])
+        self.served.append(name)
+
+    async def leave(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.turns.leave()
+            await asyncio.sleep(0)
+
+
+async def test_users_are_served_in_turn_however_much_each_asks() -> None:
+    crowd = Crowd(Turns(1, 10))
+    tasks = await crowd.come("a1", "a2", "a3", "a4", "b1", "b2", "c1")
+    assert crowd.served == ["a1"]
+    await crowd.leave(6)
+    assert crowd.served == ["a1", "a2", "b1", "c1", "a3", "b2", "a4"]
+    await asyncio.gather(*tasks)
+
+
+async def test_who_comes_when_nobody_waits_is_served_at_once() -> None:
+    crowd = Crowd(Turns(2, 0))
+    tasks = await crowd.come("a1", "a2")
+    with pytest.raises(Overloaded) as caught:
+        await crowd.turns.take("b")
+    assert caught.value.retry_after == 1
+    await crowd.leave(2)
+    tasks += await crowd.come("b1", "b2")
+    assert crowd.served == ["a1", "a2", "b1", "b2"]
+    await asyncio.gather(*tasks)
+
+
+async def test_a_full_queue_has_room_for_who_has_less_in_it() -> None:
+    crowd = Crowd(Turns(1, 4))
+    tasks = await crowd.come("a1", "a2", "a3", "a4", "a5")
+    tasks += await crowd.come("a6")  # has most already
+    tasks += await crowd.come("b1", "b2")  # for which a5 and a4 have to go
+    tasks += await crowd.come("b3")  # would have more than anybody else
+    await asyncio.sleep(0)
+    await crowd.leave(5)
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert crowd.served == ["a1", "a2", "b1", "a3", "b2"]
+    refused = [
+        name
+        for name, each in zip(["a1", "a2", "a3", "a4", "a5", "a6", "b1", "b2", "b3"], outcomes, strict=True)
+        if each
+    ]
+    assert refused == ["a4", "a5", "a6", "b3"]
+    assert crowd.turns._length == crowd.turns._at_work == 0
+
+
+async def test_who_goes_away_is_waited_for_by_nobody() -> None:
+    crowd = Crowd(Turns(1, 2))
+    [working] = await crowd.come("a1")
+    [going, staying] = await crowd.come("b1", "c1")
+    going.cancel()
+    await asyncio.sleep(0)
+    assert crowd.turns._length == 1
+    await crowd.leave()
+    assert crowd.served == ["a1", "c1"]
+    await asyncio.gather(working, staying)
+
+
+async def test_a_place_that_nobody_takes_any_more_goes_to_the_next() -> None:
+    crowd = Crowd(Turns(1, 2))
+    [working] = await crowd.come("a1")
+    [going, staying] = await crowd.come("b1", "c1")
+    crowd.turns.leave()  # b1's place, who does not know yet
+    going.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert crowd.served == ["a1", "c1"]
+    await crowd.leave()
+    assert crowd.turns._at_work == 0
+    await asyncio.gather(working, staying)

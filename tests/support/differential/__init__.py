@@ -1,0 +1,1 @@
+"""Two executions of the same read operations, over the same rows, must give the same answer."""

@@ -1,0 +1,175 @@
+"""Ways for the compiled execution to be wrong, each of which the comparison must catch.
+
+A break puts something wrong in the place of what statements are compiled with, while a fresh schema compiles them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import sqlalchemy as sa
+from graphql.execution import collect_fields
+
+from crm_graph import access
+from crm_graph.access import Viewer
+from loaders import Order
+from loaders import pages as shared
+from loaders.compiled import pages
+from schema.compiled import asked, lists
+from schema.documents import Document
+from schema.node import fields
+from tests.support.differential.answers import Answer, difference
+from tests.support.differential.executions import Execution, Pair
+from tests.support.differential.operations import Case
+
+
+@dataclass(frozen=True)
+class Break:
+    """What is wrong while `broken` is entered. Only operations with the word in them can show it, and of the gate only
+    those of people from whom something is hidden."""
+
+    broken: Callable[[], AbstractContextManager[Any]]
+    word: str = ""
+    hidden: bool = False
+
+    def may_show(self, case: Case) -> bool:
+        return self.word in case.text and (case.who.sees_less or not self.hidden)
+
+
+@dataclass
+class Broken(Execution):
+    """An execution with something wrong in it."""
+
+    broken: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
+
+    async def answer(self, case: Case, document: Document) -> Answer:
+        with self.broken():
+            return await super().answer(case, document)
+
+
+@dataclass
+class BrokenPair(Pair):
+    """The ordinary execution, and a compiled one that is broken: an answer that was not compiled tells nothing."""
+
+    async def caught(self, case: Case) -> str | None:
+        """Where the answers to a valid operation differ."""
+        if self.read(case).errors:
+            return None
+        right, wrong = await self.answers(case)
+        return difference(right, wrong) if wrong.execution == "compiled" else None
+
+    async def differ(self, case: Case) -> bool:
+        return await self.caught(case) is not None
+
+
+def _visible(without: str) -> Callable[..., sa.ColumnElement[bool]]:
+    """The gate without one of its conditions."""
+
+    def visible(model: Any, viewer: Viewer, *, deleted: bool = False) -> sa.ColumnElement[bool]:
+        conditions = {
+            "workspace": model.workspace_id == viewer.workspace_id,
+            "sight": access._sight(access._class(model), model, viewer),
+            "deleted": sa.true() if deleted else model.deleted_at.is_(None),
+        }
+        kept = (condition for name, condition in conditions.items() if name != without)
+        return sa.and_(access.unscoped(model, "broken on purpose"), *kept)
+
+    return visible
+
+
+@contextlib.contextmanager
+def _gate(without: str) -> Iterator[None]:
+    """In lists and in what one record leads to."""
+    with (
+        patch.object(shared, "visible", _visible(without)),
+        patch.object(fields, "visible", _visible(without)),
+    ):
+        yield
+
+
+def _gate_of_edges() -> AbstractContextManager[Any]:
+    right = fields.ToOne.compile
+
+    def compile(self: Any, asked: Any, at: Any) -> Any:
+        with patch.object(fields, "visible", _visible("sight")):
+            return right(self, asked, at)
+
+    return patch.object(fields.ToOne, "compile", compile)
+
+
+def _order(change: Callable[[Order], Order | None]) -> AbstractContextManager[Any]:
+    """Orders of which each term is changed; without those that become None."""
+    right = shared.ordering
+
+    def ordering(model: Any, request: Any, keys: list[Any]) -> list[Any]:
+        both = [(changed, key) for term, key in zip(request.order, keys, strict=True) if (changed := change(term))]
+        terms, kept = zip(*both, strict=True) if both else ((), ())
+        return right(model, dataclasses.replace(request, order=terms), list(kept))
+
+    return patch.object(pages, "ordering", ordering)
+
+
+def _no_tiebreak(term: Order) -> Order | None:
+    return None if term.column == "id" else term
+
+
+def _other_nulls(term: Order) -> Order:
+    return dataclasses.replace(term, nulls_first=not term.nulls_first)
+
+
+def _other_direction(term: Order) -> Order:
+    return dataclasses.replace(term, descending=not term.descending)
+
+
+def _goes_on() -> AbstractContextManager[Any]:
+    wrong = property(lambda self: sa.func.count() >= self.request.size)
+    return patch.object(pages.Rows, "goes_on", wrong)
+
+
+def _total() -> AbstractContextManager[Any]:
+    right = pages.total_of
+
+    def total_of(viewer: Viewer, model: Any, request: Any, *rest: Any) -> Any:
+        return right(viewer, model, dataclasses.replace(request, where=None), *rest)
+
+    return patch.object(lists, "total_of", total_of)
+
+
+def _alias() -> AbstractContextManager[Any]:
+    right = asked.Operation._object
+
+    def under_names(self: Any, kind: Any, found: Any, part: Any) -> Any:
+        names = {details[0].node.name.value: details for details in found.grouped_field_set.values()}
+        return right(self, kind, found._replace(grouped_field_set=names), part)
+
+    return patch.object(asked.Operation, "_object", under_names)
+
+
+def _skip() -> AbstractContextManager[Any]:
+    right = collect_fields.should_include_node
+
+    def should_include_node(context: Any, node: Any, *rest: Any) -> bool:
+        kept = tuple(each for each in node.directives or () if each.name.value != "skip")
+        return right(context, dataclasses.replace(node, directives=kept), *rest)
+
+    return patch.object(collect_fields, "should_include_node", should_include_node)
+
+
+BREAKS = {
+    "the gate on a nested edge": Break(_gate_of_edges, hidden=True),
+    "deleted rows": Break(lambda: _gate("deleted")),
+    "the workspace": Break(lambda: _gate("workspace")),
+    "the tiebreak of an order": Break(lambda: _order(_no_tiebreak), "orderBy"),
+    "nulls in an order": Break(lambda: _order(_other_nulls), "orderBy"),
+    "direction": Break(lambda: _order(_other_direction), "orderBy"),
+    "hasNextPage": Break(_goes_on, "hasNextPage"),
+    "totalCount": Break(_total, "totalCount"),
+    "an alias": Break(_alias, ": "),
+    "@skip": Break(_skip, "@skip"),
+}
