@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 import sqlite3
@@ -15,17 +14,17 @@ from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from crm_graph.errors import RefusedToStart
+from crm_graph.lanes import Lanes
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 BUSY_TIMEOUT = 30_000
-HANG_UP_SECONDS = 5
 # What reading raises when the database is out, or has no connection left.
 OUTAGES = (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError, TimeoutError)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,10 +60,10 @@ class Database:
             )
             self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
             self.snapshots = self.writer.execution_options(isolation_level="REPEATABLE READ")
-        self._lanes, self._idle = asyncio.Semaphore(pool_size), list[Any]()
+        self._reading, self._writing = (Lanes(self.reader, pool_size) for _ in range(2))
         self.read = async_sessionmaker(self.reader, autoflush=False, expire_on_commit=False)
         self.snapshot = async_sessionmaker(self.snapshots, autoflush=False, expire_on_commit=False)
-        self.write = async_sessionmaker(self.writer, autoflush=False, expire_on_commit=False)
+        self._write = async_sessionmaker(self.writer, autoflush=False, expire_on_commit=False)
 
     @property
     def engines(self) -> list[AsyncEngine]:
@@ -91,33 +90,43 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def lane(self) -> AsyncIterator[Any]:
-        """A driver's connection in autocommit, made as the pool makes them, but not of it: to take one from the pool
-        and to give it back takes as long as a short statement does. It is not used again after an error."""
-        async with self._lanes:
-            if self._idle:
-                driver = self._idle.pop()
-            else:
-                connection = await self.reader.raw_connection()
-                driver = connection.driver_connection
-                connection.detach()
-            try:
-                yield driver
-            except BaseException:
-                await asyncio.shield(self._hang_up(driver))
-                raise
-            self._idle.append(driver)
+        """A driver's connection in autocommit, which is not used again after an error."""
+        async with self._reading.take() as lane:
+            yield lane.driver
 
-    async def _hang_up(self, driver: Any) -> None:
-        """Close a driver's connection that something went wrong on, and may be busy still."""
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A session whose changes are committed together at the end, or rolled back by an error.
+
+        PostgreSQL's transaction is begun and ended by the driver, and SQLAlchemy knows nothing of it: what a session
+        does about one takes longer than the shortest of them.
+        """
         if self.is_sqlite:
-            await driver.interrupt()
-            await driver.close()
+            async with self._write() as session:  # which leaves records as they are, where a rollback would not
+                yield session
+                await session.commit()
             return
-        try:
-            # With time to do it in order: PostgreSQL is told to cancel a statement by a connection of its own.
-            await driver.close(timeout=HANG_UP_SECONDS)
-        except Exception:  # whatever it was, the connection is not needed any more
-            driver.terminate()
+        refused = None
+        async with self._writing.take() as lane:
+            with lane.errors("BEGIN"):
+                await lane.driver.execute("BEGIN")
+            session = lane.session = lane.session or self._write(bind=lane.connection)
+            try:
+                yield session
+                if session.new or session.dirty or session.deleted:
+                    await session.flush()
+                with lane.errors("COMMIT"):
+                    await lane.driver.execute("COMMIT")
+            except Exception as error:
+                if lane.is_closed:
+                    raise
+                await lane.driver.execute("ROLLBACK")
+                refused = error
+            finally:
+                session.info.clear()
+                session.sync_session.close()
+        if refused is not None:
+            raise refused
 
     async def analyze(self) -> None:
         """Let the database see what is in its tables, by which it chooses how to read them. PostgreSQL does so by
@@ -129,8 +138,8 @@ class Database:
                 await connection.commit()
 
     async def close(self) -> None:
-        while self._idle:
-            await self._idle.pop().close()
+        for lanes in (self._reading, self._writing):
+            await lanes.close()
         for engine in self.engines:
             await engine.dispose()
 

@@ -10,14 +10,15 @@ import functools
 import sys
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import DeclarativeBase, make_transient_to_detached
+from sqlalchemy.orm import DeclarativeBase
 
 from crm_graph.db import Database
+from crm_graph.lanes import fail
 
 M = TypeVar("M", bound=DeclarativeBase)
 Link = AsyncSession | Database
@@ -76,14 +77,14 @@ async def find_records(
 
 
 def _own(session: AsyncSession, record: M) -> M:
-    make_transient_to_detached(record)
-    key: Any = sa.inspect(record).key
-    known: Any = session.sync_session.identity_map.get(key)
+    """The session's record: this one, which it gets as if it had loaded it, or the one that it has."""
+    own, state = session.sync_session, sa.inspect(record)
+    key = record.__mapper__.identity_key_from_instance(record)
+    known: M | None = own.identity_map.get(key)
     if known is None:
-        session.add(record)
-        return record
-    mine: M = known
-    return mine
+        state.key, state.session_id = key, own.hash_key
+        own.identity_map.add(state)
+    return known or record
 
 
 async def send_many(session: AsyncSession, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -91,12 +92,11 @@ async def send_many(session: AsyncSession, statement: Any, rows: Sequence[Mappin
     and again."""
     connection = await _connection(session)
     ready = _ready(statement, connection.dialect)
+    if len(rows) == 1:
+        await _send(connection, ready.text, ready.arguments(rows[0]), many=False)
+        return
     columns = [[row[name] for row in rows] for name in ready.names]
-    sets = list(zip(*map(_prepared, ready.prepare, columns), strict=True))
-    if len(sets) == 1:
-        await _send(connection, ready.text, sets[0], many=False)
-    else:
-        await _send(connection, ready.text, sets, many=True)
+    await _send(connection, ready.text, list(zip(*map(_prepared, ready.prepare, columns), strict=True)), many=True)
 
 
 async def insert_many(session: AsyncSession, model: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -165,6 +165,8 @@ def _prepared(prepare: Callable[[Any], Any] | None, values: Sequence[Any]) -> Se
 
 
 async def _connection(session: AsyncSession) -> AsyncConnection:
+    if isinstance(session.bind, AsyncConnection):
+        return session.bind
     info = session.sync_session.info
     known: AsyncConnection | None = info.get(_CONNECTION)
     if known is None or known.closed:
@@ -186,20 +188,12 @@ async def _send(connection: AsyncConnection, text: str, arguments: Any, *, many:
         answer = driver.executemany(text, arguments) if many else driver.fetch(text, *arguments)
         return await answer or []
     except BaseException as error:
-        _fail(sync, error, text, arguments)
+        fail(sync, error, text, arguments)
 
 
 def _tell(source: Any, connection: sa.Connection | None, text: str, arguments: Any, *, many: bool) -> None:
     """Let those who listen hear of a statement."""
+    if not (source._has_events or source.engine._has_events):
+        return
     for listener in source.dispatch.before_cursor_execute:
         listener(connection, None, text, arguments, None, many)
-
-
-def _fail(connection: Any, error: BaseException, text: str, arguments: Any) -> NoReturn:
-    """Raise what SQLAlchemy raises: errors of the database are its own, and a connection that was broken, or cut off
-    while it waited, leaves the pool."""
-    try:
-        connection.connection.dbapi_connection._handle_exception(error)
-    except BaseException as known:
-        connection._handle_dbapi_exception(known, text, arguments, None, None)
-    raise error

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 from graphql import (
+    DirectiveNode,
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    Node,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
+    VariableNode,
+    Visitor,
     get_operation_ast,
     parse,
     specified_rules,
     validate,
+    visit,
 )
 from graphql.validation.rules import overlapping_fields_can_be_merged as overlapping
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
@@ -26,8 +32,10 @@ from crm_graph.errors import LimitExceeded, RequestError
 from schema.limits.shape import MOST, check_document, check_text
 
 if TYPE_CHECKING:
+    from schema.executor import Plans
     from schema.limits.cost import Cost
 
+N = TypeVar("N", bound=Node)
 MOST_ERRORS = 10
 """Told of a document at a time: for each, the schema is looked through for what may have been meant."""
 overlapping.MAX_COMPLEXITY_BUDGET = 40_000
@@ -52,6 +60,11 @@ class Document:
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation of that name, or the only one; None where there is no telling which."""
         return None if self.node is None else get_operation_ast(self.node, name)
+
+    @cached_property
+    def plans(self) -> Plans | None:
+        """As `plans_of`."""
+        return None if self.node is None else plans_of(self.node)
 
     def type_of(self, name: str | None) -> OperationType | None:
         operation = self.operation(name)
@@ -84,6 +97,24 @@ class _Remembered:
 
 
 _remembered = _Remembered()
+
+
+def plans_of(node: DocumentNode) -> Plans | None:
+    """What the executor keeps of a document; None where variables decide what is selected."""
+    return None if any(nodes_of(each, VariableNode) for each in nodes_of(node, DirectiveNode)) else {}
+
+
+def nodes_of(node: Node, kind: type[N]) -> list[N]:
+    """All nodes of a kind in another one."""
+    found: list[N] = []
+
+    class Collect(Visitor):
+        def enter(self, each: Node, *rest: object) -> None:
+            if isinstance(each, kind):
+                found.append(each)
+
+    visit(node, Collect())
+    return found
 
 
 def read_document(schema: GraphQLSchema, text: str) -> Document:

@@ -73,6 +73,7 @@ class CrmSchema(strawberry.Schema):
                             variable_values=variables,
                             operation_name=name,
                             executor_class=self.execution_context_class,
+                            plans=document.plans,
                         )
                     )
             except Exception as error:

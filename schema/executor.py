@@ -1,4 +1,4 @@
-"""How values become answers in Python. What an operation selects of a type is planned once; then a row costs as much as
+"""How values become answers in Python. What a document selects of a type is planned once; then a row costs as much as
 reading its attributes, and what loaders still have to fetch is awaited without a task for each field.
 
 A plan knows values as they should be. Where one is not, or where something fails, the value is completed again by
@@ -56,17 +56,45 @@ class Unplanned(Exception):
 
 Awaited = list[tuple["asyncio.Future[Any] | Later", Row, str, "Complete"]]
 """Values that are still to come, each with the place where it belongs, and what completes it."""
-Complete = Callable[[Any, Awaited], Any]
-"""Makes JSON of a value. What it has to wait for it appends to the list."""
+Complete = Callable[[Any, "Run"], Any]
+"""Makes JSON of a value. What it has to wait for it leaves to the run."""
+Plans = dict[Any, "Complete | None"]
+"""How values of a type are completed, by the type and the fields that were selected of it; None where that is for
+GraphQL's own execution. They are for as long as the document's nodes are there."""
+
+
+class Run:
+    """One value that is completed by a plan, which is for any operation, on behalf of one operation."""
+
+    __slots__ = ("awaited", "executor")
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+        self.awaited: Awaited = []
+
+
+class Source:
+    """A declared field as it was selected."""
+
+    __slots__ = ("definition", "details", "field", "kind")
+
+    def __init__(
+        self, field: GraphQLField, definition: Declared, kind: GraphQLObjectType, details: FieldDetailsList
+    ) -> None:
+        # A coroutine loads nothing before it is awaited, and then each for itself.
+        if definition.extensions or inspect.iscoroutinefunction(definition.get_result):
+            raise Unplanned
+        self.field, self.definition, self.kind, self.details = field, definition, kind, details
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
-    """Strawberry's, with plans."""
+    """Strawberry's, with plans: the document's, or where they depend on variables the operation's own."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, plans: Plans | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.is_awaitable = optimized_is_awaitable  # type: ignore[assignment]  # it tells the same, faster
-        self._plans: dict[tuple[Any, int], Complete | None] = {}
+        self._plans: Plans = {} if plans is None else plans
+        self._resolvers: dict[Source, Callable[[Any], Any]] = {}
         self._failed = False
 
     def complete_object_value(self, return_type: Any, field_details_list: Any, *rest: Any) -> Any:
@@ -79,43 +107,40 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         plan = None if self._failed else self._plan(kind, details)
         if plan is not None:
             _, _, value, _ = rest
-            awaited: Awaited = []
+            run = Run(self)
             try:
-                completed = plan(value, awaited)
+                completed = plan(value, run)
             except Exception:
                 self._failed = True
             else:
                 again = lambda: otherwise(kind, details, *rest)  # noqa: E731
-                return self._fetch(completed, awaited, again) if awaited else completed
+                return self._fetch(completed, run, again) if run.awaited else completed
         return otherwise(kind, details, *rest)
 
-    async def _fetch(self, completed: Any, awaited: Awaited, again: Callable[[], Any]) -> Any:
+    async def _fetch(self, completed: Any, run: Run, again: Callable[[], Any]) -> Any:
         """Fill in what is awaited. All that a batch has brought is completed before anything else is waited for, so
         that what is loaded next is one batch again."""
         try:
-            while awaited:
-                further: Awaited = []
+            while awaited := run.awaited:
                 waiting = [each for each in awaited if not each[0].done()]
                 if len(waiting) == len(awaited):
                     await waiting[0][0]
                     continue
+                run.awaited = waiting
                 for value, row, key, complete in awaited:
                     if value.done():
-                        row[key] = complete(value.result(), further)
-                awaited = waiting + further
+                        row[key] = complete(value.result(), run)
         except Exception:
             self._failed = True
             return await await_maybe(again())
         return completed
 
     def _plan(self, kind: Any, details: FieldDetailsList) -> Complete | None:
-        """How values of a type are completed, or None. GraphQL keeps the details of a field as long as the operation
-        runs, so that they are known by their id."""
-        key = kind, id(details)
+        key = kind, *[id(each.node) for each in details]
         if key not in self._plans:
             try:
                 self._plans[key] = self._planned(kind, details)
-            except Exception:  # an argument that is none as well: GraphQL tells where it stands
+            except Exception:  # what asks for the schema itself knows nothing of declarations
                 self._plans[key] = None
         return self._plans[key]
 
@@ -137,7 +162,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         row: Row = dict.fromkeys(selected.grouped_field_set)
         leaves: list[tuple[str, Callable[[Any], Any], type[Any] | None, Complete]] = []
         attributes: list[tuple[str, Callable[[Any], Any], Complete]] = []
-        declared: list[tuple[str, Callable[[Any], Any], Complete]] = []
+        declared: list[tuple[str, Source, Complete]] = []
         for key, inner in selected.grouped_field_set.items():
             name = inner[0].node.name.value
             if name == "__typename":
@@ -146,7 +171,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             field = kind.fields[name]
             definition, complete = field.extensions[DEFINITION], self._planned(field.type, inner)
             if isinstance(definition, Declared):
-                declared.append((key, self._resolve(field, definition, kind, inner), complete))
+                declared.append((key, Source(field, definition, kind, inner), complete))
             elif not getattr(field.resolve, "_is_default", False):
                 raise Unplanned
             elif is_leaf_type(leaf := get_nullable_type(field.type)):
@@ -155,7 +180,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
                 attributes.append((key, attrgetter(definition.python_name), complete))
         is_type_of: Callable[..., Any] = kind.is_type_of or (lambda value, info: True)
 
-        def complete_object(source: Any, awaited: Awaited) -> Row | None:
+        def complete_object(source: Any, run: Run) -> Row | None:
             if source is None and nullable:
                 return None
             if source is None or is_type_of(source, None) is not True:
@@ -163,28 +188,31 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             completed = row.copy()
             for key, read, plain, complete in leaves:
                 value = read(source)
-                completed[key] = value if type(value) is plain else complete(value, awaited)
+                completed[key] = value if type(value) is plain else complete(value, run)
             for key, read, complete in attributes:
-                completed[key] = complete(read(source), awaited)
-            for key, resolve, complete in declared:
-                value = resolve(source)
+                completed[key] = complete(read(source), run)
+            for key, field, complete in declared:
+                value = run.executor.resolver(field)(source)
                 if isinstance(value, (asyncio.Future, Later)):
-                    awaited.append((value, completed, key, complete))
+                    run.awaited.append((value, completed, key, complete))
                 else:
-                    completed[key] = complete(value, awaited)
+                    completed[key] = complete(value, run)
             return completed
 
         return complete_object
 
-    def _resolve(
-        self, field: GraphQLField, definition: Declared, kind: GraphQLObjectType, details: FieldDetailsList
-    ) -> Callable[[Any], Any]:
+    def resolver(self, source: Source) -> Callable[[Any], Any]:
         """What answers a declared field of any row. Arguments are read once, and all rows share one `info`."""
-        if definition.extensions or inspect.iscoroutinefunction(definition.get_result):
-            raise Unplanned  # a coroutine loads nothing before it is awaited, and then each for itself
+        known = self._resolvers.get(source)
+        if known is None:
+            known = self._resolvers[source] = self._resolve(source)
+        return known
+
+    def _resolve(self, source: Source) -> Callable[[Any], Any]:
+        field, definition, details = source.field, source.definition, source.details
         node = details[0].node
         raw = self.build_resolve_info(
-            field, [each.node for each in details], kind, Path(None, node.name.value, kind.name)
+            field, [each.node for each in details], source.kind, Path(None, node.name.value, source.kind.name)
         )
         info: Any = Info(_raw_info=raw, _field=definition)
         values = get_argument_values(field, node, self.variable_values, details[0].fragment_variable_values)
@@ -199,24 +227,24 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             usual = kind.wrapped_cls
             write = {member: self.complete_leaf_value(kind, member) for member in members}.__getitem__
 
-        def complete_leaf(value: Any, awaited: Awaited) -> Any:
+        def complete_leaf(value: Any, run: Run) -> Any:
             if type(value) is usual:
                 return write(value)
             if value is None and nullable:
                 return None
             if value is None or isinstance(value, Exception) or optimized_is_awaitable(value):
                 raise Unplanned
-            return self.complete_leaf_value(kind, value)
+            return run.executor.complete_leaf_value(kind, value)
 
         return complete_leaf
 
 
 def _each(complete: Complete, nullable: bool) -> Complete:
-    def complete_each(value: Any, awaited: Awaited) -> Any:
+    def complete_each(value: Any, run: Run) -> Any:
         if value is None and nullable:
             return None
         if not isinstance(value, (list, tuple)):
             raise Unplanned
-        return [complete(item, awaited) for item in value]
+        return [complete(item, run) for item in value]
 
     return complete_each

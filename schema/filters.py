@@ -21,6 +21,7 @@ import strawberry
 from sqlalchemy.orm import aliased
 from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
+from strawberry.utils.str_converters import to_camel_case
 
 from crm_graph.access import Viewer, visible
 from crm_graph.db import TextArray, among, fold, fold_text, storable
@@ -137,7 +138,7 @@ def input_type(
     """An input type from {name: (annotation, description)}; what a client leaves out is `left_out`."""
     body: dict[str, Any] = {"__annotations__": dict.fromkeys(fields, Any), "__module__": __name__}
     for python_name, (_, meaning) in fields.items():
-        spelled = python_name.removesuffix("_") if python_name.endswith("_") else None
+        spelled = to_camel_case(python_name.removesuffix("_"))
         body[python_name] = strawberry.field(name=spelled, description=meaning, default=left_out)
     made: Any = strawberry.input(
         types.new_class(name, bases, {}, lambda space: space.update(body)), description=description

@@ -43,15 +43,14 @@ class Feed:
         `advance(session)`, called last inside it, tells the revision that the changes stand at. Raises Conflict and
         Duplicate where the database finds that another transaction was first.
         """
-        async with self.database.write() as session:
-            journal = Journal(viewer, cause)
-            session.info["journal"] = journal
-            try:
+        journal = Journal(viewer, cause)
+        try:
+            async with self.database.write() as session:
+                session.info["journal"] = journal
                 yield session
                 await advance(session)
-                await session.commit()
-            except (StaleDataError, DBAPIError) as error:
-                raise _fault(error) from error
+        except (StaleDataError, DBAPIError) as error:
+            raise _fault(error) from error
         if journal.written:
             self.wakeups.announce(viewer.workspace_id, journal.revision)
 

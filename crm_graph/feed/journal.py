@@ -159,11 +159,9 @@ def _created(model: type[Entity], rows: Sequence[dict[str, Any]]) -> Iterator[En
 
 def _changed(record: Entity) -> dict[str, list[Any]]:
     changed = {}
-    mapper = type(record).__mapper__
-    secrets, unmodified = _secrets(mapper), sa.inspect(record).unmodified
-    for name in mapper.column_attrs.keys():  # noqa: SIM118  # it is no dict, and iterates over values
-        if name in BOOKKEEPING or name in unmodified:
-            continue
+    mapper, modified = type(record).__mapper__, sa.inspect(record).committed_state
+    columns, secrets = _columns(mapper), _secrets(mapper)
+    for name in sorted(modified.keys() & columns.keys(), key=columns.__getitem__):
         history: History = get_history(record, name)
         old, new = history.deleted[0] if history.deleted else None, history.added[0] if history.added else None
         if old != new:
@@ -196,6 +194,12 @@ def _weighty(mapper: Mapper[Any]) -> tuple[str, ...]:
     return tuple(
         each.key for each in mapper.column_attrs if each.key in WEIGHTY or "references" in each.columns[0].info
     )
+
+
+@functools.cache
+def _columns(mapper: Mapper[Any]) -> dict[str, int]:
+    """The places of the columns whose changes are told."""
+    return {name: place for place, name in enumerate(mapper.column_attrs.keys()) if name not in BOOKKEEPING}
 
 
 @functools.cache

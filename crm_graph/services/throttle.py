@@ -25,7 +25,7 @@ CLIENT_SHARE = 10
 async def count(database: Database, limits: Mapping[str, int]) -> None:
     """Count one more try of each key, in a transaction of its own: a try that fails counts too. Raises Throttled."""
     moment = now()
-    async with database.write.begin() as session:
+    async with database.write() as session:
         # In one order everywhere, so that two tries never wait for each other.
         counted = {key: await _count(session, database, key, moment) for key in sorted(limits)}
     if any(tries == 1 for tries, _ in counted.values()):
@@ -75,7 +75,7 @@ async def _count(session: AsyncSession, database: Database, key: str, moment: dt
 async def _sweep(database: Database, moment: dt.datetime) -> None:
     """Delete what is over, except where another process is at it."""
     over = sa.select(SignInTry.key).where(SignInTry.window_ends_at <= moment).with_for_update(skip_locked=True)
-    async with database.write.begin() as session:
+    async with database.write() as session:
         await session.execute(
             sa.delete(SignInTry).where(SignInTry.key.in_(over)), execution_options={"synchronize_session": False}
         )

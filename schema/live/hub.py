@@ -21,6 +21,7 @@ from crm_graph.settings import Settings
 from loaders.live import Occurrence, load_viewers
 from schema.context import Context
 from schema.execution import write_answer, write_json
+from schema.executor import Plans
 from schema.live.group import Question, Stand, Subscriber
 from schema.live.operations import read_operation
 from schema.live.room import Room, whole
@@ -130,9 +131,8 @@ class Hub:
             if each.record is not None:
                 context.loaders.one(each.model).prime(each.record_id, each.record)
         operation, value = question.operation, question.watch.answer(occurrences, end.revision, end.caught_up)
-        executor = self._executor(
-            operation.node, operation.variables(question.variables), operation.name, context, value
-        )
+        variables = operation.variables(question.variables)
+        executor = self._executor(operation.node, variables, operation.name, context, value, operation.plans)
         async with context.loaders.hold(session):
             result: Any = await await_maybe(execute_subscription_event(executor))
         for error in result.errors or ():
@@ -143,7 +143,15 @@ class Hub:
         self.schema.process_errors(result.errors or [])
         return write_json(write_answer(result.data, result.errors))
 
-    def _executor(self, document: Any, variables: Any, name: str | None, context: Context, root: object) -> Any:
+    def _executor(
+        self,
+        document: Any,
+        variables: Any,
+        name: str | None,
+        context: Context,
+        root: object,
+        plans: Plans | None = None,
+    ) -> Any:
         """Raises GraphQLError for variables that are not what the operation declares."""
         made = self.schema.execution_context_class.build(
             self.schema._schema,
@@ -152,6 +160,7 @@ class Hub:
             context_value=context,
             raw_variable_values=variables,
             operation_name=name,
+            plans=plans,
         )
         if isinstance(made, list):
             raise made[0]

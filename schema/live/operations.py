@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -17,7 +17,6 @@ from graphql import (
     GraphQLObjectType,
     GraphQLScalarType,
     GraphQLSchema,
-    Node,
     OperationDefinitionNode,
     TypeInfo,
     TypeInfoVisitor,
@@ -29,7 +28,8 @@ from graphql import (
     visit,
 )
 
-from schema.documents import read_document
+from schema.documents import nodes_of, plans_of, read_document
+from schema.executor import Plans
 
 REMEMBERED = 200
 LONGEST_REMEMBERED = 5_000
@@ -48,6 +48,7 @@ class Operation:
     digest: str
     declared: frozenset[str]
     types: frozenset[str]
+    plans: Plans | None = field(compare=False, repr=False)
 
     def variables(self, sent: Mapping[str, Any] | None) -> dict[str, Any]:
         """Those that the answer depends on: the declared ones, but for `after`."""
@@ -72,7 +73,7 @@ def _read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Opera
     assert operation is not None
     after = _after(operation)
     variable = after.value.name.value if after is not None and isinstance(after.value, VariableNode) else None
-    uses = [node for node in _nodes(document.node, VariableNode) if node.name.value == variable]
+    uses = [node for node in nodes_of(document.node, VariableNode) if node.name.value == variable]
     if len(uses) > 2:  # beside its definition and this use: the answer depends on it, too
         variable = None
     stripped = visit(operation, _Without(after, variable))
@@ -80,28 +81,16 @@ def _read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Opera
     node = DocumentNode(definitions=(stripped, *others))
     digest = hashlib.sha256(print_ast(node).encode()).hexdigest()
     declared = frozenset(each.variable.name.value for each in stripped.variable_definitions or ())
-    return Operation(document.node, node, name, digest, declared, frozenset(_types(schema, node)))
+    return Operation(document.node, node, name, digest, declared, frozenset(_types(schema, node)), plans_of(node))
 
 
 def _after(operation: OperationDefinitionNode) -> ArgumentNode | None:
     """The `after` of the root field; one in a fragment of the root is left alone."""
-    for field in operation.selection_set.selections:
-        for argument in getattr(field, "arguments", ()) or ():
+    for selection in operation.selection_set.selections:
+        for argument in getattr(selection, "arguments", ()) or ():
             if argument.name.value == "after":
                 return argument
     return None
-
-
-def _nodes(node: Node, kind: type[Any]) -> Iterator[Any]:
-    found: list[Any] = []
-
-    class Collect(Visitor):
-        def enter(self, each: Node, *rest: Any) -> None:
-            if isinstance(each, kind):
-                found.append(each)
-
-    visit(node, Collect())
-    yield from found
 
 
 class _Without(Visitor):

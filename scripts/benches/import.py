@@ -34,7 +34,6 @@ async def prepare(url: str) -> str:
     await migrations.upgrade(database.writer)
     async with database.write() as session:
         await session.execute(sa.insert(Workspace), [{"id": "ws_bench", "name": "Bench"}])
-        await session.commit()
     await database.close()
     return "ws_bench"
 
