@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -28,44 +28,51 @@ _CONNECTION = "connection"
 async def fetch(link: Link, statement: Any, parameters: Mapping[str, Any]) -> list[Any]:
     """The rows of a statement of columns, which have the columns' names. Sent to a database, it is no part of any
     transaction."""
-    if isinstance(link, Database):
-        return await _fetch_alone(link, statement, parameters)
-    connection = await _connection(link)
-    ready = _ready(statement, connection.dialect)
-    return ready.rows(await _send(connection, ready.text, ready.arguments(parameters), many=False))
+    ready, found = await _fetch(link, statement, parameters)
+    row = _row(ready.columns)
+    return [row._make(ready.values(each)) for each in found]
 
 
-async def _fetch_alone(database: Database, statement: Any, parameters: Mapping[str, Any]) -> list[Any]:
-    """A session is made only where it cannot be done without: it tries again, and its errors are SQLAlchemy's."""
-    engine = database.reader.sync_engine
+async def _fetch(link: Link, statement: Any, parameters: Mapping[str, Any]) -> tuple[_Ready, Sequence[Any]]:
+    """A database has no session made for it but where it cannot be done without: it tries again, and its errors are
+    SQLAlchemy's."""
+    if not isinstance(link, Database):
+        connection = await _connection(link)
+        ready = _ready(statement, connection.dialect)
+        return ready, await _send(connection, ready.text, ready.arguments(parameters), many=False)
+    engine = link.reader.sync_engine
     ready = _ready(statement, engine.dialect)
     arguments = ready.arguments(parameters)
     _tell(engine, None, ready.text, arguments, many=False)
     try:
-        async with database.lane() as driver:
-            if database.is_sqlite:
-                return ready.rows(await driver.execute_fetchall(ready.text, arguments))
-            return ready.rows(await driver.fetch(ready.text, *arguments))
+        async with link.lane() as driver:
+            if link.is_sqlite:
+                return ready, await driver.execute_fetchall(ready.text, arguments)
+            return ready, await driver.fetch(ready.text, *arguments)
     except Exception:
-        async with database.read() as session:
-            return await fetch(session, statement, parameters)
+        async with link.read() as session:
+            return await _fetch(session, statement, parameters)
 
 
 async def fetch_records(
-    session: AsyncSession, model: type[M], statement: Any, parameters: Mapping[str, Any]
+    link: Link, model: type[M], statement: Any, parameters: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
     """The rows of a statement of a model and perhaps more, the record first. They are for reading: no session writes
     what is changed in them."""
-    connection = await _connection(session)
-    ready = _ready(statement, connection.dialect)
-    names = ready.columns[: len(model.__table__.columns)]
-    found = []
-    for row in await _send(connection, ready.text, ready.arguments(parameters), many=False):
+    ready, rows = await _fetch(link, statement, parameters)
+    width = len(model.__table__.columns)
+    names, found = ready.columns[:width], []
+    for row in rows:
         values = ready.values(row)
-        record: M = model.__mapper__.class_manager.new_instance()
-        vars(record).update(zip(names, values, strict=False))
-        found.append((record, *values[len(names) :]))
+        found.append((record_of(model, names, values), *values[width:]))
     return found
+
+
+def record_of(model: type[M], names: Sequence[str], values: Iterable[Any]) -> M:
+    """The record with these values. It is to be looked at only: nothing would notice a change."""
+    record = model.__new__(model)
+    record.__dict__ = dict(zip(names, values, strict=False))  # what more there is in a row is not the record's
+    return record
 
 
 async def find_records(
@@ -78,8 +85,9 @@ async def find_records(
 
 def _own(session: AsyncSession, record: M) -> M:
     """The session's record: this one, which it gets as if it had loaded it, or the one that it has."""
-    own, state = session.sync_session, sa.inspect(record)
-    key = record.__mapper__.identity_key_from_instance(record)
+    own, mapper = session.sync_session, record.__mapper__
+    mapper.class_manager.setup_instance(record)
+    state, key = sa.inspect(record), mapper.identity_key_from_instance(record)
     known: M | None = own.identity_map.get(key)
     if known is None:
         state.key, state.session_id = key, own.hash_key
@@ -143,10 +151,6 @@ class _Ready:
         for place, read in self._readers:
             values[place] = read(values[place])
         return values
-
-    def rows(self, found: Sequence[Any]) -> list[Any]:
-        row = _row(self.columns)
-        return [row._make(self.values(each)) for each in found]
 
 
 _ready = functools.lru_cache(maxsize=4096)(_Ready)

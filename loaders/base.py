@@ -16,7 +16,7 @@ from crm_graph.access import Viewer, visible
 from crm_graph.db import Database, among
 from crm_graph.errors import TimedOut
 from crm_graph.models import Entity
-from crm_graph.statements import fetch_records
+from crm_graph.statements import Link, fetch_records
 from loaders.compiled.statement import ids_of
 from loaders.pages import Page, PageRequest, Relation, load_counts, load_page, load_pages, load_total
 from loaders.records import Rules, columns_of, pattern_of
@@ -25,7 +25,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 E = TypeVar("E", bound=Entity)
 Values = Callable[[AsyncSession, Viewer, list[Any]], Awaitable[Sequence[Any]]]
-Batch = Callable[[AsyncSession, list[K]], Awaitable[Sequence[V]]]
+Batch = Callable[[Any, list[K]], Awaitable[Sequence[V]]]
 
 
 class _Shared(DataLoader[K, V]):
@@ -78,10 +78,17 @@ class Loaders:
         Raises TimedOut when the time is over.
         """
 
+        return await self._read(load, self._session)
+
+    async def fetch(self, load: Callable[[Link], Awaitable[V]]) -> V:
+        """As `read`, for what takes one statement: outside of a snapshot it needs no session."""
+        return await self._read(load, self._link)
+
+    async def _read(self, load: Callable[[Any], Awaitable[V]], link: Callable[[], Any]) -> V:
         async def run() -> V:
             try:
-                async with asyncio.timeout_at(self.until) as timer, self._session() as session:
-                    return await load(session)
+                async with asyncio.timeout_at(self.until) as timer, link() as open_:
+                    return await load(open_)
             except TimeoutError:
                 if timer.expired():
                     raise TimedOut from None
@@ -90,6 +97,9 @@ class Loaders:
         reading = asyncio.ensure_future(run())
         reading.add_done_callback(_hear)
         return await asyncio.shield(reading)
+
+    def _link(self) -> Any:
+        return contextlib.nullcontext(self.database) if self._snapshot is None else self._session()
 
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[AsyncSession]:
@@ -107,12 +117,14 @@ class Loaders:
         known: V = self._known[key]
         return known
 
-    def batch(self, key: Hashable, load: Batch[K, V]) -> DataLoader[K, V]:
-        """The loader known as `key`, whose batches `load` reads."""
+    def batch(self, key: Hashable, load: Batch[K, V], *, alone: bool = False) -> DataLoader[K, V]:
+        """The loader known as `key`, whose batches `load` reads; with one statement, if it is `alone`."""
         if key not in self._made:
+            read: Any = self.fetch if alone else self.read
 
             async def load_batch(keys: list[K]) -> Sequence[V]:
-                return await self.read(lambda session: load(session, keys))
+                batch: Sequence[V] = await read(lambda link: load(link, keys))
+                return batch
 
             self._made[key] = _Shared(load_batch)
         return self._made[key]
@@ -123,7 +135,7 @@ class Loaders:
 
     def one(self, model: type[E]) -> DataLoader[str, E | None]:
         """Records by id; None for what the viewer cannot see."""
-        return self.batch(model, lambda session, ids: self._records(session, model, ids))
+        return self.batch(model, lambda link, ids: self._records(link, model, ids), alone=True)
 
     async def look(self, session: AsyncSession, record: Entity) -> Callable[[], None]:
         """Read a record in the transaction that writes it. What is answered is to be called when it has committed:
@@ -137,9 +149,9 @@ class Loaders:
 
         return know
 
-    async def _records(self, session: AsyncSession, model: type[E], ids: list[str]) -> list[E | None]:
+    async def _records(self, link: Link, model: type[E], ids: list[str]) -> list[E | None]:
         statement, given = _by_id(model, Rules.of(self.viewer)), {**ids_of(self.viewer), "ids": ids}
-        found = {row[0].id: row[0] for row in await fetch_records(session, model, statement, given)}
+        found = {row[0].id: row[0] for row in await fetch_records(link, model, statement, given)}
         return [found.get(each) for each in ids]
 
     async def total(self, model: type[Entity], request: PageRequest) -> int:
@@ -148,11 +160,11 @@ class Loaders:
 
     async def page(self, model: type[Entity], request: PageRequest) -> Page:
         """A page of all records of an entity."""
-        return await self.read(lambda session: load_page(session, self.viewer, model, request))
+        return await self.fetch(lambda link: load_page(link, self.viewer, model, request))
 
     def pages(self, key: Hashable, relation: Relation, request: PageRequest) -> DataLoader[str, Page]:
         """Pages of the records that belong to a parent, by the parent's id. `key` stands for relation and request."""
-        return self.batch(key, lambda session, ids: load_pages(session, self.viewer, relation, request, ids))
+        return self.batch(key, lambda link, ids: load_pages(link, self.viewer, relation, request, ids), alone=True)
 
     def counts(self, key: Hashable, relation: Relation, request: PageRequest) -> DataLoader[str, int]:
         """How many records belong to a parent, by the parent's id."""

@@ -6,6 +6,8 @@ and go, needs no offset, and nulls have their place in it like any value.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,16 +18,19 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible
-from crm_graph.db import among, fold
+from crm_graph.db import Database, among, fold
 from crm_graph.errors import BadUserInput
 from crm_graph.models import Entity
 from crm_graph.models.types import Enum, Text
+from crm_graph.statements import Link, fetch_records, record_of
 from loaders.compiled.given import Given, bound
+from loaders.compiled.statement import ids_of
 from loaders.cursors import decode, encode
-from loaders.records import Rules, columns_of, execute, pattern_of, record_of
+from loaders.records import Rules, columns_of, execute, names_of, pattern_of
 
 LARGEST_PAGE = 100
 USUAL_PAGE = 25
+S = TypeVar("S")
 Where = Callable[[Any, Viewer], sa.ColumnElement[bool]]
 Whose = Callable[[Any], sa.ColumnElement[bool]]
 """The condition on a column that it has the id of a record whose list is asked for."""
@@ -64,14 +69,28 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Edge:
+    """A cursor whose values come when the statement is executed: as the parameters `name_0`, `name_1`, …"""
+
+    name: str
+    nulls: tuple[bool, ...]
+
+    def values(self, keys: Sequence[Any]) -> list[Any]:
+        return [
+            None if null else sa.bindparam(f"{self.name}_{place}", type_=key.type)
+            for place, (key, null) in enumerate(zip(keys, self.nulls, strict=True))
+        ]
+
+
+@dataclass(frozen=True)
 class PageRequest:
     """Which rows, in which order, and which page of them. The order ends in the id, so that no two rows tie."""
 
     order: tuple[Order, ...] = (Order("id"),)
     first: int | None = None
-    after: str | Given | None = None
+    after: str | Given | Edge | None = None
     last: int | None = None
-    before: str | Given | None = None
+    before: str | Given | Edge | None = None
     where: Where | None = field(default=None, compare=False)
     deleted: bool = False
 
@@ -90,6 +109,9 @@ class PageRequest:
     @property
     def backward(self) -> bool:
         return self.last is not None
+
+
+Build = Callable[[Viewer, S, PageRequest], sa.Select[*tuple[Any, ...]]]
 
 
 class Cursors(Sequence[str]):
@@ -115,11 +137,9 @@ class Page:
     has_previous: bool
 
 
-async def load_page(session: AsyncSession, viewer: Viewer, model: type[Entity], request: PageRequest) -> Page:
-    statement = _statement(_page_of, viewer, model, request)
-    rows = await execute(session, viewer, statement, most=request.size + 1)
-    width = len(columns_of(model))
-    return _page(model, request, [(record_of(model, row), row[width:]) for row in rows])
+async def load_page(link: Link, viewer: Viewer, model: type[Entity], request: PageRequest) -> Page:
+    rows = await _records(link, viewer, model, _page_of, model, request, most=request.size + 1)
+    return _page(model, request, [(record, keys) for record, *keys in rows])
 
 
 def _page_of(viewer: Viewer, model: type[Entity], request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
@@ -138,14 +158,13 @@ async def load_total(session: AsyncSession, viewer: Viewer, model: type[Entity],
 
 
 async def load_pages(
-    session: AsyncSession, viewer: Viewer, relation: Relation, request: PageRequest, ids: list[str]
+    link: Link, viewer: Viewer, relation: Relation, request: PageRequest, ids: list[str]
 ) -> Sequence[Page]:
     model = relation.child
-    statement = _statement(_pages_of, viewer, relation, request)
     found: dict[str, list[tuple[Any, Sequence[Any]]]] = {each: [] for each in ids}
-    width = len(columns_of(model))
-    for row in await execute(session, viewer, statement, ids=ids, most=request.size + 1):
-        found[row[width]].append((record_of(model, row), row[width + 1 :]))
+    rows = await _records(link, viewer, model, _pages_of, relation, request, ids=ids, most=request.size + 1)
+    for record, parent, *keys in rows:
+        found[parent].append((record, keys))
     return [_page(model, request, found[each]) for each in ids]
 
 
@@ -168,8 +187,8 @@ def _pages_of(viewer: Viewer, relation: Relation, request: PageRequest) -> sa.Se
 async def load_counts(
     session: AsyncSession, viewer: Viewer, relation: Relation, request: PageRequest, ids: list[str]
 ) -> Sequence[int]:
-    rows = await execute(session, viewer, _statement(_counts_of, viewer, relation, request), ids=ids)
-    found = {each[0]: each[1] for each in rows}
+    statement, values = _statement(_counts_of, viewer, relation, request)
+    found = {each[0]: each[1] for each in await execute(session, viewer, statement, ids=ids, **values)}
     return [found.get(each, 0) for each in ids]
 
 
@@ -193,24 +212,48 @@ def _children(relation: Relation, viewer: Viewer) -> tuple[Any, sa.Select[Any]]:
     return parent, sa.select(model).join(pairs, child == model.id)
 
 
-S = TypeVar("S")
-
-
 def _statement(
-    build: Callable[[Viewer, S, PageRequest], sa.Select[*tuple[Any, ...]]], viewer: Viewer, of: S, request: PageRequest
-) -> sa.Select[*tuple[Any, ...]]:
-    """What reads a page. Building it takes longer than the database takes to answer, so that it is built once where it
-    has no values of the request in it, beside parameters."""
-    if request.where is not None or request.after is not None or request.before is not None:
-        return build(viewer, of, request)
+    build: Build[S], viewer: Viewer, of: S, request: PageRequest
+) -> tuple[sa.Select[*tuple[Any, ...]], dict[str, Any]]:
+    """What reads a page, and the values of its parameters that come with the request. Building it takes longer than the
+    database takes to answer, so that it is built once where there are no conditions of the request in it."""
+    if request.where is not None:
+        return build(viewer, of, request), {}
+    model: Any = of.child if isinstance(of, Relation) else of
+    keys, values = [order.key(model) for order in request.order], dict[str, Any]()
     usual = PageRequest(request.order, last=request.last and 1, deleted=request.deleted)
-    return _usual_statement(build, Rules.of(viewer), of, usual)
+    for name, cursor in (("after", request.after), ("before", request.before)):
+        if cursor is not None:
+            content = _values(model, request, keys, cursor, name)
+            edge: Any = {name: Edge(name, tuple(each is None for each in content))}
+            usual = dataclasses.replace(usual, **edge)
+            values |= {f"{name}_{place}": value for place, value in enumerate(content)}
+    return _usual_statement(build, Rules.of(viewer), of, usual), values
 
 
 @functools.lru_cache(maxsize=500)
 def _usual_statement(build: Any, rules: Rules, of: Any, request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
     statement: sa.Select[*tuple[Any, ...]] = build(pattern_of(rules), of, request)
     return statement
+
+
+async def _records(
+    link: Link,
+    viewer: Viewer,
+    model: type[Entity],
+    build: Build[S],
+    of: S,
+    request: PageRequest,
+    **given: Any,
+) -> list[tuple[Any, ...]]:
+    """The rows of a statement: a record, and what else is selected."""
+    statement, values = _statement(build, viewer, of, request)
+    values |= given
+    if request.where is None:
+        return await fetch_records(link, model, statement, {**ids_of(viewer), **values})
+    async with link.read() if isinstance(link, Database) else contextlib.nullcontext(link) as session:
+        rows, names = await execute(session, viewer, statement, **values), names_of(model)
+    return [(record_of(model, names, row), *row[len(names) :]) for row in rows]
 
 
 def condition(model: Any, viewer: Viewer, request: PageRequest) -> sa.ColumnElement[bool]:
@@ -246,9 +289,12 @@ def _reach(model: type[Entity], order: Order, key: Any, value: Any, backward: bo
     return [key <= edge if order.descending is not backward else key >= edge]
 
 
-def _values(model: type[Entity], request: PageRequest, keys: list[Any], cursor: str | Given, name: str) -> list[Any]:
+def _values(
+    model: type[Entity], request: PageRequest, keys: list[Any], cursor: str | Given | Edge, name: str
+) -> list[Any]:
     """The order's values in a cursor. Which of them are null is a part of the statement."""
-
+    if isinstance(cursor, Edge):
+        return cursor.values(keys)
     of, kinds = list_name(model, request.order), [key.type for key in keys]
 
     def read(text: str) -> list[Any]:

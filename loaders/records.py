@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,8 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.access import Viewer
 from crm_graph.models import Entity, Role, Visibility
 from loaders.compiled.statement import ids_of, pattern
-
-E = TypeVar("E", bound=Entity)
 
 
 class Rules(NamedTuple):
@@ -46,17 +44,10 @@ async def execute(
 @functools.cache
 def columns_of(model: type[Entity]) -> tuple[Any, ...]:
     """What has to be selected for a record."""
-    return tuple(getattr(model, name) for name in _names(model))
-
-
-def record_of(model: type[E], row: Iterable[Any]) -> E:
-    """The record in a row that begins with the columns of its model. It is to be looked at only: there is no session
-    that would notice a change."""
-    record = model.__new__(model)
-    vars(record).update(zip(_names(model), row, strict=False))  # what follows in the row is not the record's
-    return record
+    return tuple(getattr(model, name) for name in names_of(model))
 
 
 @functools.cache
-def _names(model: type[Entity]) -> tuple[str, ...]:
+def names_of(model: type[Entity]) -> tuple[str, ...]:
+    """The names of these columns."""
     return tuple(sa.inspect(model).column_attrs.keys())

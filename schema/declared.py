@@ -33,6 +33,10 @@ class Declared(StrawberryField):
     def arguments(self, value: list[StrawberryArgument]) -> None:
         self._arguments = value
 
+    def bind(self, info: Any, kwargs: dict[str, Any]) -> Callable[[Any], Any]:
+        """What answers the field of any row, its arguments being the same for all."""
+        return lambda source: self.get_result(source, info, [], kwargs)
+
     def declare_arguments(self) -> list[StrawberryArgument]:
         return []
 

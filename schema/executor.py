@@ -218,7 +218,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         values = get_argument_values(field, node, self.variable_values, details[0].fragment_variable_values)
         converter = info.schema.schema_converter
         kwargs = convert_arguments(values, definition.arguments, converter.scalar_registry, info.schema.config)
-        return lambda source: definition.get_result(source, info, [], kwargs)
+        return definition.bind(info, kwargs)
 
     def _leaf(self, kind: GraphQLScalarType | GraphQLEnumType, nullable: bool) -> Complete:
         usual, write = DIRECT.get(kind.name, (None, str))

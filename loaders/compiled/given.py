@@ -70,6 +70,8 @@ class Given:
 
 def bound(value: Any, kind: Any) -> Any:
     """A value as a part of an SQL expression."""
+    if isinstance(value, sa.BindParameter):
+        return value
     return value.bind(kind) if isinstance(value, Given) else sa.literal(value, kind)
 
 

@@ -130,13 +130,21 @@ class ToMany(Leading):
         ]
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        loaders = info.context.loaders
+        return self.bind(info, kwargs)(source)
+
+    def bind(self, info: Any, kwargs: dict[str, Any]) -> Callable[[Any], Any]:
+        context = info.context
         if self.relation is None:  # a root field
-            return self._all(loaders, page_request(self.target, kwargs))
+            return lambda source: self._all(context.loaders, page_request(self.target, kwargs))
         key = (self.origin, self.python_name, repr(kwargs))
-        relation, request = self.relation, loaders.remember(key, lambda: page_request(self.target, kwargs))
-        page = loaders.pages(key, relation, request).load(source.id)
-        return Later(page, lambda page: Listed(page, lambda: loaders.counts(key, relation, request).load(source.id)))
+        relation, request = self.relation, context.loaders.remember(key, lambda: page_request(self.target, kwargs))
+
+        def read(source: Any) -> Later:
+            loaders, parent = context.loaders, source.id
+            count = lambda: loaders.counts(key, relation, request).load(parent)  # noqa: E731
+            return Later(loaders.pages(key, relation, request).load(parent), lambda page: Listed(page, count))
+
+        return read
 
     async def _all(self, loaders: Loaders, request: PageRequest) -> Listed:
         model = self.target.__model__

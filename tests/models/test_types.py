@@ -175,7 +175,7 @@ def test_any_text_is_refused_or_has_a_form_that_stays(kind: Text, text: str) -> 
 def test_amounts_are_stored_exactly(number: Decimal) -> None:
     kind: Any = Amount()
     stored = kind.process_bind_param(kind.clean(str(number)), None)
-    back = kind.process_result_value(stored, None)
+    back = kind.result_processor(None, None)(stored)
     assert (stored, back) == (int(number.scaleb(4)), number)
     assert wire(back) == format(plain(number), "f")
     assert "e" not in wire(back).lower()

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import enum
 import functools
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -29,7 +30,10 @@ class Amount(TypeDecorator[Decimal]):
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
         return None if value is None else int(value * AMOUNT_SCALE)
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any | None], Decimal | None]:
+        return self._read
+
+    def _read(self, value: Any | None) -> Decimal | None:
         if value is None:
             return None
         units, places = int(value), 4
@@ -60,7 +64,9 @@ def plain(number: Decimal) -> Decimal:
 @functools.lru_cache(1024)
 def decimal_text(number: Decimal) -> str:
     """A number as clients read it: 1000, 0.5."""
-    return format(plain(number), "f")
+    text = str(number)
+    is_plain = "E" not in text and text != "-0" and not (text[-1] == "0" and "." in text)
+    return text if is_plain else format(plain(number), "f")
 
 
 class Integer(TypeDecorator[int]):
@@ -126,10 +132,11 @@ class Time(TypeDecorator[dt.datetime]):
     def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> Any:
         return value if value is None or dialect.name == "postgresql" else time_text(value)
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> dt.datetime | None:
-        if isinstance(value, str):
-            return dt.datetime.fromisoformat(value)
-        return value if value is None or value.tzinfo is dt.UTC else value.astimezone(dt.UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any | None], Any] | None:
+        return None if dialect.name == "postgresql" else self._read  # whose driver answers in UTC
+
+    def _read(self, value: str | None) -> dt.datetime | None:
+        return None if value is None else dt.datetime.fromisoformat(value)
 
     def clean(self, value: object) -> dt.datetime:
         try:
@@ -165,8 +172,8 @@ class Enum(TypeDecorator[Any]):
     def process_bind_param(self, value: Any | None, dialect: Dialect) -> str | None:
         return None if value is None else self.members(value).value
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> enum.StrEnum | None:
-        return self._by_name[value]
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any | None], Any]:
+        return self._by_name.__getitem__
 
     def clean(self, value: object) -> enum.StrEnum:
         try:
