@@ -21,7 +21,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from crm_graph.errors import RefusedToStart
-from crm_graph.lanes import Lanes
+from crm_graph.lanes import Lanes, Taken
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 BUSY_TIMEOUT = 30_000
@@ -77,22 +77,21 @@ class Database:
         waits ends the statement.
         """
         try:
-            async with self.lane() as driver:
+            async with self.lane() as lane:
                 if self.is_sqlite:
-                    [[text]] = await driver.execute_fetchall(statement, values)
+                    [[text]] = await lane.driver.execute_fetchall(statement, values)
                 else:
-                    text = await driver.fetchval(statement, *values)
+                    text = await lane.driver.fetchval(statement, *values)
         except Exception as error:
             if "parser stack overflow" in str(error):
                 raise TooDeep from None
             raise
         return text  # type: ignore[no-any-return]
 
-    @contextlib.asynccontextmanager
-    async def lane(self) -> AsyncIterator[Any]:
-        """A driver's connection in autocommit, which is not used again after an error."""
-        async with self._reading.take() as lane:
-            yield lane.driver
+    def lane(self) -> Taken:
+        """A connection in autocommit to read with, for as long as one is in the block. It is not used again after an
+        error."""
+        return self._reading.take()
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
@@ -23,12 +23,13 @@ class Lane:
         self.connection = connection
         sync: Any = connection.sync_connection
         self._sync, self.driver = sync, sync.connection.driver_connection
+        self._is_sqlite = connection.dialect.name == "sqlite"
         sync.detach()
 
     @property
     def is_closed(self) -> bool:
         """Whether PostgreSQL has hung up, as far as anybody noticed."""
-        return self.connection.dialect.name == "postgresql" and self.driver.is_closed()
+        return not self._is_sqlite and self.driver.is_closed()
 
     @contextlib.contextmanager
     def errors(self, text: str) -> Iterator[None]:
@@ -40,7 +41,7 @@ class Lane:
 
     async def hang_up(self) -> None:
         """Close the connection, which something went wrong on, and which may be busy still."""
-        if self.connection.dialect.name == "sqlite":
+        if self._is_sqlite:
             await self.driver.interrupt()
             await self.driver.close()
             return
@@ -57,25 +58,54 @@ class Lanes:
     def __init__(self, engine: AsyncEngine, most: int) -> None:
         self._engine, self._turn, self._idle = engine, asyncio.Semaphore(most), list[Lane]()
 
-    @contextlib.asynccontextmanager
-    async def take(self) -> AsyncIterator[Lane]:
-        """One that nobody else uses. It is not used again after an error."""
-        async with self._turn:
-            lane = None
-            while self._idle and (lane is None or lane.is_closed):
+    def take(self) -> Taken:
+        """One that nobody else uses, inside the block. It is not used again after an error."""
+        return Taken(self)
+
+    async def get(self) -> Lane:
+        await self._turn.acquire()
+        try:
+            while self._idle:
                 lane = self._idle.pop()
-            if lane is None or lane.is_closed:
-                lane = Lane(await self._engine.connect())
-            try:
-                yield lane
-            except BaseException:
-                await asyncio.shield(lane.hang_up())
-                raise
+                if not lane.is_closed:
+                    return lane
+            return Lane(await self._engine.connect())
+        except BaseException:
+            self._turn.release()
+            raise
+
+    def put(self, lane: Lane | None) -> None:
+        """Give one back, or none for one that was closed."""
+        if lane is not None:
             self._idle.append(lane)
+        self._turn.release()
 
     async def close(self) -> None:
         while self._idle:
             await self._idle.pop().driver.close()
+
+
+class Taken:
+    """A lane in use."""
+
+    __slots__ = ("_lane", "_lanes")
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+
+    async def __aenter__(self) -> Lane:
+        self._lane = await self._lanes.get()
+        return self._lane
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        lane = None
+        try:
+            if error is None:
+                lane = self._lane
+            else:
+                await asyncio.shield(self._lane.hang_up())
+        finally:
+            self._lanes.put(lane)
 
 
 def fail(connection: Any, error: BaseException, text: str, arguments: Any) -> NoReturn:

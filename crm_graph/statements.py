@@ -45,10 +45,10 @@ async def _fetch(link: Link, statement: Any, parameters: Mapping[str, Any]) -> t
     arguments = ready.arguments(parameters)
     _tell(engine, None, ready.text, arguments, many=False)
     try:
-        async with link.lane() as driver:
+        async with link.lane() as lane:
             if link.is_sqlite:
-                return ready, await driver.execute_fetchall(ready.text, arguments)
-            return ready, await driver.fetch(ready.text, *arguments)
+                return ready, await lane.driver.execute_fetchall(ready.text, arguments)
+            return ready, await lane.driver.fetch(ready.text, *arguments)
     except Exception:
         async with link.read() as session:
             return await _fetch(session, statement, parameters)
