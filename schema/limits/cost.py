@@ -51,6 +51,7 @@ MOST_KNOWN = 100
 FREE = {"Address", "CurrencyTotal", "EmailAddress", "LiveUpdate", "MemberStatus", "Money", "PageInfo", "Participant"}
 FREE |= {"PhoneNumber", "SocialProfile", "UserError"}
 FREE_ENDINGS = ("Connection", "Edge", "Payload", "Update", "Page")
+SCHEMAS = {"__schema", "__type", "_service"}
 TOTALS = {"totalCount", "openCases", "DealTotals"}
 """By the names of the fields, and of the types."""
 PAGES = {"ChangePage": (100, 500)}
@@ -180,7 +181,7 @@ class _Reading:
     def _part(self, parent: GraphQLNamedType | None, nodes: list[FieldNode]) -> _Part | None:
         """None for a value."""
         name = nodes[0].name.value
-        if name in {"__schema", "__type"}:
+        if name in SCHEMAS:
             return _Part(SCHEMA, each=False)
         declared = getattr(parent, "fields", {}).get(name)
         if declared is None:
@@ -200,6 +201,8 @@ class _Reading:
         given = {each.name.value: each.value for each in node.arguments or ()}
         if "ids" in declared.args:
             return self._value(given.get("ids"), _length)
+        if "representations" in declared.args:
+            return self._value(given.get("representations"), _whole_length)
         if "first" not in declared.args:
             return None
         usual, largest = PAGES.get(kind.name, (USUAL_PAGE, LARGEST_PAGE))
@@ -244,4 +247,9 @@ def _number(value: Any) -> int:
 
 
 def _length(value: Any) -> int:
-    return min(len(value), LARGEST_PAGE) if isinstance(value, (list, tuple)) else 1
+    """More are refused."""
+    return min(_whole_length(value), LARGEST_PAGE)
+
+
+def _whole_length(value: Any) -> int:
+    return len(value) if isinstance(value, (list, tuple)) else 1
