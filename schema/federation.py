@@ -17,6 +17,7 @@ from strawberry.types.base import StrawberryList, StrawberryOptional
 from strawberry.types.union import StrawberryUnion
 
 from crm_graph.errors import BadUserInput
+from crm_graph.models import Entity
 from loaders import Loaders
 from schema.declared import Declared, argument
 from schema.node import TYPES
@@ -30,7 +31,7 @@ SHARED = {"Address", "EmailAddress", "Money", "PageInfo", "PhoneNumber", "Social
 
 
 class _Entities(Declared):
-    """The records that representations stand for, in their order. A wrong one spoils no other."""
+    """The records that representations stand for, in their order."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
         about = "Each with `__typename` and a key of that type: `id`, or `externalId` where the type has one."
@@ -38,20 +39,16 @@ class _Entities(Declared):
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
         loaders = info.context.loaders
-        asked = enumerate(kwargs["representations"])
-        return list(await asyncio.gather(*(_load(loaders, f"representations.{place}", each) for place, each in asked)))
+        asked = [_read(f"representations.{place}", each) for place, each in enumerate(kwargs["representations"])]
+        return list(await asyncio.gather(*(_load(loaders, *each) for each in asked)))
 
 
-async def _load(loaders: Loaders, path: str, representation: Any) -> Any:
-    try:
-        kind, column, key = _read(path, representation)
-    except BadUserInput as error:
-        return error
-    return None if key is None else await loaders.one(kind.__model__, column).load(key)
+async def _load(loaders: Loaders, model: type[Entity], column: str, key: str | None) -> Entity | None:
+    return None if key is None else await loaders.one(model, column).load(key)
 
 
-def _read(path: str, representation: Any) -> tuple[Any, str, str | None]:
-    """The type, the column of the key, and the key, which is null for a record that has none. Raises BadUserInput."""
+def _read(path: str, representation: Any) -> tuple[type[Entity], str, str | None]:
+    """The model, the column of the key, and the key, which is null for a record that has none. Raises BadUserInput."""
     name = representation.get("__typename") if isinstance(representation, dict) else None
     if not isinstance(name, str):
         raise BadUserInput("An object with `__typename` is expected.", path)
@@ -65,7 +62,7 @@ def _read(path: str, representation: Any) -> tuple[Any, str, str | None]:
     value = representation[key]
     if not isinstance(value, str | None):
         raise BadUserInput("A string is expected.", f"{path}.{key}")
-    return kind, KEYS[key], value
+    return kind.__model__, KEYS[key], value
 
 
 @functools.cache

@@ -72,6 +72,8 @@ class _Part:
     parts: dict[str, _Part] = field(default_factory=dict)
     conditions: list[Callable[[Variables], bool]] | None = None
     """One of these has to hold for the field to be answered; None where it always is."""
+    sought: bool = False
+    """Whether it costs something to look for it, found or not: nothing bounds how many are asked for."""
 
     def requested(self, variables: Variables, page: int = LISTED) -> int:
         """`page` is the size of the page that the field is in, if it is in one."""
@@ -84,7 +86,7 @@ class _Part:
     def actual(self, value: Any) -> int:
         """What came of it."""
         if value is None:
-            return 0
+            return self.price if self.sought else 0
         if isinstance(value, list):
             return sum(self.actual(each) for each in value)
         inner = 0
@@ -194,7 +196,8 @@ class _Reading:
         each = is_list_type(declared.type.of_type if is_non_null_type(declared.type) else declared.type)
         price = 0 if kind.name in FREE or kind.name.endswith(FREE_ENDINGS) else 1
         sets = [node.selection_set for node in nodes if node.selection_set is not None]
-        return _Part(price, each, self._size(declared, kind, nodes[0]), self._parts(kind, sets))
+        size = self._size(declared, kind, nodes[0])
+        return _Part(price, each, size, self._parts(kind, sets), sought="representations" in declared.args)
 
     def _size(self, declared: GraphQLField, kind: GraphQLNamedType, node: FieldNode) -> Size | None:
         """How many rows the field asks for, if it says that."""

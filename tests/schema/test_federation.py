@@ -136,17 +136,27 @@ async def test_what_may_not_be_seen_is_null(here: World) -> None:
         ({"__typename": "Account", "externalId": {"eq": "1"}}, "A string is expected.", ".externalId"),
     ],
 )
-async def test_a_wrong_representation_spoils_no_other(
+async def test_the_first_wrong_representation_is_named(
     here: World, representation: Any, message: str, field: str
 ) -> None:
-    acme = await here.make("account", name="Acme")
+    representations = [{"__typename": "Account", "id": "acc_1"}, *[representation] * 3]
 
-    answer = await here.ask(ENTITIES, representations=[representation, {"__typename": "Account", "id": acme}])
+    answer = await here.ask(ENTITIES, representations=representations)
 
-    assert [each and each["name"] for each in answer["data"]["_entities"]] == [None, "Acme"]
+    assert answer["data"] is None
     [error] = answer["errors"]
-    assert (error["message"], error["path"]) == (message, ["_entities", 0])
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": f"representations.0{field}"}
+    assert (error["message"], error["path"]) == (message, ["_entities"])
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": f"representations.1{field}"}
+
+
+async def test_looking_for_what_is_not_there_is_not_for_nothing(here: World) -> None:
+    acme = await here.make("account", name="Acme")
+    representations = [{"__typename": "Account", "id": each} for each in (acme, *map(str, range(50)))]
+
+    answer = await here.ask(ENTITIES, representations=representations)
+
+    assert answer["extensions"]["cost"]["requestedQueryCost"] == 51 * 3
+    assert answer["extensions"]["cost"]["actualQueryCost"] == 2 + 50
 
 
 async def test_nobody_gets_no_entities(here: World) -> None:
