@@ -39,7 +39,9 @@ def build(settings: Settings) -> Starlette:
     Phone.region = settings.phone_region
     database = Database(settings.database_url, settings.pool_size)
     feed = Feed(database, settings.broadcast_url)
-    schema = build_schema(introspection=settings.introspection, compiled=settings.compiled)
+    schema = build_schema(
+        introspection=settings.introspection, compiled=settings.compiled, federation=settings.federation
+    )
     hub = Hub(schema, settings, database, feed)
     connections = Connections(database, settings.user_operations)
     budget = Budget(settings.cost_available, settings.cost_restored, settings.broadcast_url)

@@ -51,6 +51,7 @@ class Settings:
     phone_region: str = "US"
     graphiql: bool = False
     introspection: bool = False
+    federation: bool = False
     demo_token: str = field(default="", repr=False)
 
     @classmethod

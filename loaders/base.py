@@ -133,15 +133,15 @@ class Loaders:
         """What `load` answers for ids, one value an id in their order."""
         return self.batch(load, lambda session, ids: load(session, self.viewer, ids))
 
-    def one(self, model: type[E]) -> DataLoader[str, E | None]:
-        """Records by id; None for what the viewer cannot see."""
-        return self.batch(model, lambda link, ids: self._records(link, model, ids), alone=True)
+    def one(self, model: type[E], by: str = "id") -> DataLoader[str, E | None]:
+        """Records by a column that is unique; None for what the viewer cannot see."""
+        return self.batch((model, by), lambda link, keys: self._records(link, model, by, keys), alone=True)
 
     async def look(self, session: AsyncSession, record: Entity) -> Callable[[], None]:
         """Read a record in the transaction that writes it. What is answered is to be called when it has committed:
         everything is read afresh from then on, but the record is known."""
         model = type(record)
-        [seen] = await self._records(session, model, [record.id])
+        [seen] = await self._records(session, model, "id", [record.id])
 
         def know() -> None:
             self.forget()
@@ -149,10 +149,10 @@ class Loaders:
 
         return know
 
-    async def _records(self, link: Link, model: type[E], ids: list[str]) -> list[E | None]:
-        statement, given = _by_id(model, Rules.of(self.viewer)), {**ids_of(self.viewer), "ids": ids}
-        found = {row[0].id: row[0] for row in await fetch_records(link, model, statement, given)}
-        return [found.get(each) for each in ids]
+    async def _records(self, link: Link, model: type[E], by: str, keys: list[str]) -> list[E | None]:
+        statement, given = _by_key(model, by, Rules.of(self.viewer)), {**ids_of(self.viewer), "keys": keys}
+        found = {getattr(row[0], by): row[0] for row in await fetch_records(link, model, statement, given)}
+        return [found.get(each) for each in keys]
 
     async def total(self, model: type[Entity], request: PageRequest) -> int:
         """How many records of an entity there are."""
@@ -180,5 +180,6 @@ def _hear(reading: asyncio.Future[Any]) -> None:
 
 
 @functools.lru_cache(maxsize=500)
-def _by_id(model: type[Entity], rules: Rules) -> sa.Select[*tuple[Any, ...]]:
-    return sa.select(*columns_of(model)).where(visible(model, pattern_of(rules)), among(model.id, sa.bindparam("ids")))
+def _by_key(model: type[Entity], by: str, rules: Rules) -> sa.Select[*tuple[Any, ...]]:
+    key = getattr(model, by)
+    return sa.select(*columns_of(model)).where(visible(model, pattern_of(rules)), among(key, sa.bindparam("keys")))

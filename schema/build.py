@@ -21,6 +21,7 @@ from schema import (
     workspaces,
 )
 from schema.execution import CrmSchema
+from schema.federation import subgraph_query
 from schema.node import TYPES, connect_modules
 from schema.scalars import config
 from schema.timelines import ENTRIES
@@ -71,11 +72,12 @@ class Subscription(
     pass
 
 
-def build_schema(*, introspection: bool = True, compiled: bool = True) -> CrmSchema:
-    """The schema, ready to execute; with or without answering what it is made of, and compiling what it can."""
+def build_schema(*, introspection: bool = True, compiled: bool = True, federation: bool = False) -> CrmSchema:
+    """The schema, ready to execute; with or without answering what it is made of, compiling what it can, and answering
+    gateways."""
     connect_modules()
     return CrmSchema(
-        query=Query,
+        query=subgraph_query(Query, introspection=introspection) if federation else Query,
         mutation=Mutation,
         subscription=Subscription,
         types=[*TYPES.values(), *ENTRIES.values()],

@@ -21,6 +21,7 @@ T = TypeVar("T", bound=Any)
 _MEANING = re.compile(r"^(\w+): (.+)$", re.MULTILINE)
 CurrencyCode = NewType("CurrencyCode", str)
 JSON = NewType("JSON", object)
+Representation = NewType("Representation", object)
 
 
 def _scalar(name: str, description: str, kind: Any) -> ScalarDefinition:
@@ -71,6 +72,9 @@ SCALARS: dict[object, ScalarDefinition] = {
     dt.date: _scalar("Date", 'A day: "2026-05-04".', types.Date()),
     CurrencyCode: _scalar("CurrencyCode", 'Three letters of ISO 4217: "USD".', types.Currency()),
     JSON: strawberry.scalar(name="JSON", description="Any JSON value.", serialize=lambda value: value),
+    Representation: strawberry.scalar(
+        name="_Any", description="An entity as gateways name it: its `__typename`, and a key of it."
+    ),
 }
 
 

@@ -18,11 +18,13 @@ from typing import Any
 
 import httpx
 import pytest
+from graphql import build_ast_schema, build_client_schema, lexicographic_sort_schema, parse, print_schema
 
 from crm_graph import migrations
 from crm_graph.cli import main
 from crm_graph.db import Database
 from schema import build_schema
+from schema.federation import print_subgraph
 
 SECRET = "0123456789abcdefghijklmnopqrstuvwxyz"
 PASSWORD = "correct horse battery"
@@ -349,6 +351,17 @@ def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Pat
 
     main_ok("schema", "--output", str(tmp_path / "schema.graphql"))
     assert (tmp_path / "schema.graphql").read_text() == build_schema().as_str() + "\n"
+
+
+def test_the_schema_is_printed_for_gateways_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    main_ok("schema", "--federation")
+    assert capsys.readouterr().out == print_subgraph(build_schema(federation=True)) + "\n"
+
+    main_ok("schema", "--introspection")
+    told = build_client_schema(json.loads(capsys.readouterr().out))
+    assert print_schema(lexicographic_sort_schema(told)) == print_schema(
+        lexicographic_sort_schema(build_ast_schema(parse(build_schema().as_str())))
+    )
 
 
 # Import

@@ -4,88 +4,21 @@ of them must be able to do."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import io
 import os
-import re
-import shutil
-import signal
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from crm_graph.cli import main
 from crm_graph.services.demo.home import Home
 from tests.conftest import POSTGRES_URL, skip
+from tests.support.npm import CLIENTS, node_with, run_tests, serving
 from tests.support.postgres import create_database, drop_database
-from tests.support.servers import environment, running_server
-
-CLIENTS = Path(__file__).parent / "clients"
-EMAIL, PASSWORD = "ada@acme.example", "correct horse battery"
-USER_OPERATIONS = 120
-INSTALL_SECONDS = 300.0
-NODE_SECONDS = 180.0
-NODE = 20
 
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """The node program, with the clients installed for it."""
-    program, npm = shutil.which("node"), shutil.which("npm")
-    if program is None or npm is None:
-        skip("node and npm are not here: no npm client was tested.")
-    assert program is not None
-    assert npm is not None
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    if int(version.removeprefix("v").partition(".")[0]) < NODE:
-        skip(f"node is {version.strip()}, and {NODE} is needed: no npm client was tested.")
-    install(npm)
-    return program
-
-
-def install(npm: str) -> None:
-    """Install what the lock file says, unless that is done. Test processes do it one after the other."""
-    lock, done = CLIENTS / "package-lock.json", CLIENTS / "node_modules" / "installed.json"
-    with lock.open() as locked:
-        fcntl.flock(locked, fcntl.LOCK_EX)
-        wanted = locked.read()
-        if done.exists() and done.read_text() == wanted:
-            return
-        options = ["--no-audit", "--no-fund", "--loglevel=error"]
-        installing = subprocess.run(
-            [npm, "ci", *options], cwd=CLIENTS, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
-        )
-        assert installing.returncode == 0, installing.stdout + installing.stderr
-        done.write_text(wanted)
-
-
-def crm_graph(*arguments: str) -> str:
-    """What a command prints. It runs in this process: a new one begins with a second of imports."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    assert ended.value.code == 0, said.getvalue()
-    return said.getvalue().strip()
-
-
-@contextlib.asynccontextmanager
-async def serving(database_url: str, folder: Path, **settings: object) -> AsyncIterator[dict[str, str]]:
-    """A server of an empty database: the variables that tell the clients' tests of it."""
-    variables = environment(database_url, password=PASSWORD, user_operations=USER_OPERATIONS, **settings)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        admin = ["--name", "Acme", "--email", EMAIL, "--user-name", "Ada Admin"]
-        await asyncio.to_thread(crm_graph, "migrate")
-        await asyncio.to_thread(crm_graph, "workspace", "create", *admin)
-        token = await asyncio.to_thread(crm_graph, "token", "--email", EMAIL)
-    async with running_server(variables, folder / "server.log") as server:
-        told = {"URL": server.url, "TOKEN": token, "EMAIL": EMAIL, "PASSWORD": PASSWORD}
-        told["USER_OPERATIONS"] = str(USER_OPERATIONS)
-        yield {f"CRM_GRAPH_TEST_{name}": value for name, value in told.items()}
+    return node_with(CLIENTS)
 
 
 @pytest.fixture(scope="module")
@@ -111,11 +44,11 @@ async def on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
 
 @pytest.mark.parametrize("client", ["graphql-ws", "graphql-sse", "apollo", "urql"])
 def test_a_client(node: str, on_sqlite: dict[str, str], client: str) -> None:
-    run(node, client, on_sqlite)
+    run_tests(CLIENTS, node, client, on_sqlite)
 
 
 def test_a_client_on_postgresql(node: str, on_postgresql: dict[str, str]) -> None:
-    run(node, "graphql-ws", on_postgresql)
+    run_tests(CLIENTS, node, "graphql-ws", on_postgresql)
 
 
 async def test_graphql_over_http_to_the_letter(node: str, tmp_path: Path) -> None:
@@ -123,25 +56,4 @@ async def test_graphql_over_http_to_the_letter(node: str, tmp_path: Path) -> Non
     demo = Home(tmp_path, "").settings
     shown = {name: int(getattr(demo, name)) for name in ("introspection", "get_queries", "get_without_header")}
     async with serving(f"sqlite:///{tmp_path}/crm.db", tmp_path, **shown) as told:
-        await asyncio.to_thread(run, node, "graphql-http", told)
-
-
-def run(node: str, client: str, told: dict[str, str]) -> None:
-    """Run the tests of one client, none of which may fail."""
-    running = subprocess.Popen(
-        [node, "--test", "--test-reporter=spec", f"{client}.test.mjs"],
-        cwd=CLIENTS,
-        env={**os.environ, **told},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        start_new_session=True,
-    )
-    try:
-        said, _ = running.communicate(timeout=NODE_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(running.pid, signal.SIGKILL)  # node runs the tests in a process of its own
-        pytest.fail(f"The tests do not end.\n{running.communicate()[0]}")
-
-    assert running.returncode == 0, said
-    assert re.search(r" pass [1-9]", said), said
+        await asyncio.to_thread(run_tests, CLIENTS, node, "graphql-http", told)

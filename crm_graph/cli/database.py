@@ -1,11 +1,10 @@
-"""`crm-graph migrate`, `workspace create`, `token` and `schema`."""
+"""`crm-graph migrate`, `workspace create` and `token`."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
@@ -113,16 +112,3 @@ async def _make_token(settings: Settings, wanted: str | None, email: str, name: 
         async with feed.transaction(viewer, "createApiToken") as session:
             made = await auth.create_api_token(session, viewer, name=name)
     return made["token"]
-
-
-def schema(
-    output: Annotated[Optional[Path], typer.Option(help="The file to write; otherwise it is printed.")] = None,
-) -> None:
-    """Print the GraphQL schema."""
-    from schema import build_schema
-
-    text = build_schema().as_str() + "\n"
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text)

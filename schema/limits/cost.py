@@ -51,6 +51,7 @@ MOST_KNOWN = 100
 FREE = {"Address", "CurrencyTotal", "EmailAddress", "LiveUpdate", "MemberStatus", "Money", "PageInfo", "Participant"}
 FREE |= {"PhoneNumber", "SocialProfile", "UserError"}
 FREE_ENDINGS = ("Connection", "Edge", "Payload", "Update", "Page")
+SCHEMAS = {"__schema", "__type", "_service"}
 TOTALS = {"totalCount", "openCases", "DealTotals"}
 """By the names of the fields, and of the types."""
 PAGES = {"ChangePage": (100, 500)}
@@ -71,6 +72,8 @@ class _Part:
     parts: dict[str, _Part] = field(default_factory=dict)
     conditions: list[Callable[[Variables], bool]] | None = None
     """One of these has to hold for the field to be answered; None where it always is."""
+    sought: bool = False
+    """Whether it costs something to look for it, found or not: nothing bounds how many are asked for."""
 
     def requested(self, variables: Variables, page: int = LISTED) -> int:
         """`page` is the size of the page that the field is in, if it is in one."""
@@ -83,7 +86,7 @@ class _Part:
     def actual(self, value: Any) -> int:
         """What came of it."""
         if value is None:
-            return 0
+            return self.price if self.sought else 0
         if isinstance(value, list):
             return sum(self.actual(each) for each in value)
         inner = 0
@@ -180,7 +183,7 @@ class _Reading:
     def _part(self, parent: GraphQLNamedType | None, nodes: list[FieldNode]) -> _Part | None:
         """None for a value."""
         name = nodes[0].name.value
-        if name in {"__schema", "__type"}:
+        if name in SCHEMAS:
             return _Part(SCHEMA, each=False)
         declared = getattr(parent, "fields", {}).get(name)
         if declared is None:
@@ -193,13 +196,16 @@ class _Reading:
         each = is_list_type(declared.type.of_type if is_non_null_type(declared.type) else declared.type)
         price = 0 if kind.name in FREE or kind.name.endswith(FREE_ENDINGS) else 1
         sets = [node.selection_set for node in nodes if node.selection_set is not None]
-        return _Part(price, each, self._size(declared, kind, nodes[0]), self._parts(kind, sets))
+        size = self._size(declared, kind, nodes[0])
+        return _Part(price, each, size, self._parts(kind, sets), sought="representations" in declared.args)
 
     def _size(self, declared: GraphQLField, kind: GraphQLNamedType, node: FieldNode) -> Size | None:
         """How many rows the field asks for, if it says that."""
         given = {each.name.value: each.value for each in node.arguments or ()}
         if "ids" in declared.args:
             return self._value(given.get("ids"), _length)
+        if "representations" in declared.args:
+            return self._value(given.get("representations"), _whole_length)
         if "first" not in declared.args:
             return None
         usual, largest = PAGES.get(kind.name, (USUAL_PAGE, LARGEST_PAGE))
@@ -244,4 +250,9 @@ def _number(value: Any) -> int:
 
 
 def _length(value: Any) -> int:
-    return min(len(value), LARGEST_PAGE) if isinstance(value, (list, tuple)) else 1
+    """More are refused."""
+    return min(_whole_length(value), LARGEST_PAGE)
+
+
+def _whole_length(value: Any) -> int:
+    return len(value) if isinstance(value, (list, tuple)) else 1

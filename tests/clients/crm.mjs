@@ -12,7 +12,7 @@ export const token = setting("TOKEN");
 const email = setting("EMAIL");
 const password = setting("PASSWORD");
 
-function setting(name) {
+export function setting(name) {
   const value = process.env[`CRM_GRAPH_TEST_${name}`];
   if (!value) throw new Error(`CRM_GRAPH_TEST_${name} is not set: tests/test_clients.py runs these tests.`);
   return value;
@@ -36,7 +36,7 @@ export async function ask(query, variables = {}, by = token) {
 }
 
 // The payload of a mutation that must be done.
-async function write(mutation, selection, input, by) {
+export async function write(mutation, selection, input, by) {
   const type = `${mutation[0].toUpperCase()}${mutation.slice(1)}Input`;
   const payload = `userErrors { message } ${selection}`;
   const document = `mutation ($input: ${type}!) { done: ${mutation}(input: $input) { ${payload} } }`;

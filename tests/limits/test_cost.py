@@ -94,6 +94,26 @@ def test_variables_count(text: str, variables: dict[str, Any], cost: int) -> Non
         assert made.requested(variables) == cost
 
 
+@pytest.mark.parametrize(("count", "cost"), [(0, 1), (1, 2), (3_000, 6_000)])
+def test_entities_count(count: int, cost: int) -> None:
+    text = """query ($of: [_Any!]!) {
+      _entities(representations: $of) { ... on Account { owner { id } annualRevenue { amount } } }
+    }"""
+    schema = build_schema(federation=True)
+    made = schema.cost(schema.read(text), None)
+
+    assert made.requested({"of": [{"__typename": "Account", "id": "a"}] * count}) == cost
+    assert (
+        made.actual({"_entities": [{"owner": {"id": "u"}}, {"owner": None}, None]}) == 4
+    )  # the last was looked for, too
+
+
+def test_the_schema_of_a_subgraph_costs_as_much_as_any() -> None:
+    schema = build_schema(federation=True)
+
+    assert schema.cost(schema.read("{ _service { sdl } }"), None).requested(None) == 5_000
+
+
 def test_it_is_reckoned_once_for_equal_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     made = cost_of("query ($id: ID!, $first: Int) { account(id: $id) { contacts(first: $first) { nodes { id } } } }")
     assert made.requested({"id": "a", "first": 5}) == 6

@@ -1,0 +1,131 @@
+"""What gateways of Apollo Federation ask of a subgraph: its schema with the keys of its types, and records by them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from dataclasses import replace
+from typing import Any
+
+import strawberry
+from graphql import ObjectTypeDefinitionNode, parse, print_ast
+from strawberry import UNSET
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.tools import create_type
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.base import StrawberryList, StrawberryOptional
+from strawberry.types.union import StrawberryUnion
+
+from crm_graph.errors import BadUserInput
+from crm_graph.models import Entity
+from loaders import Loaders
+from schema.declared import Declared, argument
+from schema.node import TYPES
+from schema.scalars import Representation
+
+LINK = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key", "@shareable"])'
+KEYS = {"id": "id", "externalId": "external_id"}
+"""The fields that a record is known by, with their columns; the types without an external id have the first alone."""
+SHARED = {"Address", "EmailAddress", "Money", "PageInfo", "PhoneNumber", "SocialProfile"}
+"""Types that stand for nothing by themselves: other subgraphs may have them too."""
+
+
+class _Entities(Declared):
+    """The records that representations stand for, in their order."""
+
+    def declare_arguments(self) -> list[StrawberryArgument]:
+        about = "Each with `__typename` and a key of that type: `id`, or `externalId` where the type has one."
+        return [argument("representations", list[Representation], about, UNSET)]
+
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+        loaders = info.context.loaders
+        asked = [_read(f"representations.{place}", each) for place, each in enumerate(kwargs["representations"])]
+        return list(await asyncio.gather(*(_load(loaders, *each) for each in asked)))
+
+
+async def _load(loaders: Loaders, model: type[Entity], column: str, key: str | None) -> Entity | None:
+    return None if key is None else await loaders.one(model, column).load(key)
+
+
+def _read(path: str, representation: Any) -> tuple[type[Entity], str, str | None]:
+    """The model, the column of the key, and the key, which is null for a record that has none. Raises BadUserInput."""
+    name = representation.get("__typename") if isinstance(representation, dict) else None
+    if not isinstance(name, str):
+        raise BadUserInput("An object with `__typename` is expected.", path)
+    kind = TYPES.get(name)
+    if kind is None:
+        raise BadUserInput(f"There are no entities of a type {name!r}.", f"{path}.__typename")
+    given = [key for key in _keys(kind) if key in representation]
+    if not given:
+        raise BadUserInput(f"A key is missing: {' or '.join(_keys(kind))}.", path)
+    key = next((each for each in given if representation[each] is not None), given[0])
+    value = representation[key]
+    if not isinstance(value, str | None):
+        raise BadUserInput("A string is expected.", f"{path}.{key}")
+    return kind.__model__, KEYS[key], value
+
+
+@functools.cache
+def _keys(kind: Any) -> list[str]:
+    columns = {field.python_name for field in kind.__strawberry_definition__.fields}
+    return [key for key, column in KEYS.items() if column in columns]
+
+
+@strawberry.type(name="_Service", description="This server as a subgraph.")
+class Service:
+    sdl: str = strawberry.field(description="Its schema, with the directives of Apollo Federation.")
+
+
+class _Service(Declared):
+    """What gateways compose."""
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Service:
+        return Service(sdl=print_subgraph(info.schema))
+
+
+def subgraph_query(query: type[Any], *, introspection: bool) -> type[Any]:
+    """The query type with what gateways ask; of the schema, only where clients may ask that."""
+    entity = StrawberryUnion(
+        "_Entity",
+        type_annotations=tuple(StrawberryAnnotation(kind) for kind in TYPES.values()),
+        description="Any record. Gateways ask for it by its keys.",
+    )
+    asked: list[Any] = [
+        _Entities(
+            python_name="_entities",
+            graphql_name="_entities",
+            type_annotation=StrawberryAnnotation(StrawberryList(StrawberryOptional(entity))),
+            description="The records that these representations stand for; null in the place of one not to be seen.",
+        )
+    ]
+    if introspection:
+        asked.append(
+            _Service(
+                python_name="_service",
+                graphql_name="_service",
+                type_annotation=StrawberryAnnotation(Service),
+                description="What a gateway composes its schema of.",
+            )
+        )
+    bases = (create_type("Subgraph", asked), query)
+    description = query.__strawberry_definition__.description
+    return strawberry.type(type("Query", bases, {}), description=description)
+
+
+@functools.lru_cache(maxsize=1)
+def print_subgraph(schema: strawberry.Schema) -> str:
+    """The schema as gateways compose it."""
+    marks = {name: " ".join(f'@key(fields: "{key}")' for key in _keys(kind)) for name, kind in TYPES.items()}
+    marks |= dict.fromkeys(SHARED, "@shareable")
+    directives = {
+        name: parse(f"type {name} {mark}", no_location=True).definitions[0].directives  # type: ignore[attr-defined]
+        for name, mark in marks.items()
+    }
+    document = parse(schema.as_str(), no_location=True)
+    definitions = [
+        replace(each, directives=directives[each.name.value])
+        if isinstance(each, ObjectTypeDefinitionNode) and each.name.value in directives
+        else each
+        for each in document.definitions
+    ]
+    return f"{LINK}\n\n{print_ast(replace(document, definitions=tuple(definitions)))}"
