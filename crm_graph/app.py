@@ -27,7 +27,7 @@ from crm_graph.feed import Feed
 from crm_graph.logs import RequestIds
 from crm_graph.models.types import Phone
 from crm_graph.settings import Settings
-from schema import HTTP, Budget, Connections, Endpoint, Hub, Turns, WebSockets, build_schema
+from schema import HTTP, Budget, Connections, DocumentStore, Endpoint, Hub, Turns, WebSockets, build_schema
 
 STATIC = Path(__file__).parent / "static"
 READY_SECONDS = 5.0
@@ -44,7 +44,8 @@ def build(settings: Settings) -> Starlette:
     connections = Connections(database, settings.user_operations)
     budget = Budget(settings.cost_available, settings.cost_restored, settings.broadcast_url)
     turns = Turns(settings.running_operations, settings.waiting_operations)
-    endpoint = Endpoint(schema, settings, database, feed, hub, connections, budget, turns)
+    store = DocumentStore(database, budget)
+    endpoint = Endpoint(schema, settings, database, feed, hub, connections, budget, turns, store)
     sockets = WebSockets(endpoint)
 
     @contextlib.asynccontextmanager

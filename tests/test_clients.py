@@ -82,6 +82,7 @@ async def serving(database_url: str, folder: Path, **settings: object) -> AsyncI
         await asyncio.to_thread(crm_graph, "migrate")
         await asyncio.to_thread(crm_graph, "workspace", "create", *admin)
         token = await asyncio.to_thread(crm_graph, "token", "--email", EMAIL)
+        await asyncio.to_thread(crm_graph, "trust", str(CLIENTS / "trusted.json"))
     async with running_server(variables, folder / "server.log") as server:
         told = {"URL": server.url, "TOKEN": token, "EMAIL": EMAIL, "PASSWORD": PASSWORD}
         told["USER_OPERATIONS"] = str(USER_OPERATIONS)
@@ -109,7 +110,7 @@ async def on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
         await drop_database(POSTGRES_URL, name)
 
 
-@pytest.mark.parametrize("client", ["graphql-ws", "graphql-sse", "apollo", "urql"])
+@pytest.mark.parametrize("client", ["graphql-ws", "graphql-sse", "apollo", "urql", "persisted"])
 def test_a_client(node: str, on_sqlite: dict[str, str], client: str) -> None:
     run(node, client, on_sqlite)
 
