@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -24,6 +25,7 @@ from crm_graph import migrations
 from crm_graph.db import Database
 from crm_graph.errors import RefusedToStart
 from crm_graph.feed import Feed
+from crm_graph.headers import SafeHeaders
 from crm_graph.logs import RequestIds
 from crm_graph.models.types import Phone
 from crm_graph.settings import Settings
@@ -64,7 +66,8 @@ def build(settings: Settings) -> Starlette:
         await database.close()
 
     app = Application(
-        RequestIds(_for_pages(HTTP(endpoint), sockets.origins)),
+        SafeHeaders(RequestIds(_for_pages(HTTP(endpoint), sockets.origins))),
+        middleware=[Middleware(SafeHeaders)],
         routes=[
             WebSocketRoute("/graphql", sockets),
             Route("/", lambda request: RedirectResponse("/graphql")),

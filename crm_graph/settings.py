@@ -38,6 +38,7 @@ class Settings:
     secret_key: str = field(default="", repr=False)
     access_token_minutes: int = 15
     refresh_token_days: int = 30
+    session_days: int = 90
     sign_in_tries: int = 10
     retention_days: int = 30
     socket_operations: int = 100
@@ -81,6 +82,10 @@ class Settings:
     @property
     def refresh_token_life(self) -> timedelta:
         return timedelta(days=self.refresh_token_days)
+
+    @property
+    def session_life(self) -> timedelta:
+        return timedelta(days=self.session_days)
 
     @property
     def retention(self) -> timedelta:

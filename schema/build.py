@@ -7,6 +7,7 @@ import strawberry
 from schema import (
     accounts,
     activities,
+    audit,
     auth,
     boards,
     campaigns,
@@ -41,6 +42,7 @@ class Query(
     auth.AuthQuery,
     workspaces.WorkspaceQuery,
     changes.ChangeQuery,
+    audit.AuditQuery,
 ):
     pass
 

@@ -152,6 +152,7 @@ class Hub:
             context_value=context,
             raw_variable_values=variables,
             operation_name=name,
+            hide_suggestions=self.schema.hide_suggestions,
         )
         if isinstance(made, list):
             raise made[0]

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from crm_graph.errors import Overloaded, RequestError, Throttled, TimedOut, Unauthenticated
 from schema.execution import encode
 from schema.transports.endpoint import Endpoint, Turn
-from schema.transports.graphiql import graphiql_page
+from schema.transports.graphiql import PAGE_HEADERS, graphiql_page
 from schema.transports.line import Gone
 from schema.transports.negotiation import EVENTS, GZIP, HTML, JSON, RESPONSE, encoding, media_type
 from schema.transports.reading import Refusal, check_method, operation, read
@@ -64,7 +64,8 @@ class HTTP:
             if media is None:
                 raise Refusal(406, f"Accept {RESPONSE}, {JSON} or {EVENTS}.")
             if media == HTML:
-                reply = HTMLResponse(graphiql_page(HTTPConnection(scope).url.path, settings.demo_token))
+                page = graphiql_page(HTTPConnection(scope).url.path, settings.demo_token)
+                reply = HTMLResponse(page, headers=PAGE_HEADERS)
             else:
                 content = await read(settings, scope, headers, receive)
                 if media == EVENTS:
