@@ -26,6 +26,10 @@ from tests.support.servers import environment, running_server
 CLIENTS = Path(__file__).parent / "clients"
 EMAIL, PASSWORD = "ada@acme.example", "correct horse battery"
 USER_OPERATIONS = 120
+BUNDLE = Path(__file__).parents[1] / "crm_graph" / "static" / "graphiql" / "graphiql.js"
+PICTURE = Path(__file__).parents[1] / "docs" / "graphiql.png"
+LARGEST_PICTURE = 150_000
+DEMO_ACCOUNTS = 40
 INSTALL_SECONDS = 300.0
 NODE_SECONDS = 180.0
 NODE = 20
@@ -125,6 +129,27 @@ async def test_graphql_over_http_to_the_letter(node: str, tmp_path: Path) -> Non
     shown = {name: int(getattr(demo, name)) for name in ("introspection", "get_queries", "get_without_header")}
     async with serving(f"sqlite:///{tmp_path}/crm.db", tmp_path, **shown) as told:
         await asyncio.to_thread(run, node, "graphql-http", told)
+
+
+async def test_graphiql_in_a_browser(node: str, tmp_path: Path) -> None:
+    """The page of the demo, in a Chromium that reaches nothing but this machine. With CRM_GRAPH_TEST_SCREENSHOT=1, a
+    picture of it is kept for the docs."""
+    if not BUNDLE.exists():
+        skip("GraphiQL is not built (scripts/build-web): its page was not tested.")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        skip("Chromium is not here (Debian: apt-get install chromium): GraphiQL's page was not tested.")
+    home = Home.at(tmp_path)
+    await home.prepare(DEMO_ACCOUNTS)
+    demo = ("demo", "--folder", str(tmp_path))
+    async with running_server(environment(""), tmp_path / "server.log", demo) as server:
+        told = {"URL": server.url, "TOKEN": home.token, "EMAIL": home.email, "PASSWORD": home.password}
+        told["CHROMIUM"] = str(chromium)
+        if os.environ.get("CRM_GRAPH_TEST_SCREENSHOT") == "1":
+            told["SCREENSHOT"] = str(PICTURE)
+        variables = {f"CRM_GRAPH_TEST_{name}": value for name, value in told.items()}
+        await asyncio.to_thread(run, node, "graphiql", variables)
+    assert PICTURE.stat().st_size < LARGEST_PICTURE
 
 
 def run(node: str, client: str, told: dict[str, str]) -> None:
