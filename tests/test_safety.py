@@ -38,6 +38,12 @@ async def closed(database_url: str) -> AsyncIterator[Starlette]:
         yield application
 
 
+def test_what_opens_a_server_is_off_unless_it_is_turned_on() -> None:
+    settings = Settings.from_environment({})
+    open_ = ("graphiql", "introspection", "get_queries", "get_without_header", "explain", "batch_operations", "origins")
+    assert {name: getattr(settings, name) for name in open_ if getattr(settings, name)} == {}
+
+
 @pytest.mark.parametrize(
     ("query", "variables", "message"),
     [

@@ -46,13 +46,16 @@ class Feed:
         """Have something written while nobody waits: how long an answer takes is not to tell whether it was."""
         task = asyncio.create_task(work)
         self._later.add(task)
-        task.add_done_callback(self._later.discard)
+        task.add_done_callback(self._written)
 
     async def settle(self) -> None:
         """Wait until all of that is written."""
-        for result in await asyncio.gather(*self._later, return_exceptions=True):
-            if isinstance(result, BaseException):
-                log.error("Something could not be written", exc_info=result)
+        await asyncio.gather(*self._later, return_exceptions=True)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._later.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("Something could not be written", exc_info=error)
 
     @contextlib.asynccontextmanager
     async def transaction(self, viewer: Viewer, cause: str) -> AsyncIterator[AsyncSession]:

@@ -66,6 +66,19 @@ async def test_sign_ins_and_failures_are_told_with_where_they_came_from(world: W
     assert page["totalCount"] == 3
 
 
+async def test_a_failure_that_cannot_be_written_is_told_to_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    email = await know(world, await world.person())
+    monkeypatch.setattr(world.feed, "transaction", None)
+
+    assert await code(world, SIGN_IN, email=email, password="wrong") == "UNAUTHENTICATED"
+    await world.feed.settle()
+
+    assert [each.getMessage() for each in caplog.records] == ["Something could not be written"]
+    assert await world.changes() == []
+
+
 async def test_tokens_and_whatever_decides_rights_are_told_without_secrets(world: World) -> None:
     boss, rep = await world.person(Role.MANAGER), await world.person()
     team = await world.make("team", name="North")

@@ -267,6 +267,17 @@ async def test_with_get_and_a_tag(world: World, change: Change) -> None:
     assert (await get(documentId="who")).status_code == 400
 
 
+async def test_in_a_list(world: World, change: Change) -> None:
+    change(batch_operations=3)
+    await documents.trust(world.database, {"who": WHO})
+    headers = {"Authorization": f"Bearer {world.admin.token}"}
+    body = [{"documentId": "who"}, {"documentId": "none"}, {"query": WHO}]
+
+    first, second, third = (await world.client.post("/graphql", json=body, headers=headers)).json()
+
+    assert (first, error(second), third) == (NAMED, NOT_FOUND, NAMED)
+
+
 async def test_on_sockets_and_in_event_streams(world: World, server: Server) -> None:
     follow = "subscription Follow($id: ID!) { pipelineBoard(pipelineId: $id) { revision caughtUp } }"
     pipeline = await world.make("pipeline", name="Sales")
