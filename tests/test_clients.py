@@ -123,6 +123,11 @@ def test_a_client_on_postgresql(node: str, on_postgresql: dict[str, str]) -> Non
     run(node, "graphql-ws", on_postgresql)
 
 
+async def test_apollo_where_nothing_is_stored(node: str, tmp_path: Path) -> None:
+    async with serving(f"sqlite:///{tmp_path}/crm.db", tmp_path, persisted_queries="off") as told:
+        await asyncio.to_thread(run, node, "persisted-off", told)
+
+
 async def test_graphql_over_http_to_the_letter(node: str, tmp_path: Path) -> None:
     """All that npm graphql-http audits, in the settings of the demo."""
     demo = Home(tmp_path, "").settings

@@ -2,41 +2,20 @@
 // as @graphql-codegen's client-preset and relay-compiler write it.
 
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { ApolloClient, HttpLink, InMemoryCache, gql } from "@apollo/client";
-import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
+import { gql } from "@apollo/client";
 import { Client, fetchExchange } from "@urql/core";
 import { Kind } from "graphql";
-import { Pipeline, token, until, url } from "./crm.mjs";
+import { Pipeline, token, url } from "./crm.mjs";
 import { openEvents, openSocket } from "./opening.mjs";
+import { openApollo, recording, sha256 } from "./persisting.mjs";
 import { TEST } from "./scenarios.mjs";
 
 const NAME = "Ada Admin";
 const trusted = Object.entries(JSON.parse(await readFile(new URL("trusted.json", import.meta.url), "utf8")));
 const [me, board] = trusted.map(([id]) => id);
-const sha256 = (text) => createHash("sha256").update(text).digest("hex");
 const persistedQuery = (hash) => ({ persistedQuery: { version: 1, sha256Hash: hash } });
-
-// What goes over the wire: the method, and whether the text was sent.
-function recording(sent) {
-  return async (input, init) => {
-    const address = new URL(input);
-    const parameters = init.body ? JSON.parse(init.body) : Object.fromEntries(address.searchParams);
-    const response = await fetch(input, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } });
-    sent.push([init.method, "query" in parameters && parameters.query !== "", response.status]);
-    return response;
-  };
-}
-
-function openApollo(sent, options) {
-  const link = new PersistedQueryLink({ sha256, ...options });
-  return new ApolloClient({
-    cache: new InMemoryCache(),
-    link: link.concat(new HttpLink({ uri: url, fetch: recording(sent) })),
-  });
-}
 
 for (const [how, options, method] of [
   ["POST", {}, "POST"],

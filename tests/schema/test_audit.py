@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import jwt
 import pytest
 import sqlalchemy as sa
 
@@ -159,11 +160,19 @@ async def test_a_session_ends_for_good(world: World) -> None:
     [session] = await world.rows(Session)
     assert session["expires_at"] - session["created_at"] == dt.timedelta(days=90)
 
-    await _age(world, 11)
+    await _age(world, 10 - 0.005)
+    renewed = (await world.data(REFRESH, token=renewed["refreshToken"]))["refreshToken"]
+    [session] = await world.rows(Session)
+    ends_at = session["created_at"] + dt.timedelta(days=90)
+    assert session["expires_at"] == ends_at
+    claims = jwt.decode(renewed["accessToken"], options={"verify_signature": False})
+    assert claims["exp"] == int(ends_at.timestamp())
+
+    await _age(world, 1)
     assert await code(world, REFRESH, token=renewed["refreshToken"]) == "UNAUTHENTICATED"
 
 
-async def _age(world: World, days: int) -> None:
+async def _age(world: World, days: float) -> None:
     """Let days go by for the session: what ends later than it could is left as it is."""
     async with world.raw() as connection:
         rows = await connection.execute(sa.select(Session.id, Session.created_at, Session.expires_at))

@@ -236,5 +236,5 @@ async def _open(
 
 
 def _signed_in(settings: Settings, viewer: Viewer, family: Session, secret: str, revision: int) -> SignedIn:
-    token, principal = access_token(settings, viewer, family.id)
+    token, principal = access_token(settings, viewer, family.id, family.expires_at)
     return SignedIn(principal, token, f"{family.id}.{secret}", revision)
