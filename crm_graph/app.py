@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -24,10 +25,11 @@ from crm_graph import migrations
 from crm_graph.db import Database
 from crm_graph.errors import RefusedToStart
 from crm_graph.feed import Feed
+from crm_graph.headers import SafeHeaders
 from crm_graph.logs import RequestIds
 from crm_graph.models.types import Phone
 from crm_graph.settings import Settings
-from schema import HTTP, Budget, Connections, Endpoint, Hub, Turns, WebSockets, build_schema
+from schema import HTTP, Budget, Connections, DocumentStore, Endpoint, Hub, Turns, WebSockets, build_schema
 
 STATIC = Path(__file__).parent / "static"
 READY_SECONDS = 5.0
@@ -46,7 +48,8 @@ def build(settings: Settings) -> Starlette:
     connections = Connections(database, settings.user_operations)
     budget = Budget(settings.cost_available, settings.cost_restored, settings.broadcast_url)
     turns = Turns(settings.running_operations, settings.waiting_operations)
-    endpoint = Endpoint(schema, settings, database, feed, hub, connections, budget, turns)
+    store = DocumentStore(database, budget)
+    endpoint = Endpoint(schema, settings, database, feed, hub, connections, budget, turns, store)
     sockets = WebSockets(endpoint)
 
     @contextlib.asynccontextmanager
@@ -65,7 +68,8 @@ def build(settings: Settings) -> Starlette:
         await database.close()
 
     app = Application(
-        RequestIds(_for_pages(HTTP(endpoint), sockets.origins)),
+        SafeHeaders(RequestIds(_for_pages(HTTP(endpoint), sockets.origins))),
+        middleware=[Middleware(SafeHeaders)],
         routes=[
             WebSocketRoute("/graphql", sockets),
             Route("/", lambda request: RedirectResponse("/graphql")),

@@ -54,6 +54,7 @@ class Database:
                 self.url,
                 pool_size=pool_size,
                 max_overflow=0,
+                hide_parameters=True,  # the log shows statements that failed, and values may be secrets
                 connect_args=_POSTGRESQL,
                 json_serializer=_json_text,
                 json_deserializer=orjson.loads,
@@ -161,6 +162,7 @@ def _sqlite_engine(url: URL, pool_size: int, *, begin: str | None, read_only: bo
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=60,
+        hide_parameters=True,
         json_serializer=_json_text,
         json_deserializer=orjson.loads,
     )

@@ -18,6 +18,9 @@ CrmError
 │   ├── Throttled            too many tries, or too much at a time; carries the seconds to wait
 │   ├── Overloaded           more operations than the server takes at a time; carries the seconds to wait
 │   ├── TimedOut             a query that took too long, and was ended
+│   ├── NotStored            a document's id that nothing is stored under; the client sends the text
+│   ├── StoresNothing        a document's id, where none is looked for
+│   ├── IdRequired           a document's text, where only trusted documents are served, by their ids
 │   └── Resync               the log cannot lead on from where the client stands; carries where it stands now
 └── RefusedToStart           the configuration is wrong; says what to do
 """
@@ -169,6 +172,29 @@ class TimedOut(RequestError):
 
     def __init__(self) -> None:
         super().__init__("The query took too long, and was ended. Ask for less at a time.")
+
+
+class NotStored(RequestError):
+    """Code and message are those that Apollo's clients look for; so are those of StoresNothing."""
+
+    code = "PERSISTED_QUERY_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotFound")
+
+
+class StoresNothing(RequestError):
+    code = "PERSISTED_QUERY_NOT_SUPPORTED"
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotSupported")
+
+
+class IdRequired(RequestError):
+    code = "PERSISTED_QUERY_ID_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__("Only trusted documents are served here: send the id of one.")
 
 
 class Resync(RequestError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,14 @@ from crm_graph.errors import RefusedToStart
 
 WEAK_SECRETS = {"secret", "changeme", "password"}
 SECRET_BYTES = 32
+
+
+class PersistedQueries(enum.Enum):
+    """Whether clients may name documents by ids, and whether they may do anything else."""
+
+    OFF = "off"
+    ON = "on"
+    ONLY = "only"
 
 
 def _or_none(default: int) -> int:
@@ -29,6 +38,7 @@ class Settings:
     secret_key: str = field(default="", repr=False)
     access_token_minutes: int = 15
     refresh_token_days: int = 30
+    session_days: int = 90
     sign_in_tries: int = 10
     retention_days: int = 30
     socket_operations: int = 100
@@ -42,6 +52,7 @@ class Settings:
     query_seconds: int = _or_none(30)
     running_operations: int = 50
     waiting_operations: int = _or_none(500)
+    persisted_queries: PersistedQueries = PersistedQueries.ON
     get_queries: bool = False
     get_without_header: bool = False
     origins: tuple[str, ...] = ()
@@ -72,6 +83,10 @@ class Settings:
     @property
     def refresh_token_life(self) -> timedelta:
         return timedelta(days=self.refresh_token_days)
+
+    @property
+    def session_life(self) -> timedelta:
+        return timedelta(days=self.session_days)
 
     @property
     def retention(self) -> timedelta:
@@ -108,6 +123,11 @@ def _parse(name: str, text: str, setting: dataclasses.Field[object]) -> object:
         if not text.isascii() or not text.isdigit() or int(text) < least:
             raise RefusedToStart(f"{name} is {text!r}. Set it to a whole number of at least {least}.")
         return int(text)
+    if isinstance(default, enum.Enum):
+        choices = {each.value: each for each in type(default)}
+        if text.lower() not in choices:
+            raise RefusedToStart(f"{name} is {text!r}. Set it to one of {', '.join(choices)}.")
+        return choices[text.lower()]
     if isinstance(default, tuple):
         return tuple(_origin(name, each) for each in text.replace(",", " ").split())
     return text

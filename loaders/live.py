@@ -23,7 +23,7 @@ MOST_MEMBERS = 5_000
 """The longest list whose members are kept in mind."""
 MOST_DIFFERENCES = 500
 """How many records may come and go because of what their viewer may see, before it is easier to read the list anew."""
-NO_CHANGES = {Action.SIGNED_IN, Action.SIGNED_OUT}
+NO_CHANGES = {Action.SIGNED_IN, Action.SIGNED_OUT, Action.SIGN_IN_FAILED}
 Members = set[str]
 Unsettled = Callable[[AsyncSession, Viewer, Sequence[Row], Members | None], Awaitable[Sequence[Row]]]
 

@@ -9,6 +9,7 @@ from schema.live.hub import Hub
 from schema.transports.endpoint import Endpoint
 from schema.transports.http import HTTP
 from schema.transports.sessions import Connections
+from schema.transports.store import DocumentStore
 from schema.transports.websocket import WebSockets
 
-__all__ = ["HTTP", "Budget", "Connections", "Endpoint", "Hub", "Turns", "WebSockets", "build_schema"]
+__all__ = ["HTTP", "Budget", "Connections", "DocumentStore", "Endpoint", "Hub", "Turns", "WebSockets", "build_schema"]

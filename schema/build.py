@@ -7,6 +7,7 @@ import strawberry
 from schema import (
     accounts,
     activities,
+    audit,
     auth,
     boards,
     campaigns,
@@ -42,6 +43,7 @@ class Query(
     auth.AuthQuery,
     workspaces.WorkspaceQuery,
     changes.ChangeQuery,
+    audit.AuditQuery,
 ):
     pass
 

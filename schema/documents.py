@@ -71,6 +71,11 @@ class Document:
         return None if operation is None else operation.operation
 
 
+def refused_document(fault: RequestError) -> Document:
+    """What stands for a document that cannot be had."""
+    return Document("", None, (GraphQLError(fault.message, original_error=fault),))
+
+
 class _Remembered:
     """The good documents that were asked last: as many as have ROOM characters, each with some more for itself, since
     what a document takes in memory goes by its length."""
@@ -141,6 +146,6 @@ def _read(schema: GraphQLSchema, text: str) -> Document:
     except GraphQLError as error:
         return Document(text, None, (error,))
     except RequestError as error:
-        return Document(text, None, (GraphQLError(error.message, original_error=error),))
+        return refused_document(error)
     except RecursionError:
         return Document(text, None, (GraphQLError("The document is nested too deeply."),))

@@ -34,6 +34,7 @@ class CrmSchema(strawberry.Schema):
     def __init__(self, *, introspection: bool, compiled: bool, **options: Any) -> None:
         super().__init__(execution_context_class=Executor, **options)
         self._schema.extensions[INTROSPECTION] = introspection
+        self.hide_suggestions = not introspection
         self._plans = Plans(self) if compiled else None
 
     def read(self, text: str) -> Document:
@@ -72,6 +73,7 @@ class CrmSchema(strawberry.Schema):
                             context_value=context,
                             variable_values=variables,
                             operation_name=name,
+                            hide_suggestions=self.hide_suggestions,
                             executor_class=self.execution_context_class,
                             plans=document.plans,
                         )

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -147,6 +148,7 @@ def test_a_missing_or_weak_secret(
         ("OPERATION_COST", "-1", "CRM_GRAPH_OPERATION_COST is '-1'. Set it to a whole number of at least 0."),
         ("COST_RESTORED", "0", "CRM_GRAPH_COST_RESTORED is '0'. Set it to a whole number of at least 1."),
         ("GRAPHIQL", "perhaps", "CRM_GRAPH_GRAPHIQL is 'perhaps'. Set it to 1 or 0."),
+        ("PERSISTED_QUERIES", "some", "CRM_GRAPH_PERSISTED_QUERIES is 'some'. Set it to one of off, on, only."),
         (
             "ORIGINS",
             "https://crm.example, crm.example",
@@ -343,6 +345,41 @@ def test_no_workspace_yet(capsys: pytest.CaptureFixture[str], migrated: Path) ->
         1,
         "workspace: There is no workspace yet. Make one: crm-graph workspace create",
     )
+
+
+def test_documents_are_trusted(capsys: pytest.CaptureFixture[str], migrated: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({"a": "{ viewer { id } }", "b": "{ viewer { name } }"}))
+    main_ok("trust", str(manifest))
+    manifest.write_text(json.dumps({"b": "{ viewer { name } }"}))
+    main_ok("trust", str(manifest), "--alone")
+
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "2 documents are trusted anew, and 0 no more.",
+        "0 documents are trusted anew, and 1 no more.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"{", "The manifest is not JSON."),
+        (b"\xff", "The manifest is not a text in UTF-8."),
+        (b'{"a": "{ viewer { name } }", "b": "{ nothing }"}', "b: The document is none that this server answers: "),
+    ],
+)
+def test_a_wrong_manifest_is_refused_as_a_whole(
+    capsys: pytest.CaptureFixture[str], migrated: Path, tmp_path: Path, text: bytes, message: str
+) -> None:
+    manifest = tmp_path / "manifest.json"
+    manifest.write_bytes(text)
+
+    code, said = refusal(capsys, "trust", str(manifest))
+
+    assert code == 1
+    assert said.startswith(message)
+    with sqlite3.connect(migrated) as connection:
+        assert connection.execute("SELECT count(*) FROM stored_documents").fetchall() == [(0,)]
 
 
 def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

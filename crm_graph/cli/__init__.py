@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from crm_graph.cli import database, exporting, importing, serving
+from crm_graph.cli import database, documents, exporting, importing, serving
 from crm_graph.errors import CrmError, Fault, RefusedToStart
 
 REFUSED = 2
@@ -27,6 +27,7 @@ app.add_typer(workspaces, name="workspace")
 workspaces.command("create")(database.create_workspace)
 app.command()(database.token)
 app.command("import")(importing.import_files)
+app.command()(documents.trust)
 app.command()(exporting.schema)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
@@ -20,6 +23,7 @@ from crm_graph.feed.wakeups import WakeUps
 
 # What the databases call two transactions that met (serialisation, deadlock, lock not available), and a taken key.
 MET = {"40001", "40P01", "55P03", "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"}
+log = logging.getLogger(__name__)
 TAKEN = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
 
 
@@ -29,12 +33,29 @@ class Feed:
     def __init__(self, database: Database, broadcast_url: str) -> None:
         self.database = database
         self.wakeups = WakeUps(database, broadcast_url)
+        self._later: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         await self.wakeups.open()
 
     async def close(self) -> None:
+        await self.settle()
         await self.wakeups.close()
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something written while nobody waits: how long an answer takes is not to tell whether it was."""
+        task = asyncio.create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._written)
+
+    async def settle(self) -> None:
+        """Wait until all of that is written."""
+        await asyncio.gather(*self._later, return_exceptions=True)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._later.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("Something could not be written", exc_info=error)
 
     @contextlib.asynccontextmanager
     async def transaction(self, viewer: Viewer, cause: str) -> AsyncIterator[AsyncSession]:

@@ -8,6 +8,7 @@ from crm_graph.models.base import Assigned, Base, Entity, Keyed, Visibility, now
 from crm_graph.models.campaigns import Campaign, CampaignMember, CampaignStatus, CampaignType, MemberStatus
 from crm_graph.models.cases import Case, CaseOrigin, CaseStatus, CaseType
 from crm_graph.models.changes import Action, Alias, Change, IdempotencyKey
+from crm_graph.models.documents import StoredDocument
 from crm_graph.models.leads import Lead, LeadStatus
 from crm_graph.models.opportunities import ContactRole, Opportunity, OpportunityLine
 from crm_graph.models.pipelines import ForecastCategory, GateField, Pipeline, Product, Stage, StageCategory
@@ -64,6 +65,7 @@ __all__ = [
     "Stage",
     "StageCategory",
     "StageTotal",
+    "StoredDocument",
     "Team",
     "User",
     "Visibility",

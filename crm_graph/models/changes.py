@@ -29,6 +29,7 @@ class Action(enum.StrEnum):
     RESPONDED: somebody responded to the campaign.
     SIGNED_IN: the user signed in.
     SIGNED_OUT: the user signed out, or was signed out.
+    SIGN_IN_FAILED: somebody tried to sign in as the user, and did not know the password.
     """
 
     CREATED = "CREATED"
@@ -44,6 +45,12 @@ class Action(enum.StrEnum):
     RESPONDED = "RESPONDED"
     SIGNED_IN = "SIGNED_IN"
     SIGNED_OUT = "SIGNED_OUT"
+    SIGN_IN_FAILED = "SIGN_IN_FAILED"
+
+
+IS_AUDITED = sa.text("entity IN ('ApiToken', 'Membership', 'Team', 'User', 'Workspace')")
+"""The condition on the rows of the log that are about people, and what they may see and do. The databases use the index
+on these only for the very text that it was made with."""
 
 
 class Change(Base):
@@ -54,7 +61,12 @@ class Change(Base):
     """
 
     __tablename__ = "changes"
-    __table_args__ = (sa.Index(None, "workspace_id", "record_id", "action", "revision"),)
+    __table_args__ = (
+        sa.Index(None, "workspace_id", "record_id", "action", "revision"),
+        sa.Index(
+            "ix_changes_audited", "workspace_id", "revision", postgresql_where=IS_AUDITED, sqlite_where=IS_AUDITED
+        ),
+    )
 
     workspace_id: Mapped[str] = mapped_column(types.Id(), sa.ForeignKey("workspaces.id"), primary_key=True)
     revision: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
@@ -76,6 +88,7 @@ class IdempotencyKey(Base):
     """The result of a write that a client may send again: which record, at which revision."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (sa.Index(None, "workspace_id", "created_at"),)
 
     workspace_id: Mapped[str] = mapped_column(types.Id(), sa.ForeignKey("workspaces.id"), primary_key=True)
     user_id: Mapped[str] = mapped_column(types.Id(), primary_key=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from crm_graph.models import IdempotencyKey, now
 from crm_graph.models.types import Text
 
 KEY = Text(100)
+MOST_SWEPT = 1_000
 
 
 async def recall(session: AsyncSession, viewer: Viewer, key: str, fingerprint: str) -> IdempotencyKey | None:
@@ -49,3 +51,18 @@ async def remember(session: AsyncSession, viewer: Viewer, key: str, result: Mapp
         IdempotencyKey.key == KEY.clean(key),
     )
     await session.execute(statement.values(result=dict(result), revision=revision))
+
+
+async def sweep(session: AsyncSession, viewer: Viewer, kept: dt.timedelta) -> None:
+    """Forget keys of the workspace that nobody will send again: some at a time, except where another process is at
+    it."""
+    key = sa.tuple_(IdempotencyKey.workspace_id, IdempotencyKey.user_id, IdempotencyKey.key)
+    old = (
+        sa.select(*key.clauses)
+        .where(IdempotencyKey.workspace_id == viewer.workspace_id, IdempotencyKey.created_at <= now() - kept)
+        .limit(MOST_SWEPT)
+        .with_for_update(skip_locked=True)
+    )
+    await session.execute(
+        sa.delete(IdempotencyKey).where(key.in_(old)), execution_options={"synchronize_session": False}
+    )

@@ -48,7 +48,17 @@ LISTED = 10
 """How long a list is taken to be that is not asked for in pages, such as the stages of a board."""
 MOST_KNOWN = 100
 
-FREE = {"Address", "CurrencyTotal", "EmailAddress", "LiveUpdate", "MemberStatus", "Money", "PageInfo", "Participant"}
+FREE = {
+    "Address",
+    "AuditField",
+    "CurrencyTotal",
+    "EmailAddress",
+    "LiveUpdate",
+    "MemberStatus",
+    "Money",
+    "PageInfo",
+    "Participant",
+}
 FREE |= {"PhoneNumber", "SocialProfile", "UserError"}
 FREE_ENDINGS = ("Connection", "Edge", "Payload", "Update", "Page")
 SCHEMAS = {"__schema", "__type", "_service"}

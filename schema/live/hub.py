@@ -161,6 +161,7 @@ class Hub:
             raw_variable_values=variables,
             operation_name=name,
             plans=plans,
+            hide_suggestions=self.schema.hide_suggestions,
         )
         if isinstance(made, list):
             raise made[0]

@@ -12,16 +12,15 @@ from typing import Any
 from graphql import GraphQLError, OperationType
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
-from strawberry.http import GraphQLRequestData
 
 from crm_graph.db import OUTAGES, Database
 from crm_graph.errors import CostExceeded, LimitExceeded, Overloaded, RequestError, TimedOut, Unauthenticated
 from crm_graph.feed import Feed
 from crm_graph.services import auth
 from crm_graph.services.auth import Principal
-from crm_graph.settings import Settings
+from crm_graph.settings import PersistedQueries, Settings
 from schema.context import Context
-from schema.documents import Document
+from schema.documents import Document, refused_document
 from schema.execution import CrmSchema, write_answer, write_json
 from schema.limits.budget import Bill, Budget, bucket_of
 from schema.limits.cost import Cost
@@ -30,6 +29,7 @@ from schema.limits.turns import Turns
 from schema.live.hub import Hub, Outlet
 from schema.transports.line import Gone
 from schema.transports.sessions import Connections
+from schema.transports.store import DocumentStore, Sent
 
 MOST_KNOWN = 10_000
 COST_HEADER = "x-crm-graph-cost"
@@ -47,7 +47,7 @@ class Request:
 
     document: Document
     kind: OperationType | None
-    data: GraphQLRequestData
+    data: Sent
     cost: Cost | None = None
     requested: int = 0
     fault: RequestError | None = None
@@ -84,11 +84,19 @@ class Endpoint:
     connections: Connections
     budget: Budget
     turns: Turns
+    store: DocumentStore
     _known: OrderedDict[str, Principal] = field(default_factory=OrderedDict, repr=False)
     """By their tokens, those who asked last, as they were then."""
 
-    def read(self, data: GraphQLRequestData) -> Request:
-        """What a request asks for. It has a query."""
+    async def read(self, data: Sent, connection: HTTPConnection, principal: Principal | None = None) -> Request:
+        """What a request asks for. It has a query, or names one."""
+        mode = self.settings.persisted_queries
+        if mode is PersistedQueries.ONLY or data.by_id:
+            try:
+                _, payer = self._payer(connection, principal)
+                data = await self.store.complete(data, mode, payer)
+            except RequestError as fault:
+                return Request(refused_document(fault), None, data)
         document, name = self.schema.read(data.query or ""), data.operation_name
         kind = document.type_of(name)
         if kind is None or document.errors:
@@ -105,13 +113,18 @@ class Endpoint:
     async def bill(self, request: Request, connection: HTTPConnection, principal: Principal | None = None) -> Bill:
         """The bill of an operation, paid by who sends it, if he is known; one that is refused costs nothing. Raises
         Throttled."""
+        is_sure, payer = self._payer(connection, principal)
+        bill = Bill(self.budget, request.cost, request.requested, payer)
+        if self.refused(request) is None:
+            await (bill.pay() if is_sure else bill.deposit())
+        return bill
+
+    def _payer(self, connection: HTTPConnection, principal: Principal | None) -> tuple[bool, str]:
+        """Whose bucket an operation is paid from, as far as is known; and whether that is sure."""
         token = "" if principal else bearer(connection.headers.get("authorization", ""))
         principal = principal or self._known.get(token)
         client = None if connection.client is None else connection.client.host
-        bill = Bill(self.budget, request.cost, request.requested, bucket_of(principal, client))
-        if self.refused(request) is None:
-            await (bill.deposit() if token and principal is None else bill.pay())
-        return bill
+        return not token or principal is not None, bucket_of(principal, client)
 
     async def answer(self, context: Context, request: Request, bill: Bill) -> dict[str, Any]:
         """What a query or a mutation is answered; a query, as long as it has time. Raises Throttled."""
@@ -128,9 +141,15 @@ class Endpoint:
                 raise
             return {"errors": self.described(TimedOut())}
         await bill.settle_by(result.data)
+        await self._keep(context, request)
         if self._tells_cost(context, request):
             context.extensions["cost"] = bill.formatted()
         return write_answer(result.data, result.errors, context.extensions)
+
+    async def _keep(self, context: Context, request: Request) -> None:
+        """Keep the document for its sender, if he is somebody."""
+        if request.data.keep_as is not None and context.signed_in is not None:
+            await self.store.keep(request.data, bucket_of(context.holder, context.client))
 
     def _tells_cost(self, context: Context, request: Request) -> bool:
         asked = context.request is not None and context.request.headers.get(COST_HEADER) == "1"
@@ -183,6 +202,7 @@ class Endpoint:
                 await context.prove()
                 if context.signed_in is None:
                     raise Unauthenticated(context.refusal)
+                await self._keep(context, request)
                 await self.hub.follow(context, request.data, outlet)
             else:
                 async with Turn(self.turns, bill):

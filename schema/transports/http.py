@@ -6,6 +6,7 @@ docs/http.md tells clients what is accepted, and what each status means.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import sys
 import zlib
@@ -20,11 +21,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from crm_graph.errors import Overloaded, RequestError, Throttled, TimedOut, Unauthenticated
 from schema.execution import encode
 from schema.transports.endpoint import Endpoint, Turn
-from schema.transports.graphiql import graphiql_page
+from schema.transports.graphiql import PAGE_HEADERS, graphiql_page
 from schema.transports.line import Gone
 from schema.transports.negotiation import EVENTS, GZIP, HTML, JSON, RESPONSE, encoding, media_type
 from schema.transports.reading import Refusal, check_method, operation, read
 from schema.transports.sse import event_stream
+from schema.transports.store import by_id
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -36,6 +38,7 @@ SMALL = 1_400
 LARGE = 100_000
 """The bytes of an answer that takes so long to compress that others are not to wait for it."""
 GZIP_LEVEL = 4
+VARY = b"authorization, accept, accept-encoding"
 STATUS = {
     Unauthenticated.code: 401,
     Throttled.code: 429,
@@ -61,7 +64,8 @@ class HTTP:
             if media is None:
                 raise Refusal(406, f"Accept {RESPONSE}, {JSON} or {EVENTS}.")
             if media == HTML:
-                reply = HTMLResponse(graphiql_page(HTTPConnection(scope).url.path, settings.demo_token))
+                page = graphiql_page(HTTPConnection(scope).url.path, settings.demo_token)
+                reply = HTMLResponse(page, headers=PAGE_HEADERS)
             else:
                 content = await read(settings, scope, headers, receive)
                 if media == EVENTS:
@@ -69,11 +73,12 @@ class HTTP:
                 elif isinstance(content, list):
                     reply = Reply(200, await self._batch(scope, content), media)
                 else:
-                    reply = Reply(*_outcome(await self._answer(scope, content), media), media)
+                    fresh = scope["method"] == "GET" and by_id(content)
+                    reply = Reply(*_outcome(await self._answer(scope, content), media), media, fresh=fresh)
         except Gone:
             return
         except Refusal as refusal:
-            reply = Reply(refusal.status, refusal.answer, media, refusal.allow)
+            reply = Reply(refusal.status, refusal.answer, media, allow=refusal.allow)
         except RequestError as error:  # an event stream that was not begun
             reply = Reply(STATUS[error.code], {"errors": self.endpoint.described(error)}, media)
         except Exception as error:
@@ -82,14 +87,14 @@ class HTTP:
 
     async def _answer(self, scope: Scope, content: object) -> Answer:
         """What an operation is answered, stage by stage. Raises Refusal."""
-        request = self.endpoint.read(operation(content))
+        connection = HTTPConnection(scope)
+        request = await self.endpoint.read(operation(content), connection)
         errors = self.endpoint.refused(request)
         if errors is not None:
             return {"errors": errors}
         if request.kind is OperationType.SUBSCRIPTION:
             raise Refusal(400, f"Subscriptions go over a websocket, or with Accept: {EVENTS}.")
         check_method(scope, request.kind)
-        connection = HTTPConnection(scope)
         try:
             bill = await self.endpoint.bill(request, connection)
             async with Turn(self.endpoint.turns, bill):
@@ -117,25 +122,39 @@ class HTTP:
 class Reply:
     """An answer, or the answers to a batch, ready to be sent."""
 
-    __slots__ = ("_allow", "_answer", "_media", "_status")
+    __slots__ = ("_allow", "_answer", "_fresh", "_media", "_status")
 
     def __init__(
-        self, status: int, answer: Answer | Sequence[Answer], media: str | None, allow: str | None = None
+        self,
+        status: int,
+        answer: Answer | Sequence[Answer],
+        media: str | None,
+        *,
+        allow: str | None = None,
+        fresh: bool = False,
     ) -> None:
-        self._status, self._answer, self._allow = status, answer, allow
+        """`fresh` lets whoever asked keep a good answer, as long as he asks each time whether it is still good."""
+        self._status, self._answer, self._allow, self._fresh = status, answer, allow, fresh
         self._media = RESPONSE if media == RESPONSE else JSON
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = encode(self._answer)
+        body, sent = encode(self._answer), dict(scope["headers"])
         headers = [(b"content-type", f"{self._media}; charset=utf-8".encode())]
+        if self._fresh and self._status == 200 and "errors" not in self._answer:
+            tag = b'W/"%s"' % hashlib.sha256(self._media.encode() + body).hexdigest().encode()
+            headers += [(b"etag", tag), (b"cache-control", b"private, no-cache"), (b"vary", VARY)]
+            if tag in sent.get(b"if-none-match", b""):
+                await send({"type": "http.response.start", "status": 304, "headers": headers[1:]})
+                await send({"type": "http.response.body", "body": b""})
+                return
+        elif scope["method"] == "GET":
+            headers.append((b"cache-control", b"no-store"))
         if len(body) > SMALL:
-            accepted = dict(scope["headers"]).get(b"accept-encoding", b"")
+            accepted = sent.get(b"accept-encoding", b"")
             if coding := encoding(accepted):
                 body = await _compressed(coding, body)
                 headers.append((b"content-encoding", coding.encode()))
         headers.append((b"content-length", b"%d" % len(body)))
-        if scope["method"] == "GET":
-            headers.append((b"cache-control", b"no-store"))
         if self._allow:
             headers.append((b"allow", self._allow.encode()))
         if self._status == 401:

@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl
 
 from graphql import OperationType
 from starlette.types import Receive, Scope
-from strawberry.http import GraphQLRequestData
 
 from crm_graph.errors import BadUserInput
-from crm_graph.settings import Settings
+from crm_graph.settings import PersistedQueries, Settings
 from schema.execution import read_json
 from schema.transports.line import Gone
+from schema.transports.store import Sent, by_id
 
 PREFLIGHTED = {b"apollo-require-preflight", b"x-apollo-operation-name", b"x-requested-with"}
 """Headers that a page can send to another origin only after the browser has asked whether it may."""
@@ -39,30 +39,33 @@ async def read(settings: Settings, scope: Scope, headers: Headers, receive: Rece
     """The JSON that was sent: one operation or a list of them. Raises Refusal, and Gone."""
     if scope["method"] == "POST":
         return _parsed(await _body(settings.body_bytes, headers, receive))
-    if scope["method"] != "GET" or not settings.get_queries:
+    stored = settings.persisted_queries is not PersistedQueries.OFF
+    content = _address(scope["query_string"]) if scope["method"] == "GET" else {}
+    if not (settings.get_queries or (stored and by_id(content))) or scope["method"] != "GET":
         allowed = "GET, POST" if settings.get_queries else "POST"
         raise Refusal(405, f"Send operations with {allowed.replace(',', ' or')}.", allow=allowed)
     # A link or a form of any page could send the browser of somebody in our network here.
     if not settings.get_without_header and PREFLIGHTED.isdisjoint(headers) and not _is_json(headers):
         raise Refusal(400, "Send the header Apollo-Require-Preflight with GET.")
-    return _address(scope["query_string"])
+    return content
 
 
-def operation(content: object) -> GraphQLRequestData:
+def operation(content: object) -> Sent:
     """The operation in what was sent. Raises Refusal."""
     if not isinstance(content, dict):
         raise Refusal(400, "An operation is a JSON object that has a query.")
     query, name = content.get("query"), content.get("operationName")
-    if query is None or query == "":
+    named = by_id(content)
+    if (query is None or query == "") and not named:
         raise Refusal(400, "The query is missing.", "query")
-    if not isinstance(query, str):
+    if query is not None and not isinstance(query, str):
         raise Refusal(400, "The query is not a text.", "query")
     if name is not None and not isinstance(name, str):
         raise Refusal(400, "The operationName is not a text.", "operationName")
     if name and not (name.isascii() and name.isidentifier()):
         raise Refusal(400, "The operationName is not a name in GraphQL.", "operationName")
     variables, extensions = _object(content, "variables"), _object(content, "extensions")
-    return GraphQLRequestData(query, variables, name or None, extensions)
+    return Sent(query, variables, name or None, extensions, by_id=named, document_id=content.get("documentId"))
 
 
 def check_method(scope: Scope, kind: OperationType | None) -> None:

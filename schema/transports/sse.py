@@ -40,9 +40,9 @@ async def event_stream(endpoint: Endpoint, scope: Scope, content: object, send: 
     """The stream that answers what was sent. Raises Refusal where that is no operation, and Throttled."""
     if endpoint.connections.draining:
         raise Refusal(503, End.RESTART.message)
-    request = endpoint.read(operation(content))
-    check_method(scope, request.kind)
     connection = HTTPConnection(scope)
+    request = await endpoint.read(operation(content), connection)
+    check_method(scope, request.kind)
     bill = await endpoint.bill(request, connection)
     return EventStream(endpoint, await endpoint.context(connection), request, bill, Line(send))
 

@@ -14,7 +14,6 @@ from typing import Any
 from graphql import OperationType
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
-from strawberry.http import GraphQLRequestData
 from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_origins, normalize_origin
 
 from crm_graph.db import OUTAGES
@@ -24,6 +23,7 @@ from schema.execution import read_json, write_json
 from schema.transports.endpoint import Endpoint, Outage, Request, bearer
 from schema.transports.line import Gone, Line
 from schema.transports.sessions import End
+from schema.transports.store import Sent, by_id
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
@@ -217,7 +217,7 @@ class Socket:
             throttled = Throttled(f"At most {most} operations may run on one socket at a time.")
             await operation.fail(self.endpoint.described(throttled))
             return
-        request = self.endpoint.read(data)
+        request = await self.endpoint.read(data, self.connection, self.principal)
         errors = self.endpoint.refused(request)
         if errors is not None:
             await operation.fail(errors)
@@ -328,10 +328,12 @@ def _object(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def _request(payload: Mapping[str, Any]) -> GraphQLRequestData:
+def _request(payload: Mapping[str, Any]) -> Sent:
     query, name = payload.get("query"), payload.get("operationName")
-    if not isinstance(query, str):
+    named = by_id(payload)
+    if not isinstance(query, str) and not (query is None and named):
         raise Close(4400, "The payload has no query")
     if name is not None and not isinstance(name, str):
         raise Close(4400, "The operationName is not a text")
-    return GraphQLRequestData(query, _object(payload, "variables"), name or None, _object(payload, "extensions"))
+    variables, extensions = _object(payload, "variables"), _object(payload, "extensions")
+    return Sent(query, variables, name or None, extensions, by_id=named, document_id=payload.get("documentId"))

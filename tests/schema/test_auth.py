@@ -102,7 +102,11 @@ async def test_sign_in_opens_a_session_that_the_log_has(world: World) -> None:
     assert await who(world, payload["accessToken"]) == rep.id
     [change] = await world.changes()
     assert (change["entity"], change["record_id"], change["action"]) == ("User", rep.id, "SIGNED_IN")
-    assert (change["actor"], change["user_id"], change["fields"]) == (f"user:{rep.id}", rep.id, {})
+    assert (change["actor"], change["user_id"], change["fields"]) == (
+        f"user:{rep.id}",
+        rep.id,
+        {"client": [None, world.client._transport.client[0]]},  # type: ignore[attr-defined]
+    )
     assert payload["revision"].endswith(".1")
     [session] = await world.rows(Session)
     session_id, _, secret = payload["refreshToken"].partition(".")
@@ -156,7 +160,12 @@ async def test_whatever_was_wrong_the_answer_and_the_work_are_the_same(
         verified.clear()
         assert await post(world, SIGN_IN, email=given, password=password) == WRONG
         assert len(verified) == auth.CANDIDATES
-    assert await world.everything() == before
+    await world.feed.settle()
+    after = await world.everything()
+    failed = [(each["record_id"], each["action"], each["actor"], each["user_id"]) for each in after.pop("changes")]
+    assert failed == [(rep.id, "SIGN_IN_FAILED", "nobody", None)] * 4
+    assert [each.pop("revision") for each in (*before["workspaces"], *after["workspaces"])] == [0, 4]
+    assert after == {name: rows for name, rows in before.items() if name != "changes"}
     assert await world.rows(Session) == []
 
 

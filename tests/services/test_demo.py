@@ -56,6 +56,15 @@ def entities(draft: Draft) -> list[tuple[type[Entity], dict[str, Any]]]:
     return [(model, row) for model, rows in draft.rows.items() if issubclass(model, Entity) for row in rows]
 
 
+@pytest.mark.parametrize("accounts", [1, 2, 20])
+def test_what_the_examples_are_about_is_there_in_every_size(accounts: int) -> None:
+    draft = drawn(accounts)
+
+    first = {model: draft.rows[model][0] for model in (Account, Contact, Lead, Opportunity)}
+    assert [row["deleted_at"] for row in first.values()] == [None] * 4
+    assert first[Lead]["status"] not in {LeadStatus.CONVERTED, LeadStatus.UNQUALIFIED}
+
+
 def test_every_value_is_in_its_standard_form(draft: Draft) -> None:
     for model, row in entities(draft):
         given = {name: value for name, value in row.items() if value is not None and name != "custom"}

@@ -78,6 +78,7 @@ async def serving(database_url: str, folder: Path, **settings: object) -> AsyncI
         await asyncio.to_thread(crm_graph, "migrate")
         await asyncio.to_thread(crm_graph, "workspace", "create", *admin)
         token = await asyncio.to_thread(crm_graph, "token", "--email", EMAIL)
+        await asyncio.to_thread(crm_graph, "trust", str(CLIENTS / "trusted.json"))
     async with running_server(variables, folder / "server.log") as server:
         told = {"URL": server.url, "TOKEN": token, "EMAIL": EMAIL, "PASSWORD": PASSWORD}
         told["USER_OPERATIONS"] = str(USER_OPERATIONS)

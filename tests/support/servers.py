@@ -43,7 +43,7 @@ class ServerProcess:
     log: Path
     port: int = field(default_factory=free_port)
     process: Process | None = None
-    arguments: tuple[str, ...] = ()
+    command: tuple[str, ...] = ("serve",)
 
     @property
     def address(self) -> str:
@@ -57,7 +57,7 @@ class ServerProcess:
         """Start it, and wait until it is ready."""
         assert self.process is None
         with self.log.open("ab") as log:
-            arguments = [*COMMAND, "serve", "--port", str(self.port), *self.arguments]
+            arguments = [*COMMAND, *self.command, "--port", str(self.port)]
             self.process = await asyncio.create_subprocess_exec(*arguments, env=self.variables, stdout=log, stderr=log)
         try:
             await self._ready(self.process)
@@ -98,9 +98,11 @@ class ServerProcess:
 
 
 @contextlib.asynccontextmanager
-async def running_server(variables: Mapping[str, str], log: Path) -> AsyncIterator[ServerProcess]:
-    """A server while the block runs."""
-    server = ServerProcess(variables, log)
+async def running_server(
+    variables: Mapping[str, str], log: Path, command: tuple[str, ...] = ("serve",)
+) -> AsyncIterator[ServerProcess]:
+    """A server while the block runs, by `serve` or another command."""
+    server = ServerProcess(variables, log, command=command)
     await server.start()
     try:
         yield server

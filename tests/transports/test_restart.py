@@ -29,7 +29,7 @@ async def test_a_stop_is_prompt_and_clients_know_to_come_again(tmp_path: Path, w
     await migrations.upgrade(application.state.database.writer)
     world = await build_world(application)
     variables = environment(settings.database_url, broadcast_url=settings.broadcast_url)
-    process = ServerProcess(variables, tmp_path / "log", arguments=("--workers", str(workers)))
+    process = ServerProcess(variables, tmp_path / "log", command=("serve", "--workers", str(workers)))
     await process.start()
     try:
         async with httpx.AsyncClient(timeout=PATIENCE) as client:

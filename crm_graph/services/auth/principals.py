@@ -116,10 +116,12 @@ async def standing(session: AsyncSession, principals: Collection[Principal]) -> 
     return found
 
 
-def access_token(settings: Settings, viewer: Viewer, session_id: str) -> tuple[str, Principal]:
+def access_token(
+    settings: Settings, viewer: Viewer, session_id: str, session_ends_at: dt.datetime
+) -> tuple[str, Principal]:
     """A new access token of a session, and the principal who comes by it."""
     issued_at = now().replace(microsecond=0)
-    expires_at = issued_at + settings.access_token_life
+    expires_at = min(issued_at + settings.access_token_life, session_ends_at.replace(microsecond=0))
     claims = {"sub": viewer.user_id, "wid": viewer.workspace_id, "sid": session_id}
     times = {"iat": issued_at, "exp": expires_at, "iss": ISSUER, "aud": AUDIENCE}
     token = jwt.encode({**claims, **times}, settings.secret_key, ALGORITHM)

@@ -20,7 +20,7 @@ from crm_graph.errors import Conflict, Invalid, Unauthenticated
 from crm_graph.feed import Feed, advance, journal_of
 from crm_graph.models import Action, Session, User, Workspace, now
 from crm_graph.models.users import SignInEmail
-from crm_graph.services import passwords, records, throttle
+from crm_graph.services import idempotency, passwords, records, throttle
 from crm_graph.services.auth.principals import Principal, access_token, digest, holder, viewer_of
 from crm_graph.services.auth.tokens import revoke_tokens
 from crm_graph.settings import Settings
@@ -29,6 +29,7 @@ from crm_graph.settings import Settings
 CANDIDATES = 3
 WRONG = "The email or the password is wrong."
 STALE = "The refresh token is not valid. Sign in again."
+NOBODY = "nobody"
 NO_VIEWER = "sign-in knows no viewer yet"
 
 
@@ -62,11 +63,15 @@ async def sign_in(feed: Feed, settings: Settings, *, email: str, password: str, 
     await throttle.count(feed.database, limits)
     async with feed.database.read() as session:
         candidates = (await session.execute(_candidates(address))).all() if address else []
-    user, workspace = await _matching(candidates, password)
+    try:
+        user, workspace = await _matching(candidates, password)
+    except Unauthenticated:
+        feed.later(_note_failure(feed, candidates, client))
+        raise
     viewer = viewer_of(workspace, user)
     async with feed.transaction(viewer, "signIn") as session:
         await throttle.forgive(session, person, origin)
-        family, secret = await _open(session, settings, viewer, user)
+        family, secret = await _open(session, settings, viewer, user, client)
         return _signed_in(settings, viewer, family, secret, await advance(session))
 
 
@@ -91,7 +96,9 @@ async def refresh(feed: Feed, settings: Settings, *, refresh_token: str) -> Sign
             if hmac.compare_digest(family.refresh_hash, digest(secret)):
                 secret = secrets.token_urlsafe(32)
                 family.refresh_hash = digest(secret)
-                family.expires_at = now() + settings.refresh_token_life
+                ends_at = family.created_at + settings.session_life
+                family.expires_at = min(now() + settings.refresh_token_life, ends_at)
+                await idempotency.sweep(session, viewer, settings.retention)
                 return _signed_in(settings, viewer, family, secret, await advance(session))
             family.revoked_at = now()
             journal_of(session).cause = "refreshTokenReused"
@@ -190,7 +197,20 @@ async def _matching(candidates: Sequence[Any], password: str) -> tuple[User, Wor
     raise Unauthenticated(WRONG)
 
 
-async def _open(session: AsyncSession, settings: Settings, viewer: Viewer, user: User) -> tuple[Session, str]:
+async def _note_failure(feed: Feed, candidates: Sequence[Any], client: str | None) -> None:
+    """Tell the log of a sign-in that failed, in all workspaces that it may have been for."""
+    for user, workspace in candidates:
+        async with feed.transaction(Viewer.of(workspace, None, NOBODY), "signIn") as session:
+            journal_of(session).note(user, _from(client), Action.SIGN_IN_FAILED)
+
+
+def _from(client: str | None) -> dict[str, list[Any]]:
+    return {} if client is None else {"client": [None, client]}
+
+
+async def _open(
+    session: AsyncSession, settings: Settings, viewer: Viewer, user: User, client: str | None
+) -> tuple[Session, str]:
     """A new session and its first secret. Raises Unauthenticated where the password was changed meanwhile."""
     # Shared, so that a change of the password at this moment comes before or after, but not between.
     standing = sa.select(User).where(
@@ -201,19 +221,20 @@ async def _open(session: AsyncSession, settings: Settings, viewer: Viewer, user:
         raise Unauthenticated(WRONG)
     over = Session.workspace_id == viewer.workspace_id, Session.user_id == user.id, Session.expires_at <= now()
     await session.execute(sa.delete(Session).where(*over))
+    await idempotency.sweep(session, viewer, settings.retention)
     secret = secrets.token_urlsafe(32)
     family = Session(
         workspace_id=viewer.workspace_id,
         id=Session.new_id(),
         user_id=user.id,
         refresh_hash=digest(secret),
-        expires_at=now() + settings.refresh_token_life,
+        expires_at=now() + min(settings.refresh_token_life, settings.session_life),
     )
     session.add(family)
-    journal_of(session).note(found, {}, Action.SIGNED_IN)
+    journal_of(session).note(found, _from(client), Action.SIGNED_IN)
     return family, secret
 
 
 def _signed_in(settings: Settings, viewer: Viewer, family: Session, secret: str, revision: int) -> SignedIn:
-    token, principal = access_token(settings, viewer, family.id)
+    token, principal = access_token(settings, viewer, family.id, family.expires_at)
     return SignedIn(principal, token, f"{family.id}.{secret}", revision)

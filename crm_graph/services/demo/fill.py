@@ -70,7 +70,7 @@ def draw(draft: Draft, accounts: int, password_hash: str, token_hash: str) -> No
 
 
 def _tidy(draft: Draft, firm: company.Company) -> None:
-    """Somebody cleaned up: a few records of each kind are deleted."""
+    """Somebody cleaned up: a few records of each kind are deleted, but not the first, which the examples are about."""
     by, at = firm.admin["id"], draft.day(-4)
     used = {row["account_id"] for model in (Opportunity, Case) for row in draft.rows[model]}
     used |= {row["parent_id"] for row in draft.rows[Account]}
@@ -82,5 +82,6 @@ def _tidy(draft: Draft, firm: company.Company) -> None:
         Activity: [row for row in draft.rows[Activity] if row["outcome"] == "No answer"],
     }
     for model, rows in idle.items():
-        for row in draft.some([row for row in rows if row["updated_at"] < at], 2, 4):
+        first = draft.rows[model][0]
+        for row in draft.some([row for row in rows if row["updated_at"] < at and row is not first], 2, 4):
             draft.remove(row, model, at, by)

@@ -14,7 +14,7 @@ from tests.support.chaos.writing import Acknowledged
 from tests.support.followers import number_of
 from tests.support.moves import Facts, facts
 
-NOT_TOLD = {Action.SIGNED_IN, Action.SIGNED_OUT}
+NOT_TOLD = {Action.SIGNED_IN, Action.SIGNED_OUT, Action.SIGN_IN_FAILED}
 Row = Mapping[str, Any]
 
 

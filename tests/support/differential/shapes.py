@@ -25,7 +25,7 @@ LEAVES = 2
 LEADS = 4
 NODES = 5
 ROOTS = ("node", "nodes", "pipelineBoard")
-LEFT_OUT = {"changes"}
+LEFT_OUT = {"audit", "changes"}
 """A page of the log, whose rows are read by a Python resolver whatever else is asked."""
 SELDOM = {"timeline", "participants", "response", "workspace"}
 """What is in one shape in four only."""

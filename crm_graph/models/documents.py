@@ -1,0 +1,24 @@
+"""GraphQL documents that clients name by an id, rather than send."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crm_graph.models import types
+from crm_graph.models.base import Base
+
+
+class StoredDocument(Base):
+    """A document of an application, for all workspaces: trusted, when an operator has loaded it from a manifest;
+    otherwise kept for a while, under the hash of its text, for whoever sent both."""
+
+    __tablename__ = "stored_documents"
+    __table_args__ = (sa.Index(None, "trusted", "kept_at"),)
+
+    id: Mapped[str] = mapped_column(types.Text(200), primary_key=True)
+    text: Mapped[str] = mapped_column(types.Text(types.LONG_TEXT))
+    trusted: Mapped[bool]
+    kept_at: Mapped[dt.datetime]

@@ -1,0 +1,65 @@
+"""The part of the log that admins look through: who signed in, and who was given which rights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crm_graph.access import Viewer
+from crm_graph.errors import Denied
+from crm_graph.models import Action, Change, Role
+from crm_graph.models.changes import IS_AUDITED
+from loaders.cursors import decode, encode
+from loaders.pages import Page, PageRequest
+
+_OF = "audit"
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """Which events: of these actions, and done to or by this user or this record; all where nothing is said."""
+
+    actions: Collection[Action] | None = None
+    about: str | None = None
+
+
+async def load_audit(session: AsyncSession, viewer: Viewer, request: PageRequest, filter_: AuditFilter) -> Page:
+    """A page of events, newest first. Raises Denied, BadUserInput."""
+    statement, number = _events(viewer, filter_, Change), Change.revision
+    for name, cursor in (("after", request.after), ("before", request.before)):
+        if cursor is not None:
+            [bound] = decode(_OF, [number.type], str(cursor), name)
+            statement = statement.where(number < bound if name == "after" else number > bound)
+    order = number.asc() if request.backward else number.desc()
+    rows = list(await session.scalars(statement.order_by(order).limit(request.size + 1)))
+    more = len(rows) > request.size
+    rows = rows[: request.size]
+    if request.backward:
+        rows.reverse()
+    return Page(
+        rows=rows,
+        cursors=[encode(_OF, [row.revision]) for row in rows],
+        has_next=request.before is not None if request.backward else more,
+        has_previous=more if request.backward else request.after is not None,
+    )
+
+
+async def count_audit(session: AsyncSession, viewer: Viewer, filter_: AuditFilter) -> int:
+    """How many events there are. Raises Denied."""
+    count: int = (await session.execute(_events(viewer, filter_, sa.func.count()))).scalar_one()
+    return count
+
+
+def _events(viewer: Viewer, filter_: AuditFilter, what: Any) -> sa.Select[Any]:
+    if viewer.role is not Role.ADMIN:
+        raise Denied("Only an admin may read the audit.")
+    statement = sa.select(what).select_from(Change).where(Change.workspace_id == viewer.workspace_id, IS_AUDITED)
+    if filter_.actions is not None:
+        statement = statement.where(Change.action.in_(filter_.actions))
+    if filter_.about is not None:
+        statement = statement.where(sa.or_(Change.record_id == filter_.about, Change.user_id == filter_.about))
+    return statement
