@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import is_specified_scalar_type
+from graphql import get_named_type, is_abstract_type, is_specified_scalar_type
 
 import crm_graph
 import loaders
@@ -86,6 +86,15 @@ def parts(kind: Any) -> Iterator[tuple[str, str | None]]:
             yield f"{kind.name}.{name}({argument}:)", each.description
     for name, value in getattr(kind, "values", {}).items():
         yield f"{kind.name}.{name}", value.description
+
+
+def test_what_lists_have_can_be_asked_for_by_id() -> None:
+    core: Any = schema.build_schema()._schema
+    kinds = {get_named_type(each.fields["node"].type) for name, each in core.type_map.items() if name.endswith("Edge")}
+    types = {one for kind in kinds for one in (core.get_possible_types(kind) if is_abstract_type(kind) else [kind])}
+    without = [each.name for each in types if not core.is_sub_type(core.type_map["Node"], each)]
+    assert len(types) > 20
+    assert without == ["AuditEvent"]  # which is no record
 
 
 def test_every_look_past_the_gate_is_listed_with_its_reason() -> None:
