@@ -21,6 +21,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from crm_graph import tracing
 from crm_graph.errors import RefusedToStart
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
@@ -61,10 +62,18 @@ class Database:
             )
             self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
             self.snapshots = self.writer.execution_options(isolation_level="REPEATABLE READ")
+        self.pool_size = pool_size
         self._lanes, self._idle = asyncio.Semaphore(pool_size), list[Any]()
         self.read = async_sessionmaker(self.reader, autoflush=False, expire_on_commit=False)
         self.snapshot = async_sessionmaker(self.snapshots, autoflush=False, expire_on_commit=False)
         self.write = async_sessionmaker(self.writer, autoflush=False, expire_on_commit=False)
+
+    @property
+    def in_use(self) -> int:
+        """The connections that are at work."""
+        pools: list[Any] = [each.pool for each in self.engines]
+        lanes: int = self.pool_size - self._lanes._value
+        return lanes + sum(int(pool.checkedout()) for pool in pools)
 
     @property
     def engines(self) -> list[AsyncEngine]:
@@ -79,10 +88,11 @@ class Database:
         """
         try:
             async with self.lane() as driver:
-                if self.is_sqlite:
-                    [[text]] = await driver.execute_fetchall(statement, values)
-                else:
-                    text = await driver.fetchval(statement, *values)
+                with tracing.statement(statement):
+                    if self.is_sqlite:
+                        [[text]] = await driver.execute_fetchall(statement, values)
+                    else:
+                        text = await driver.fetchval(statement, *values)
         except Exception as error:
             if "parser stack overflow" in str(error):
                 raise TooDeep from None

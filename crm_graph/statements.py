@@ -17,6 +17,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, make_transient_to_detached
 
+from crm_graph import tracing
 from crm_graph.db import Database
 
 M = TypeVar("M", bound=DeclarativeBase)
@@ -42,9 +43,10 @@ async def _fetch_alone(database: Database, statement: Any, parameters: Mapping[s
     _tell(engine, None, ready.text, arguments, many=False)
     try:
         async with database.lane() as driver:
-            if database.is_sqlite:
-                return ready.rows(await driver.execute_fetchall(ready.text, arguments))
-            return ready.rows(await driver.fetch(ready.text, *arguments))
+            with tracing.statement(ready.text):
+                if database.is_sqlite:
+                    return ready.rows(await driver.execute_fetchall(ready.text, arguments))
+                return ready.rows(await driver.fetch(ready.text, *arguments))
     except Exception:
         async with database.read() as session:
             return await fetch(session, statement, parameters)
@@ -183,8 +185,8 @@ async def _send(connection: AsyncConnection, text: str, arguments: Any, *, many:
         if adapted._transaction is None:
             await adapted._start_transaction()  # SQLAlchemy begins late, and not at all in autocommit
         driver = adapted.driver_connection
-        answer = driver.executemany(text, arguments) if many else driver.fetch(text, *arguments)
-        return await answer or []
+        with tracing.statement(text):
+            return await (driver.executemany(text, arguments) if many else driver.fetch(text, *arguments)) or []
     except BaseException as error:
         _fail(sync, error, text, arguments)
 

@@ -43,7 +43,7 @@ async def test_graphiql_is_served_only_where_a_setting_says_so(tmp_path: Path, g
 async def test_a_server_is_ready_without_the_broadcast_but_not_without_the_database(
     application: Starlette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def hang(*arguments: object) -> None:
+    async def hang(*arguments: object, **options: object) -> None:
         await asyncio.Event().wait()
 
     transport = httpx.ASGITransport(app=application)

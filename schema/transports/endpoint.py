@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +16,11 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 from strawberry.http import GraphQLRequestData
 
+from crm_graph import metrics, tracing
 from crm_graph.db import OUTAGES, Database
 from crm_graph.errors import CostExceeded, LimitExceeded, Overloaded, RequestError, TimedOut, Unauthenticated
 from crm_graph.feed import Feed
+from crm_graph.logs import OPERATION
 from crm_graph.services import auth
 from crm_graph.services.auth import Principal
 from crm_graph.settings import Settings
@@ -47,10 +51,16 @@ class Request:
 
     document: Document
     kind: OperationType | None
+    name: str | None
     data: GraphQLRequestData
     cost: Cost | None = None
     requested: int = 0
     fault: RequestError | None = None
+    read_at: float = field(default_factory=time.perf_counter)
+
+    @property
+    def is_refused(self) -> bool:
+        return bool(self.document.errors) or self.kind is None or self.fault is not None
 
 
 class Turn:
@@ -89,18 +99,26 @@ class Endpoint:
 
     def read(self, data: GraphQLRequestData) -> Request:
         """What a request asks for. It has a query."""
-        document, name = self.schema.read(data.query or ""), data.operation_name
-        kind = document.type_of(name)
+        document, asked = self.schema.read(data.query or ""), data.operation_name
+        operation = document.operation(asked)
+        kind = None if operation is None else operation.operation
+        name = None if operation is None or operation.name is None else operation.name.value
+        OPERATION.set(name or "-")
         if kind is None or document.errors:
-            return Request(document, kind, data)
+            return Request(document, kind, name, data)
         try:
             check_variables(data.variables)
         except LimitExceeded as fault:
-            return Request(document, kind, data, fault=fault)
-        cost, most = self.schema.cost(document, name), self.settings.operation_cost
+            return Request(document, kind, name, data, fault=fault)
+        cost, most = self.schema.cost(document, asked), self.settings.operation_cost
         requested = cost.requested(data.variables)
         exceeded = CostExceeded(requested, most) if most and requested > most else None
-        return Request(document, kind, data, cost, requested, exceeded)
+        return Request(document, kind, name, data, cost, requested, exceeded)
+
+    def traced(self, request: Request, connection: HTTPConnection | None) -> AbstractContextManager[None]:
+        """Inside the block the operation, which is not refused, is at work: its trace has a span of it."""
+        assert request.kind is not None
+        return tracing.operation(request.kind.value, request.name, request.document.text, connection)
 
     async def bill(self, request: Request, connection: HTTPConnection, principal: Principal | None = None) -> Bill:
         """The bill of an operation, paid by who sends it, if he is known; one that is refused costs nothing. Raises
@@ -109,7 +127,7 @@ class Endpoint:
         principal = principal or self._known.get(token)
         client = None if connection.client is None else connection.client.host
         bill = Bill(self.budget, request.cost, request.requested, bucket_of(principal, client))
-        if self.refused(request) is None:
+        if not request.is_refused:
             await (bill.deposit() if token and principal is None else bill.pay())
         return bill
 
@@ -126,11 +144,18 @@ class Endpoint:
         except TimeoutError:
             if not timer.expired():
                 raise
+            self._count(context, request, bill, "ended")
             return {"errors": self.described(TimedOut())}
         await bill.settle_by(result.data)
+        self._count(context, request, bill, context.execution or "refused")
         if self._tells_cost(context, request):
             context.extensions["cost"] = bill.formatted()
         return write_answer(result.data, result.errors, context.extensions)
+
+    def _count(self, context: Context, request: Request, bill: Bill, execution: str) -> None:
+        assert request.kind is not None
+        name = metrics.ANONYMOUS if context.signed_in is None else request.name
+        metrics.answered(name, request.kind.value, execution, time.perf_counter() - request.read_at, bill.paid)
 
     def _tells_cost(self, context: Context, request: Request) -> bool:
         asked = context.request is not None and context.request.headers.get(COST_HEADER) == "1"
@@ -183,10 +208,12 @@ class Endpoint:
                 await context.prove()
                 if context.signed_in is None:
                     raise Unauthenticated(context.refusal)
+                metrics.begun(request.name)
                 await self.hub.follow(context, request.data, outlet)
             else:
-                async with Turn(self.turns, bill):
-                    answer = await self.answer(context, request, bill)
+                with self.traced(request, context.request):
+                    async with Turn(self.turns, bill):
+                        answer = await self.answer(context, request, bill)
                 await outlet.send(write_json(answer))
         except Gone:
             raise

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import enum
 import logging
+import random
 from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
@@ -65,6 +66,9 @@ class Connections:
         # Two tasks: what the clock says is not to wait for a database that hangs.
         self._tasks = [asyncio.create_task(self._watch_clock()), asyncio.create_task(self._watch_database())]
 
+    def count(self) -> int:
+        return len(self._open)
+
     async def close(self) -> None:
         """Part with everybody and stop."""
         self.drain()
@@ -78,11 +82,16 @@ class Connections:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
-    def drain(self) -> None:
-        """Ask all clients to connect anew, to another process or to the next one here; whoever comes now as well."""
+    def drain(self, seconds: float = 0) -> None:
+        """Ask all clients to connect anew, to another process or to the next one here; whoever comes now as well. With
+        seconds, not all at once: whom they come to next is not to be overrun."""
         self.draining = True
+        loop = asyncio.get_running_loop()
         for connection in list(self._open):
-            connection.end(End.RESTART)
+            if seconds:
+                loop.call_later(random.uniform(0, seconds), connection.end, End.RESTART)
+            else:
+                connection.end(End.RESTART)
 
     @contextlib.contextmanager
     def connected(self, connection: Connection) -> Iterator[None]:
