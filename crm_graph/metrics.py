@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ MOST_NAMES = 200
 ANONYMOUS, OTHER, NAMELESS = "(anonymous)", "(other)", "(nameless)"
 """What stands for the names of operations whose senders are nobody, of those beyond the first 200, and of those
 without one: clients choose the names, and each becomes a series that is kept for good."""
+disable_created_metrics()  # type: ignore[no-untyped-call]  # of as many again, which tell nothing
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 _operations = Histogram(
