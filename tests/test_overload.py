@@ -103,9 +103,7 @@ async def test_four_times_as_much_as_can_be_served(tmp_path: Path) -> None:
         while time.monotonic() < over + RECOVERED_SECONDS and middle(after.served[-3:]) > 2 * usual:
             await after.ask()
 
-    print(
-        f"{rate:.0f}/s in {usual:.3f} s; {len(many.served)} served, {len(many.refused)} refused in {many.refused[-1:]} s"
-    )
+    print(f"{rate:.0f}/s, one in {usual:.3f} s; {len(many.served)} served, {len(many.refused)} refused")
     assert one.wrong + many.wrong + few.wrong + after.wrong == []
     assert len(many.refused) > len(many.served) / 2
     assert sorted(many.refused)[int(0.9 * len(many.refused))] < SOON_SECONDS
