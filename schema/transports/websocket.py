@@ -146,11 +146,16 @@ class Socket:
         """Handle what comes; answers why no more is to come."""
         try:
             message = await self._first()
-            await self._sign_in(_object(message, "payload"))
-            while True:
-                await self._handle(await self._next())
+            principal = await self._sign_in(_object(message, "payload"))
+            with self.endpoint.connections.signed_in(principal.viewer):
+                self.principal = principal
+                await self.send('{"type":"connection_ack"}')
+                while True:
+                    await self._handle(await self._next())
         except Close as close:
             return close
+        except Throttled as error:
+            return Close(1013, error.message)
         except Gone:
             return Close()
         except Exception:
@@ -182,20 +187,20 @@ class Socket:
             raise Close(4400, "The message is not an object with a type")
         return message
 
-    async def _sign_in(self, payload: Mapping[str, Any]) -> None:
+    async def _sign_in(self, payload: Mapping[str, Any]) -> Principal:
+        """Who it is. Raises Close."""
         given = next((value for name, value in payload.items() if name.lower() == "authorization"), None)
         header = given or self.connection.headers.get("authorization")
         token = bearer(header) if isinstance(header, str) else ""
         if not token:
             raise Close(4403, NO_TOKEN)
         try:
-            self.principal = await self.endpoint.authenticate(token)
+            return await self.endpoint.authenticate(token)
         except Unauthenticated as refusal:
             raise Close(4403, refusal.message) from None
         except OUTAGES as error:
             log.warning("The database cannot be read: %s", error)
             raise Close(1013, TRY_AGAIN) from None
-        await self.send('{"type":"connection_ack"}')
 
     async def _handle(self, message: dict[str, Any]) -> None:
         match message["type"]:
