@@ -27,6 +27,8 @@ WRITE = """mutation Write($name: String!, $stage: ID!) {
 }"""
 ASKING = 6
 PATIENCE = 30.0
+MOST_UNHEARD = 4
+"""Requests that a server's system had taken in its place, when it closed."""
 
 
 @dataclass
@@ -109,9 +111,10 @@ async def test_servers_stop_under_load_and_nobody_notices(made: Cluster, tmp_pat
         there = [row["name"] for row in await office.world.rows(Account)]
         log = [row["revision"] for row in await office.world.changes()]
 
+    print(f"{len(load.written)} written, {load.read} read, {load.failed} failed")
     # One that came at the very moment may find nobody there any more; but then nothing of it was begun.
     assert not {name for name, _ in load.failed} & set(there)
-    assert len(load.failed) <= len(load.written) / 50, load.failed
+    assert len(load.failed) <= MOST_UNHEARD
     assert set(load.written) <= set(there)
     assert len(there) == len(set(there))
     assert load.read > 20
