@@ -17,11 +17,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crm_graph import migrations
+from crm_graph import metrics, migrations, tracing
 from crm_graph.db import Database
 from crm_graph.errors import RefusedToStart
 from crm_graph.feed import Feed
@@ -51,21 +51,33 @@ def build(settings: Settings) -> Starlette:
     store = DocumentStore(database, budget)
     endpoint = Endpoint(schema, settings, database, feed, hub, connections, budget, turns, store)
     sockets = WebSockets(endpoint)
+    pages: list[BaseRoute] = [Route("/metrics", metrics.expose)] if settings.metrics else []
+    if STATIC.is_dir():  # GraphiQL was built
+        pages.append(Mount("/static", StaticFiles(directory=STATIC)))
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        if settings.tracing:
+            tracing.start(database)
         await database.analyze()
         await feed.open()
         connections.open()
         gc.collect()
         gc.freeze()  # what is here by now stays: nobody has to look again and again whether it is garbage
-        with _at_a_signal(connections.drain):
+        metrics.watch("subscribers", "Subscriptions that are followed.", lambda: hub.subscribers)
+        metrics.watch("connections", "Websockets and event streams that are open.", connections.count)
+        metrics.watch("operations_at_work", "Queries and mutations at work.", lambda: turns.at_work)
+        metrics.watch("operations_waiting", "Queries and mutations that wait for their turn.", lambda: turns.length)
+        metrics.watch("database_connections", "Database connections at work.", lambda: database.in_use)
+        metrics.watch("broadcast_connected", "1 while processes wake each other.", lambda: feed.wakeups.connected)
+        with _at_a_signal(connections.drain, settings.drain_seconds):
             yield
         await connections.close()
         await hub.close()
         await feed.close()
         await budget.close()
         await database.close()
+        await asyncio.to_thread(tracing.stop)  # it sends what is left
 
     app = Application(
         SafeHeaders(RequestIds(_for_pages(HTTP(endpoint), sockets.origins))),
@@ -75,7 +87,7 @@ def build(settings: Settings) -> Starlette:
             Route("/", lambda request: RedirectResponse("/graphql")),
             Route("/healthz", _healthy),
             Route("/readyz", _ready),
-            Mount("/static", StaticFiles(directory=STATIC, check_dir=False)),
+            *pages,
         ],
         lifespan=lifespan,
     )
@@ -117,19 +129,27 @@ def from_environment() -> Starlette:
 
 
 @contextlib.contextmanager
-def _at_a_signal(do: Callable[[], None]) -> Iterator[None]:
-    """Do something when the process is asked to stop, before the server does what it does then: it waits for open
-    connections to end, and tells the application only afterwards."""
+def _at_a_signal(drain: Callable[[float], None], seconds: float) -> Iterator[None]:
+    """Drain when the process is asked to stop, before the server does what it does then: it lets nobody in any more,
+    waits for open connections to end, and tells the application only afterwards. Asked by SIGTERM, it goes on serving
+    for some seconds, in which proxies find out that it is not ready."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
 
+    asked: list[int] = []
+
     def stop(number: int, frame: Any) -> None:
-        loop.call_soon_threadsafe(do)
+        asked.append(number)
+        patience = seconds if asked == [signal.SIGTERM] else 0
+        loop.call_soon_threadsafe(drain, patience)
         handler = before[signal.Signals(number)]
-        if callable(handler):
+        assert callable(handler)
+        if patience:
+            loop.call_soon_threadsafe(loop.call_later, patience, handler, number, None)
+        else:
             handler(number, frame)
 
     for each, handler in before.items():
@@ -149,13 +169,16 @@ async def _healthy(request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    """Whether the database answers and has the tables that this version works with, and whether processes wake each
-    other: without that, changes made elsewhere are seen some seconds late. Why not is told to the log alone."""
+    """Whether to send anybody here: the process is not about to stop, the database answers and has the tables that this
+    version works with. And whether processes wake each other: without that, changes made elsewhere are seen some
+    seconds late. Why not is told to the log alone."""
     state = request.app.state
     broadcast = "connected" if state.feed.wakeups.connected else "reconnecting"
+    if state.endpoint.connections.draining:
+        return JSONResponse({"status": "stopping"}, status_code=503)
     try:
         async with asyncio.timeout(READY_SECONDS):
-            await migrations.require_current(state.database)
+            await migrations.require_current(state.database, or_newer=True)
     except (RefusedToStart, TimeoutError) as refusal:
         log.warning("Not ready: %s", refusal or "the database does not answer")
         return JSONResponse({"status": "not ready", "database": "not ready", "broadcast": broadcast}, status_code=503)

@@ -20,6 +20,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from crm_graph import tracing
 from crm_graph.errors import RefusedToStart
 from crm_graph.lanes import Lanes, Taken
 
@@ -61,10 +62,17 @@ class Database:
             )
             self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
             self.snapshots = self.writer.execution_options(isolation_level="REPEATABLE READ")
+        self.pool_size = pool_size
         self._reading, self._writing = (Lanes(self.reader, pool_size) for _ in range(2))
         self.read = async_sessionmaker(self.reader, autoflush=False, expire_on_commit=False)
         self.snapshot = async_sessionmaker(self.snapshots, autoflush=False, expire_on_commit=False)
         self._write = async_sessionmaker(self.writer, autoflush=False, expire_on_commit=False)
+
+    @property
+    def in_use(self) -> int:
+        """The connections that are at work."""
+        pools: list[Any] = [each.pool for each in self.engines]
+        return self._reading.in_use + self._writing.in_use + sum(int(pool.checkedout()) for pool in pools)
 
     @property
     def engines(self) -> list[AsyncEngine]:
@@ -79,10 +87,11 @@ class Database:
         """
         try:
             async with self.lane() as lane:
-                if self.is_sqlite:
-                    [[text]] = await lane.driver.execute_fetchall(statement, values)
-                else:
-                    text = await lane.driver.fetchval(statement, *values)
+                with tracing.statement(statement):
+                    if self.is_sqlite:
+                        [[text]] = await lane.driver.execute_fetchall(statement, values)
+                    else:
+                        text = await lane.driver.fetchval(statement, *values)
         except Exception as error:
             if "parser stack overflow" in str(error):
                 raise TooDeep from None

@@ -57,6 +57,7 @@ class Lanes:
 
     def __init__(self, engine: AsyncEngine, most: int) -> None:
         self._engine, self._turn, self._idle = engine, asyncio.Semaphore(most), list[Lane]()
+        self.in_use = 0
 
     def take(self) -> Taken:
         """One that nobody else uses, inside the block. It is not used again after an error."""
@@ -64,6 +65,7 @@ class Lanes:
 
     async def get(self) -> Lane:
         await self._turn.acquire()
+        self.in_use += 1
         try:
             while self._idle:
                 lane = self._idle.pop()
@@ -71,13 +73,14 @@ class Lanes:
                     return lane
             return Lane(await self._engine.connect())
         except BaseException:
-            self._turn.release()
+            self.put(None)
             raise
 
     def put(self, lane: Lane | None) -> None:
         """Give one back, or none for one that was closed."""
         if lane is not None:
             self._idle.append(lane)
+        self.in_use -= 1
         self._turn.release()
 
     async def close(self) -> None:

@@ -29,6 +29,11 @@ def _or_none(default: int) -> int:
     return field(default=default, metadata={"least": 0})
 
 
+def _one_of(*values: str) -> str:
+    """One of some texts, by default the first."""
+    return field(default=values[0], metadata={"values": values})
+
+
 @dataclass(frozen=True)
 class Settings:
     """The README's configuration table describes each one."""
@@ -60,6 +65,10 @@ class Settings:
     compiled: bool = True
     explain: bool = False
     phone_region: str = "US"
+    log_format: str = _one_of("text", "json")
+    metrics: bool = False
+    tracing: bool = False
+    drain_seconds: int = _or_none(0)
     graphiql: bool = False
     introspection: bool = False
     federation: bool = False
@@ -109,6 +118,11 @@ class Settings:
                 f"{workers} workers cannot share a broadcast in memory. Set CRM_GRAPH_BROADCAST_URL to "
                 "redis://127.0.0.1:6379, or start one worker."
             )
+        if workers > 1 and self.metrics:
+            raise RefusedToStart(
+                f"{workers} workers at one port cannot be told apart by who reads CRM_GRAPH_METRICS. Start as many "
+                "servers of one worker each, at ports of their own."
+            )
 
 
 def _parse(name: str, text: str, setting: dataclasses.Field[object]) -> object:
@@ -130,6 +144,9 @@ def _parse(name: str, text: str, setting: dataclasses.Field[object]) -> object:
         return choices[text.lower()]
     if isinstance(default, tuple):
         return tuple(_origin(name, each) for each in text.replace(",", " ").split())
+    values = setting.metadata.get("values")
+    if values and text not in values:
+        raise RefusedToStart(f"{name} is {text!r}. Set it to {' or '.join(values)}.")
     return text
 
 

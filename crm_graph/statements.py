@@ -17,6 +17,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
+from crm_graph import tracing
 from crm_graph.db import Database
 from crm_graph.lanes import fail
 
@@ -46,9 +47,10 @@ async def _fetch(link: Link, statement: Any, parameters: Mapping[str, Any]) -> t
     _tell(engine, None, ready.text, arguments, many=False)
     try:
         async with link.lane() as lane:
-            if link.is_sqlite:
-                return ready, await lane.driver.execute_fetchall(ready.text, arguments)
-            return ready, await lane.driver.fetch(ready.text, *arguments)
+            with tracing.statement(ready.text):
+                if link.is_sqlite:
+                    return ready, await lane.driver.execute_fetchall(ready.text, arguments)
+                return ready, await lane.driver.fetch(ready.text, *arguments)
     except Exception:
         async with link.read() as session:
             return await _fetch(session, statement, parameters)
@@ -189,8 +191,8 @@ async def _send(connection: AsyncConnection, text: str, arguments: Any, *, many:
         if adapted._transaction is None:
             await adapted._start_transaction()  # SQLAlchemy begins late, and not at all in autocommit
         driver = adapted.driver_connection
-        answer = driver.executemany(text, arguments) if many else driver.fetch(text, *arguments)
-        return await answer or []
+        with tracing.statement(text):
+            return await (driver.executemany(text, arguments) if many else driver.fetch(text, *arguments)) or []
     except BaseException as error:
         fail(sync, error, text, arguments)
 

@@ -16,6 +16,7 @@ from graphql import ExecutionResult, GraphQLError, OperationType, execute
 from strawberry.types import ExecutionContext
 from strawberry.utils.await_maybe import await_maybe
 
+from crm_graph import metrics, tracing
 from crm_graph.errors import BadUserInput, CostExceeded, LimitExceeded, Overloaded, RequestError, Resync, Throttled
 from schema.compiled.plans import Plans
 from schema.context import Context
@@ -102,7 +103,10 @@ class CrmSchema(strawberry.Schema):
             cause = error.original_error
             while isinstance(cause, GraphQLError):
                 cause = cause.original_error
-            error.extensions = {**(error.extensions or {}), **_describe(error, cause)}
+            described = _describe(error, cause)
+            error.extensions = {**(error.extensions or {}), **described}
+            metrics.failed(described["code"])
+            tracing.failed(described["code"])
 
 
 def _describe(error: GraphQLError, cause: BaseException | None) -> dict[str, Any]:

@@ -43,7 +43,7 @@ async def test_graphiql_is_served_only_where_a_setting_says_so(tmp_path: Path, g
 async def test_a_server_is_ready_without_the_broadcast_but_not_without_the_database(
     application: Starlette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def hang(*arguments: object) -> None:
+    async def hang(*arguments: object, **options: object) -> None:
         await asyncio.Event().wait()
 
     transport = httpx.ASGITransport(app=application)
@@ -57,6 +57,30 @@ async def test_a_server_is_ready_without_the_broadcast_but_not_without_the_datab
         monkeypatch.setattr(migrations, "require_current", hang)
         response = await client.get("/readyz")
         assert (response.status_code, response.json()) == (503, health("not ready", "not ready", "reconnecting"))
+
+
+async def test_a_server_that_is_about_to_stop_is_not_ready(
+    application: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application.state.endpoint.connections, "draining", True)
+    transport = httpx.ASGITransport(app=application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://crm.test") as client:
+        response = await client.get("/readyz")
+        alive = await client.get("/healthz")
+
+    assert (response.status_code, response.json()) == (503, {"status": "stopping"})
+    assert alive.status_code == 200
+
+
+async def test_a_server_stays_ready_when_the_next_version_has_migrated(
+    application: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = httpx.ASGITransport(app=application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://crm.test") as client:
+        monkeypatch.setattr(migrations, "newest", lambda: "0000")
+        assert (await client.get("/readyz")).status_code == 200
+        monkeypatch.setattr(migrations, "newest", lambda: "9999")
+        assert (await client.get("/readyz")).status_code == 503
 
 
 async def test_a_server_without_tables_is_not_ready(tmp_path: Path) -> None:

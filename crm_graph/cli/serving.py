@@ -24,6 +24,9 @@ LOCAL = {"127.0.0.1", "::1", "localhost"}
 SILENCE = 60_000
 """Milliseconds after which a connection is broken off whose client confirms, or takes, nothing of what is sent."""
 
+UNBOUNDED = 60
+"""Seconds for what was begun when the server is asked to stop, where no setting says how long a query may take."""
+
 Host = Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for all of this machine's.")]
 Port = Annotated[int, typer.Option(help="The port to listen at.", min=1, max=65535)]
 
@@ -90,10 +93,12 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
     """Serve until a signal comes."""
     import uvicorn
 
+    from crm_graph.cli.server import BoundedHTTP, BoundedWebSocket, Server
+
     options: dict[str, Any] = {
         "loop": "uvloop",
-        "http": "httptools",
-        "ws": "websockets-sansio",
+        "http": BoundedHTTP,
+        "ws": BoundedWebSocket,
         "ws_per_message_deflate": False,  # halves what one event to many sockets costs
         "ws_max_size": settings.socket_message_bytes,
         "ws_ping_interval": 20.0,  # keeps proxies from closing what is silent
@@ -102,8 +107,8 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         "ws_ping_timeout": None,
         "lifespan": "on",
         "access_log": False,
-        "log_config": logs.CONFIG,
-        "timeout_graceful_shutdown": 10,
+        "log_config": logs.config(settings.log_format),
+        "timeout_graceful_shutdown": (settings.query_seconds or UNBOUNDED) + 5,  # what was begun is finished
     }
     if workers > 1:
         from uvicorn.supervisors import Multiprocess
@@ -113,7 +118,7 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         return
     from crm_graph.app import build
 
-    server = uvicorn.Server(uvicorn.Config(build(settings), **options))
+    server = Server(uvicorn.Config(build(settings), **options))
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
     if not server.started:

@@ -48,11 +48,12 @@ async def current(engine: AsyncEngine) -> str | None:
         return await connection.scalar(sa.select(VERSIONS.c.version_num))
 
 
-async def require_current(database: Database) -> None:
-    """Raises RefusedToStart where the database cannot be reached, or is not at the newest revision."""
+async def require_current(database: Database, *, or_newer: bool = False) -> None:
+    """Raises RefusedToStart where the database cannot be reached, or is not at the newest revision; or at a newer one,
+    which a server that runs already finds while the next version is brought out."""
     missing = _is_missing(database)
     revision = None if missing else await _reach(database)
-    if revision == newest():
+    if revision == newest() or (or_newer and revision is not None and revision > newest()):
         return
     if revision is not None and revision > newest():
         raise RefusedToStart(

@@ -174,11 +174,11 @@ class _Shared:
 class Bill:
     """What one operation costs, and whose bucket it is paid from."""
 
-    __slots__ = ("_budget", "_cost", "_deposited", "_paid", "_requested", "_status", "payer")
+    __slots__ = ("_budget", "_cost", "_deposited", "_requested", "_status", "paid", "payer")
 
     def __init__(self, budget: Budget, cost: Cost | None, requested: int, payer: str) -> None:
         self._budget, self._cost, self._requested, self.payer = budget, cost, requested, payer
-        self._paid, self._deposited = 0, False
+        self.paid, self._deposited = 0, False
         self._status: Status | None = None
 
     async def pay(self) -> None:
@@ -199,13 +199,13 @@ class Bill:
 
     async def _pay(self, cost: int) -> None:
         self._status = await self._budget.spend(self.payer, cost)
-        self._paid = cost if self._status is None else min(cost, self._status.maximum)
+        self.paid = cost if self._status is None else min(cost, self._status.maximum)
 
     async def settle(self, cost: int) -> None:
         """Give back what was paid for more than this."""
-        if cost < self._paid:
-            self._status = await self._budget.give_back(self.payer, self._paid - cost)
-            self._paid = cost
+        if cost < self.paid:
+            self._status = await self._budget.give_back(self.payer, self.paid - cost)
+            self.paid = cost
 
     async def settle_by(self, data: object) -> None:
         """The same, by the answer: one of a compiled statement is text that nobody reads here, and costs what it was
@@ -215,7 +215,7 @@ class Bill:
 
     def formatted(self) -> dict[str, Any]:
         """As clients may read it."""
-        cost = {"requestedQueryCost": self._requested, "actualQueryCost": self._paid}
+        cost = {"requestedQueryCost": self._requested, "actualQueryCost": self.paid}
         return cost if self._status is None else {**cost, "throttleStatus": self._status.formatted()}
 
 

@@ -21,6 +21,15 @@ class Turns:
         self._queue: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._length = 0
 
+    @property
+    def at_work(self) -> int:
+        return self._at_work
+
+    @property
+    def length(self) -> int:
+        """Of the queue."""
+        return self._length
+
     async def take(self, key: str) -> None:
         """Wait for a place to work at, which is to be left again. Raises Overloaded."""
         if self._at_work < self.running:

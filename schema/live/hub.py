@@ -47,6 +47,10 @@ class Hub:
         self._rooms: dict[str, tuple[Room, int, contextlib.ExitStack]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
+    @property
+    def subscribers(self) -> int:
+        return sum(people for _, people, _ in self._rooms.values())
+
     async def close(self) -> None:
         """Wait for what is still being closed; all who follow have been cancelled before."""
         await asyncio.gather(*self._closing)

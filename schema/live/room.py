@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import metrics
 from crm_graph.db import OUTAGES, Database
 from crm_graph.errors import Resync
 from crm_graph.feed import Row, Tail, log
 from crm_graph.feed.wakeups import Signal
+from crm_graph.models import now
 from loaders.live import Audience, load_audience, moving_rows
 from schema.live.group import Answer, Group, Stand, Subscriber, news
 
@@ -189,11 +191,14 @@ class Room:
             self._epoch, self._tail = end.epoch, Tail(self.workspace_id, end.number)
             self._payloads.clear()
         while True:
+            rows: Sequence[Row] = ()
             if self._tail.at < end.number:
-                await self._tail.extend(session, end.number)
+                rows = await self._tail.extend(session, end.number)
                 self._payloads.clear()
             stand = Stand(end.epoch, self._tail.at, self._tail.at == end.number)
             await self._advance_groups(session, stand)
+            if rows and self.groups:
+                metrics.told((now() - rows[0].recorded_at).total_seconds())
             if stand.caught_up:
                 return
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +15,11 @@ from graphql import GraphQLError, OperationType
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from crm_graph import metrics, tracing
 from crm_graph.db import OUTAGES, Database
 from crm_graph.errors import CostExceeded, LimitExceeded, Overloaded, RequestError, TimedOut, Unauthenticated
 from crm_graph.feed import Feed
+from crm_graph.logs import OPERATION
 from crm_graph.services import auth
 from crm_graph.services.auth import Principal
 from crm_graph.settings import PersistedQueries, Settings
@@ -47,10 +51,16 @@ class Request:
 
     document: Document
     kind: OperationType | None
+    name: str | None
     data: Sent
     cost: Cost | None = None
     requested: int = 0
     fault: RequestError | None = None
+    read_at: float = field(default_factory=time.perf_counter)
+
+    @property
+    def is_refused(self) -> bool:
+        return bool(self.document.errors) or self.kind is None or self.fault is not None
 
 
 class Turn:
@@ -96,26 +106,34 @@ class Endpoint:
                 _, payer = self._payer(connection, principal)
                 data = await self.store.complete(data, mode, payer)
             except RequestError as fault:
-                return Request(refused_document(fault), None, data)
-        document, name = self.schema.read(data.query or ""), data.operation_name
-        kind = document.type_of(name)
+                return Request(refused_document(fault), None, None, data)
+        document, asked = self.schema.read(data.query or ""), data.operation_name
+        operation = document.operation(asked)
+        kind = None if operation is None else operation.operation
+        name = None if operation is None or operation.name is None else operation.name.value
+        OPERATION.set(name or "-")
         if kind is None or document.errors:
-            return Request(document, kind, data)
+            return Request(document, kind, name, data)
         try:
             check_variables(data.variables)
         except LimitExceeded as fault:
-            return Request(document, kind, data, fault=fault)
-        cost, most = self.schema.cost(document, name), self.settings.operation_cost
+            return Request(document, kind, name, data, fault=fault)
+        cost, most = self.schema.cost(document, asked), self.settings.operation_cost
         requested = cost.requested(data.variables)
         exceeded = CostExceeded(requested, most) if most and requested > most else None
-        return Request(document, kind, data, cost, requested, exceeded)
+        return Request(document, kind, name, data, cost, requested, exceeded)
+
+    def traced(self, request: Request, connection: HTTPConnection | None) -> AbstractContextManager[None]:
+        """Inside the block the operation, which is not refused, is at work: its trace has a span of it."""
+        assert request.kind is not None
+        return tracing.operation(request.kind.value, request.name, request.document.text, connection)
 
     async def bill(self, request: Request, connection: HTTPConnection, principal: Principal | None = None) -> Bill:
         """The bill of an operation, paid by who sends it, if he is known; one that is refused costs nothing. Raises
         Throttled."""
         is_sure, payer = self._payer(connection, principal)
         bill = Bill(self.budget, request.cost, request.requested, payer)
-        if self.refused(request) is None:
+        if not request.is_refused:
             await (bill.pay() if is_sure else bill.deposit())
         return bill
 
@@ -139,8 +157,10 @@ class Endpoint:
         except TimeoutError:
             if not timer.expired():
                 raise
+            self._count(context, request, bill, "ended")
             return {"errors": self.described(TimedOut())}
         await bill.settle_by(result.data)
+        self._count(context, request, bill, context.execution or "refused")
         await self._keep(context, request)
         if self._tells_cost(context, request):
             context.extensions["cost"] = bill.formatted()
@@ -150,6 +170,11 @@ class Endpoint:
         """Keep the document for its sender, if he is somebody."""
         if request.data.keep_as is not None and context.signed_in is not None:
             await self.store.keep(request.data, bucket_of(context.holder, context.client))
+
+    def _count(self, context: Context, request: Request, bill: Bill, execution: str) -> None:
+        assert request.kind is not None
+        name = metrics.ANONYMOUS if context.signed_in is None else request.name
+        metrics.answered(name, request.kind.value, execution, time.perf_counter() - request.read_at, bill.paid)
 
     def _tells_cost(self, context: Context, request: Request) -> bool:
         asked = context.request is not None and context.request.headers.get(COST_HEADER) == "1"
@@ -203,10 +228,12 @@ class Endpoint:
                 if context.signed_in is None:
                     raise Unauthenticated(context.refusal)
                 await self._keep(context, request)
+                metrics.begun(request.name)
                 await self.hub.follow(context, request.data, outlet)
             else:
-                async with Turn(self.turns, bill):
-                    answer = await self.answer(context, request, bill)
+                with self.traced(request, context.request):
+                    async with Turn(self.turns, bill):
+                        answer = await self.answer(context, request, bill)
                 await outlet.send(write_json(answer))
         except Gone:
             raise

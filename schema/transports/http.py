@@ -95,12 +95,13 @@ class HTTP:
         if request.kind is OperationType.SUBSCRIPTION:
             raise Refusal(400, f"Subscriptions go over a websocket, or with Accept: {EVENTS}.")
         check_method(scope, request.kind)
-        try:
-            bill = await self.endpoint.bill(request, connection)
-            async with Turn(self.endpoint.turns, bill):
-                return await self.endpoint.answer(await self.endpoint.context(connection), request, bill)
-        except RequestError as error:
-            return {"errors": self.endpoint.described(error)}
+        with self.endpoint.traced(request, connection):
+            try:
+                bill = await self.endpoint.bill(request, connection)
+                async with Turn(self.endpoint.turns, bill):
+                    return await self.endpoint.answer(await self.endpoint.context(connection), request, bill)
+            except RequestError as error:
+                return {"errors": self.endpoint.described(error)}
 
     async def _batch(self, scope: Scope, contents: Sequence[object]) -> list[Answer]:
         """The answers to several operations, each as if it had come alone after the one before. Raises Refusal."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import enum
 import logging
+import random
 from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
@@ -18,6 +19,8 @@ from crm_graph.services.auth import Principal
 
 LOOK_SECONDS = 2.0
 PARTING_SECONDS = 3.0
+User = tuple[str, str | None]
+"""The ids of a workspace and of a user; the latter is None for the system."""
 log = logging.getLogger(__name__)
 
 
@@ -57,13 +60,17 @@ class Connections:
         self.database, self.user_operations = database, user_operations
         self.draining = False
         self._open: set[Connection] = set()
-        self._operations: Counter[tuple[str, str | None]] = Counter()
+        self._operations: Counter[User] = Counter()
+        self._sockets: Counter[User] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
         self._all_closed = asyncio.Event()
 
     def open(self) -> None:
         # Two tasks: what the clock says is not to wait for a database that hangs.
         self._tasks = [asyncio.create_task(self._watch_clock()), asyncio.create_task(self._watch_database())]
+
+    def count(self) -> int:
+        return len(self._open)
 
     async def close(self) -> None:
         """Part with everybody and stop."""
@@ -78,11 +85,16 @@ class Connections:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
-    def drain(self) -> None:
-        """Ask all clients to connect anew, to another process or to the next one here; whoever comes now as well."""
+    def drain(self, seconds: float = 0) -> None:
+        """Ask all clients to connect anew, to another process or to the next one here; whoever comes now as well. With
+        seconds, not all at once: whom they come to next is not to be overrun."""
         self.draining = True
+        loop = asyncio.get_running_loop()
         for connection in list(self._open):
-            connection.end(End.RESTART)
+            if seconds:
+                loop.call_later(random.uniform(0, seconds), connection.end, End.RESTART)
+            else:
+                connection.end(End.RESTART)
 
     @contextlib.contextmanager
     def connected(self, connection: Connection) -> Iterator[None]:
@@ -101,15 +113,26 @@ class Connections:
     def operation(self, viewer: Viewer | None) -> Iterator[None]:
         """Inside the block an operation of a user is running. Raises Throttled where the user has too many."""
         user = (viewer.workspace_id, viewer.user_id) if viewer else ("", None)
-        if self._operations[user] >= self.user_operations:
-            raise Throttled(f"At most {self.user_operations} operations of one user may run here at a time.")
-        self._operations[user] += 1
+        with self._one_more(self._operations, user, "operations of one user may run"):
+            yield
+
+    @contextlib.contextmanager
+    def signed_in(self, viewer: Viewer) -> Iterator[None]:
+        """Inside the block a user has one more socket. Raises Throttled where there are too many."""
+        with self._one_more(self._sockets, (viewer.workspace_id, viewer.user_id), "sockets of one user may be open"):
+            yield
+
+    @contextlib.contextmanager
+    def _one_more(self, counts: Counter[User], user: User, what: str) -> Iterator[None]:
+        if counts[user] >= self.user_operations:
+            raise Throttled(f"At most {self.user_operations} {what} here at a time.")
+        counts[user] += 1
         try:
             yield
         finally:
-            self._operations[user] -= 1
-            if not self._operations[user]:
-                del self._operations[user]
+            counts[user] -= 1
+            if not counts[user]:
+                del counts[user]
 
     def end_expired(self) -> None:
         """End the connections whose tokens have expired."""

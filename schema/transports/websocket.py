@@ -28,6 +28,9 @@ from schema.transports.store import Sent, by_id
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
 PARTING_SECONDS = 2.0
+FINISHING_SECONDS = 30.0
+"""How long what was begun may still take on a socket that is to be closed for a restart."""
+RESTART = 1012
 LONGEST_ID = 1000
 LONGEST_REASON = 123
 """In bytes, as the websocket protocol has it."""
@@ -91,6 +94,9 @@ class Socket:
             reading = asyncio.create_task(self._read())
             try:
                 await asyncio.wait({reading, self._ending}, return_when=asyncio.FIRST_COMPLETED)
+                if self._ending.done() and self._ending.result().code == RESTART:
+                    reading.cancel()
+                    await self._finish()
             finally:
                 reading.cancel()
                 for operation in self._operations.values():
@@ -99,11 +105,17 @@ class Socket:
             await asyncio.wait({reading, *self._tasks})
 
     def end(self, why: End) -> None:
-        self._end(Close(1012 if why is End.RESTART else 4403, why.value))
+        self._end(Close(RESTART if why is End.RESTART else 4403, why.value))
 
     def _end(self, close: Close) -> None:
         if not self._ending.done():
             self._ending.set_result(close)
+
+    async def _finish(self) -> None:
+        """Let what was begun be answered, but for subscriptions, which go on elsewhere."""
+        answering = [each.task for each in self._operations.values() if each.task is not None and not each.follows]
+        if answering:
+            await asyncio.wait(answering, timeout=FINISHING_SECONDS)
 
     async def _part(self, close: Close) -> None:
         if close.code is None:
@@ -134,11 +146,16 @@ class Socket:
         """Handle what comes; answers why no more is to come."""
         try:
             message = await self._first()
-            await self._sign_in(_object(message, "payload"))
-            while True:
-                await self._handle(await self._next())
+            principal = await self._sign_in(_object(message, "payload"))
+            with self.endpoint.connections.signed_in(principal.viewer):
+                self.principal = principal
+                await self.send('{"type":"connection_ack"}')
+                while True:
+                    await self._handle(await self._next())
         except Close as close:
             return close
+        except Throttled as error:
+            return Close(1013, error.message)
         except Gone:
             return Close()
         except Exception:
@@ -170,20 +187,20 @@ class Socket:
             raise Close(4400, "The message is not an object with a type")
         return message
 
-    async def _sign_in(self, payload: Mapping[str, Any]) -> None:
+    async def _sign_in(self, payload: Mapping[str, Any]) -> Principal:
+        """Who it is. Raises Close."""
         given = next((value for name, value in payload.items() if name.lower() == "authorization"), None)
         header = given or self.connection.headers.get("authorization")
         token = bearer(header) if isinstance(header, str) else ""
         if not token:
             raise Close(4403, NO_TOKEN)
         try:
-            self.principal = await self.endpoint.authenticate(token)
+            return await self.endpoint.authenticate(token)
         except Unauthenticated as refusal:
             raise Close(4403, refusal.message) from None
         except OUTAGES as error:
             log.warning("The database cannot be read: %s", error)
             raise Close(1013, TRY_AGAIN) from None
-        await self.send('{"type":"connection_ack"}')
 
     async def _handle(self, message: dict[str, Any]) -> None:
         match message["type"]:
@@ -222,6 +239,7 @@ class Socket:
         if errors is not None:
             await operation.fail(errors)
             return
+        operation.follows = request.kind is OperationType.SUBSCRIPTION
         self._operations[operation_id] = operation
         operation.task = asyncio.create_task(self._operate(operation, request, self.principal))
         self._tasks.add(operation.task)
@@ -277,12 +295,12 @@ class Operation:
     """One operation of a socket, and the outlet of its answers. A mutation is executed to its end even if nobody waits
     for it any more."""
 
-    __slots__ = ("_head", "_socket", "closed", "id", "task", "writes")
+    __slots__ = ("_head", "_socket", "closed", "follows", "id", "task", "writes")
 
     def __init__(self, socket: Socket, operation_id: str) -> None:
         self.id = operation_id
         self.task: asyncio.Task[None] | None = None
-        self.closed = self.writes = False
+        self.closed = self.follows = self.writes = False
         self._socket = socket
         self._head = f'{{"id":{json.dumps(operation_id)},"type":'
 

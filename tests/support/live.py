@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from crm_graph.cli.server import BoundedHTTP, BoundedWebSocket
 from tests.support.world import Person
 
 PROTOCOL = "graphql-transport-ws"
@@ -186,7 +187,8 @@ async def serving(application: Starlette, **options: Any) -> AsyncIterator[Serve
     settings: dict[str, Any] = {"ws_max_size": application.state.settings.socket_message_bytes, **options}
     config = uvicorn.Config(
         application,
-        ws="websockets-sansio",
+        http=BoundedHTTP,
+        ws=BoundedWebSocket,
         ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,

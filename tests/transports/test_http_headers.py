@@ -44,7 +44,7 @@ async def test_the_log_tells_which_request_a_line_is_about(
     world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(endpoint, "database", None)
-    caplog.handler.addFilter(logs.WithRequestId())
+    caplog.handler.addFilter(logs.WithRequest())
     ids = [f"request-{number}" for number in range(3)]
     await asyncio.gather(
         *[

@@ -491,3 +491,25 @@ def test_the_limits_are_settings(endpoint: Endpoint) -> None:
         "user_operations": 1000,
         "socket_message_bytes": 1_000_000,
     } == dataclasses.asdict(endpoint.settings)
+
+
+async def test_a_user_has_so_many_sockets(
+    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint.connections, "user_operations", 2)
+    rep = await world.person()
+    async with server.websocket(world.admin), server.websocket(world.admin) as second:
+        async with server.websocket() as third:
+            await third.send({"type": "connection_init", "payload": {"authorization": f"Bearer {world.admin.token}"}})
+            assert await third.closed() == (1013, "At most 2 sockets of one user may be open here at a time.")
+        async with server.websocket(rep):
+            pass
+        await second.connection.close()
+        async with asyncio.timeout(PATIENCE):
+            while sum(endpoint.connections._sockets.values()) > 1:  # noqa: ASYNC110  # there is no event of it
+                await asyncio.sleep(0.01)
+        async with server.websocket(world.admin) as third:
+            assert (await third.ask("{ viewer { id } }"))["data"] == {"viewer": {"id": world.admin.id}}
+    async with asyncio.timeout(PATIENCE):
+        while endpoint.connections._sockets:  # noqa: ASYNC110  # there is no event of it
+            await asyncio.sleep(0.01)

@@ -169,12 +169,14 @@ async def database(server_url: str | None, folder: Path) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def cluster(database_url: str, folder: Path, *, servers: int, broadcast: str) -> AsyncIterator[Cluster]:
+async def cluster(
+    database_url: str, folder: Path, *, servers: int, broadcast: str, **settings: object
+) -> AsyncIterator[Cluster]:
     """Servers of a database while the block runs, which wake each other by «redis», «postgres» or «memory»."""
     redis = Redis() if broadcast == "redis" else None
     notifying = make_url(database_url).set(drivername="postgres").render_as_string(hide_password=False)
     wakes = redis.url if redis is not None else notifying if broadcast == "postgres" else "memory://"
-    variables = environment(database_url, broadcast_url=wakes, pool_size=5, cost_available=0)
+    variables = environment(database_url, broadcast_url=wakes, **{"pool_size": 5, "cost_available": 0, **settings})
     processes = [ServerProcess(variables, folder / f"server-{n}.log", lasting_port()) for n in range(servers)]
     made = Cluster(database_url, processes, redis)
     try:

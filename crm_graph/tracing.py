@@ -1,0 +1,146 @@
+"""Spans of operations and of the statements that they send, by OpenTelemetry, which is imported only where it is on.
+
+Where spans go, and how many are kept, is set by OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_ENDPOINT,
+OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME and the like.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from starlette.requests import HTTPConnection
+
+from crm_graph.errors import RefusedToStart
+from crm_graph.logs import TRACE_ID
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from crm_graph.db import Database
+
+_NOTHING: AbstractContextManager[None] = contextlib.nullcontext()
+_STRING = re.compile(r'"""(?:[^"\\]|\\"""|"(?!"")|\\)*"""|"(?:[^"\\\n]|\\.)*"')
+_spans: _Spans | None = None
+
+
+def start(database: Database, provider: TracerProvider | None = None) -> None:
+    """Begin to make spans. Raises RefusedToStart where the packages for it are missing."""
+    global _spans
+    try:
+        _spans = _Spans(database, provider)
+    except ImportError:
+        raise RefusedToStart(
+            "CRM_GRAPH_TRACING needs packages that are not installed. Run: pip install 'crm-graph[tracing]'"
+        ) from None
+
+
+def stop() -> None:
+    """Send what is left, and make no more."""
+    global _spans
+    if _spans is not None:
+        _spans.provider.shutdown()
+    _spans = None
+
+
+def operation(
+    kind: str, name: str | None, text: str, connection: HTTPConnection | None
+) -> AbstractContextManager[None]:
+    """A span around an operation, which goes on with the trace that its request names."""
+    return _NOTHING if _spans is None else _spans.operation(kind, name, text, connection)
+
+
+def statement(text: str) -> AbstractContextManager[None]:
+    """A span around a statement that goes past SQLAlchemy."""
+    return _NOTHING if _spans is None else _spans.statement(text)
+
+
+def failed(code: str) -> None:
+    """Say of the operation that an error of this code came of it."""
+    if _spans is not None:
+        _spans.failed(code)
+
+
+class _Spans:
+    def __init__(self, database: Database, provider: TracerProvider | None) -> None:
+        from opentelemetry import trace
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self.trace, self.propagator = trace, TraceContextTextMapPropagator()
+        self.provider = provider or _exporting()
+        self.tracer = self.provider.get_tracer("crm_graph")
+        self.system = "sqlite" if database.is_sqlite else "postgresql"
+        for engine in {each.sync_engine for each in database.engines}:
+            event.listen(engine, "before_cursor_execute", _begin)
+            event.listen(engine, "after_cursor_execute", self._end)
+            event.listen(engine, "handle_error", self._fail)
+
+    @contextlib.contextmanager
+    def operation(self, kind: str, name: str | None, text: str, connection: HTTPConnection | None) -> Iterator[None]:
+        attributes = {"graphql.operation.type": kind, "graphql.document": _STRING.sub('"…"', text)}
+        if name is not None:
+            attributes["graphql.operation.name"] = name
+        parent, server = self.propagator.extract(connection.headers if connection else {}), self.trace.SpanKind.SERVER
+        title = kind if name is None else f"{kind} {name}"
+        with self.tracer.start_as_current_span(title, parent, server, attributes) as span:
+            TRACE_ID.set(f"{span.get_span_context().trace_id:032x}")
+            try:
+                yield
+            except Exception as error:
+                span.set_attribute("error.type", type(error).__qualname__)
+                raise
+
+    @contextlib.contextmanager
+    def statement(self, text: str) -> Iterator[None]:
+        with self.tracer.start_as_current_span(_verb(text), None, self.trace.SpanKind.CLIENT, self._attributes(text)):
+            yield
+
+    def failed(self, code: str) -> None:
+        span = self.trace.get_current_span()
+        span.set_attribute("error.type", code)
+        span.set_status(self.trace.StatusCode.ERROR)
+
+    def _attributes(self, text: str) -> dict[str, str]:
+        return {"db.system.name": self.system, "db.operation.name": _verb(text), "db.query.text": text}
+
+    def _end(self, connection: Any, cursor: Any, text: str, arguments: Any, context: Any, many: bool) -> None:
+        self._past(text, context).end()
+
+    def _fail(self, failure: Any) -> None:
+        if failure.execution_context is not None and failure.statement is not None:
+            span = self._past(failure.statement, failure.execution_context)
+            span.set_attribute("error.type", type(failure.original_exception).__qualname__)
+            span.set_status(self.trace.StatusCode.ERROR)
+            span.end()
+
+    def _past(self, text: str, context: Any) -> Any:
+        """A span that began when the statement did."""
+        begun = getattr(context, "_crm_graph_begun", None)
+        return self.tracer.start_span(
+            _verb(text), None, self.trace.SpanKind.CLIENT, self._attributes(text), start_time=begun
+        )
+
+
+def _exporting() -> TracerProvider:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource({SERVICE_NAME: "crm-graph"}).merge(Resource.create()))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
+
+
+def _begin(connection: Any, cursor: Any, text: str, arguments: Any, context: Any, many: bool) -> None:
+    if context is not None:  # there is none for a statement that goes past SQLAlchemy
+        context._crm_graph_begun = time.time_ns()
+
+
+def _verb(text: str) -> str:
+    return text.lstrip("( \n").partition(" ")[0].upper()

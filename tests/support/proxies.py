@@ -1,0 +1,96 @@
+"""What stands before several servers: nginx with the configuration that is brought along, where it is installed;
+otherwise a relay that knows as much of it as tests need."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from tests.support.servers import free_port
+
+CONFIGURATION = Path(__file__).parents[2] / "docs" / "nginx.conf"
+ADDRESSES = ("server-1:8000", "server-2:8000")
+START_SECONDS = 10.0
+
+
+@contextlib.asynccontextmanager
+async def proxy(addresses: Sequence[str], folder: Path, port: int | None = None) -> AsyncIterator[str]:
+    """The address of a proxy before two servers, while the block runs."""
+    port = port or free_port()
+    made = _nginx if shutil.which("nginx") else _relay
+    async with made(addresses, folder, port):
+        yield f"127.0.0.1:{port}"
+
+
+def nginx_configuration(addresses: Sequence[str], folder: Path, port: int) -> str:
+    """The configuration that is brought along, with these addresses instead of the containers'."""
+    text = CONFIGURATION.read_text()
+    for old, new in [
+        *zip(ADDRESSES, addresses, strict=True),
+        ("8080", f"127.0.0.1:{port}"),
+        ("/tmp/nginx", str(folder)),
+    ]:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@contextlib.asynccontextmanager
+async def _nginx(addresses: Sequence[str], folder: Path, port: int) -> AsyncIterator[None]:
+    configuration = folder / "nginx.conf"
+    configuration.write_text(nginx_configuration(addresses, folder, port))
+    with (folder / "nginx.log").open("ab") as log:
+        command = ["nginx", "-p", str(folder), "-c", str(configuration), "-g", "daemon off;"]
+        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while not await _listens(port):
+                assert process.returncode is None, (folder / "nginx.log").read_text()
+                await asyncio.sleep(0.02)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+@contextlib.asynccontextmanager
+async def _relay(addresses: Sequence[str], folder: Path, port: int) -> AsyncIterator[None]:
+    """Each connection goes to the next server that takes it."""
+    turns = itertools.cycle([addresses, addresses[::-1]])
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        with contextlib.closing(writer):
+            for address in next(turns):
+                host, _, at = address.partition(":")
+                with contextlib.suppress(OSError):
+                    theirs, out = await asyncio.open_connection(host, int(at))
+                    with contextlib.closing(out):
+                        await asyncio.gather(_copy(reader, out), _copy(theirs, writer))
+                    return
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    yield
+    server.close()
+
+
+async def _copy(reader: StreamReader, writer: StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(65_536):
+            writer.write(piece)
+            await writer.drain()
+    writer.close()
