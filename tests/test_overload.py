@@ -19,7 +19,7 @@ from tests.support.followers import CARD, TOTALS
 from tests.support.world import Person
 
 BOARD = f"pipelineBoard(pipelineId: $id) {{ stages {{ {TOTALS} cards(first: 100) {{ nodes {{ {CARD} }} }} }} }}"
-QUERY = f"query Boards($id: ID!) {{ {' '.join(f'b{number}: {BOARD}' for number in range(10))} }}"
+QUERY = f"query Boards($id: ID!) {{ {' '.join(f'b{number}: {BOARD}' for number in range(40))} }}"
 RUNNING, WAITING = 2, 6
 TIMES = 4
 MEASURED_SECONDS, LOADED_SECONDS, RECOVERED_SECONDS = 1.5, 3.0, 5.0
@@ -103,13 +103,19 @@ async def test_four_times_as_much_as_can_be_served(tmp_path: Path) -> None:
         while time.monotonic() < over + RECOVERED_SECONDS and middle(after.served[-3:]) > 2 * usual:
             await after.ask()
 
-    print(f"{rate:.0f}/s, one in {usual:.3f} s; {len(many.served)} served, {len(many.refused)} refused")
+    took = late(many.refused)
+    print(f"{rate:.0f}/s in {usual:.3f} s; {len(many.served)} served, {len(many.refused)} refused in {took:.3f} s")
     assert one.wrong + many.wrong + few.wrong + after.wrong == []
     assert len(many.refused) > len(many.served) / 2
-    assert sorted(many.refused)[int(0.9 * len(many.refused))] < SOON_SECONDS
+    assert took < SOON_SECONDS
     assert few.refused == after.refused == []
     assert len(few.served) == int(rate / 10 * LOADED_SECONDS)
     assert middle(after.served[-3:]) <= 2 * usual
+
+
+def late(times: Sequence[float]) -> float:
+    """What nine in ten of them do not exceed."""
+    return sorted(times)[int(0.9 * len(times))]
 
 
 def middle(times: Sequence[float]) -> float:
