@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from crm_graph.settings import Settings
+from tests.conftest import skip
 from tests.support import proxies
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +58,7 @@ def test_the_proxy_and_the_containers_agree() -> None:
 
 def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
     if shutil.which("nginx") is None:
-        pytest.skip("nginx is not installed: its configuration was not tried.")
+        skip("nginx is not installed: its configuration was not tried.")
     configuration = tmp_path / "nginx.conf"
     configuration.write_text(proxies.nginx_configuration(["127.0.0.1:8001", "127.0.0.1:8002"], tmp_path, 8003))
     tried = subprocess.run(["nginx", "-t", "-c", str(configuration)], capture_output=True, text=True, check=False)
