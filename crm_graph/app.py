@@ -55,6 +55,15 @@ def build(settings: Settings) -> Starlette:
     if STATIC.is_dir():  # GraphiQL was built
         pages.append(Mount("/static", StaticFiles(directory=STATIC)))
 
+    watched: dict[str, tuple[str, metrics.Read]] = {
+        "subscribers": ("Subscriptions that are followed.", lambda: hub.subscribers),
+        "connections": ("Websockets and event streams that are open.", connections.count),
+        "operations_at_work": ("Queries and mutations at work.", lambda: turns.at_work),
+        "operations_waiting": ("Queries and mutations that wait for their turn.", lambda: turns.length),
+        "database_connections": ("Database connections at work.", lambda: database.in_use),
+        "broadcast_connected": ("1 while processes wake each other.", lambda: feed.wakeups.connected),
+    }
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         if settings.tracing:
@@ -64,13 +73,7 @@ def build(settings: Settings) -> Starlette:
         connections.open()
         gc.collect()
         gc.freeze()  # what is here by now stays: nobody has to look again and again whether it is garbage
-        metrics.watch("subscribers", "Subscriptions that are followed.", lambda: hub.subscribers)
-        metrics.watch("connections", "Websockets and event streams that are open.", connections.count)
-        metrics.watch("operations_at_work", "Queries and mutations at work.", lambda: turns.at_work)
-        metrics.watch("operations_waiting", "Queries and mutations that wait for their turn.", lambda: turns.length)
-        metrics.watch("database_connections", "Database connections at work.", lambda: database.in_use)
-        metrics.watch("broadcast_connected", "1 while processes wake each other.", lambda: feed.wakeups.connected)
-        with _at_a_signal(connections.drain, settings.drain_seconds):
+        with metrics.watching(watched), _at_a_signal(connections.drain, settings.drain_seconds):
             yield
         await connections.close()
         await hub.close()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
+Read = Callable[[], float]
 MOST_NAMES = 200
 ANONYMOUS, OTHER, NAMELESS = "(anonymous)", "(other)", "(nameless)"
 """What stands for the names of operations whose senders are nobody, of those beyond the first 200, and of those
@@ -82,15 +85,24 @@ def told(seconds: float) -> None:
     _lag.observe(seconds)
 
 
-def watch(name: str, description: str, read: Callable[[], float]) -> None:
-    """Let a value be read whenever the metrics are; the one that was read by this name before is read no more."""
-    gauge = _gauges.get(name)
-    if gauge is None:
-        gauge = _gauges[name] = Gauge(f"crm_graph_{name}", description)
-    gauge.set_function(read)
+@contextlib.contextmanager
+def watching(values: Mapping[str, tuple[str, Read]]) -> Iterator[None]:
+    """Inside the block, values are read whenever the metrics are: {name: (description, read)}. Those that several
+    applications of the process have by one name are added up."""
+    for name, (description, read) in values.items():
+        _watched(name, description).append(read)
+    try:
+        yield
+    finally:
+        for name, (description, read) in values.items():
+            _watched(name, description).remove(read)
 
 
-_gauges: dict[str, Gauge] = {}
+@functools.cache
+def _watched(name: str, description: str) -> list[Read]:
+    reads: list[Read] = []
+    Gauge(f"crm_graph_{name}", description).set_function(lambda: sum(read() for read in reads))
+    return reads
 
 
 async def expose(request: Request) -> Response:
