@@ -33,6 +33,9 @@ from schema import HTTP, Budget, Connections, DocumentStore, Endpoint, Hub, Turn
 
 STATIC = Path(__file__).parent / "static"
 READY_SECONDS = 5.0
+COLLECT_AFTER = 10_000, 20, 20
+"""When Python looks for garbage. To look through all that a thousand subscribers have takes longer than to tell each of
+them something, and with the usual numbers it is done every other second."""
 log = logging.getLogger(__name__)
 
 
@@ -73,8 +76,11 @@ def build(settings: Settings) -> Starlette:
         connections.open()
         gc.collect()
         gc.freeze()  # what is here by now stays: nobody has to look again and again whether it is garbage
+        usual = gc.get_threshold()
+        gc.set_threshold(*COLLECT_AFTER)
         with metrics.watching(watched), _at_a_signal(connections.drain, settings.drain_seconds):
             yield
+        gc.set_threshold(*usual)
         await connections.close()
         await hub.close()
         await feed.close()
