@@ -213,7 +213,8 @@ def _news(
     moves: Sequence[Move], since: int, chunks: Sequence[Sequence[dict[str, Any]]], sequence: Sequence[int]
 ) -> Iterator[tuple[Move, ...]]:
     """The moves that each chunk of a sequence tells of. An update tells of all moves that it is the first to include,
-    of several with one card the last; a checkpoint of none."""
+    of several with one card the last; a checkpoint of none. Where it is not caught up, its cards may be told as later
+    moves have left them."""
     place = 0
     for chunk in sequence:
         begun = place
@@ -223,10 +224,10 @@ def _news(
             since = revision
             while place < len(moves) and moves[place].revision <= revision:
                 place += 1
-            due = {move.opportunity_id: (move.revision, move.stage_id) for move in moves[first:place]}
-            events = update["events"]
+            events, exact = update["events"], update["caughtUp"]
+            due = {move.opportunity_id: (move.revision, exact and move.stage_id) for move in moves[first:place]}
             said = {
-                each["opportunityId"]: (number_of(each["revision"]), each["opportunity"]["stage"]["id"])
+                each["opportunityId"]: (number_of(each["revision"]), exact and each["opportunity"]["stage"]["id"])
                 for each in events
                 if each["kind"] == "MOVED"
             }
