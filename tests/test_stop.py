@@ -75,7 +75,7 @@ async def made(tmp_path: Path) -> AsyncIterator[Cluster]:
     broadcast = "redis" if has_redis() else "postgres"
     async with (
         database(conftest.POSTGRES_URL, tmp_path) as url,
-        cluster(url, tmp_path, servers=2, broadcast=broadcast, drain_seconds=1) as made,
+        cluster(url, tmp_path, servers=2, broadcast=broadcast, drain_seconds=2) as made,
     ):
         yield made
 
