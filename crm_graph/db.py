@@ -62,7 +62,6 @@ class Database:
             )
             self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
             self.snapshots = self.writer.execution_options(isolation_level="REPEATABLE READ")
-        self.pool_size = pool_size
         self._reading, self._writing = (Lanes(self.reader, pool_size) for _ in range(2))
         self.read = async_sessionmaker(self.reader, autoflush=False, expire_on_commit=False)
         self.snapshot = async_sessionmaker(self.snapshots, autoflush=False, expire_on_commit=False)

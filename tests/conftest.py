@@ -10,13 +10,11 @@ import pytest
 from sqlalchemy.engine import make_url
 from starlette.applications import Starlette
 
-from crm_graph import app, migrations
+from crm_graph import migrations
 from crm_graph.db import Database
-from crm_graph.settings import Settings
-from tests.support.gate import Gate
 from tests.support.live import Server, serving
 from tests.support.postgres import create_database, drop_database
-from tests.support.world import World, build_world
+from tests.support.world import World, build_world, running
 
 POSTGRES_URL = os.environ.get("CRM_GRAPH_TEST_POSTGRES_URL")
 REDIS_URL = os.environ.get("CRM_GRAPH_TEST_REDIS_URL")
@@ -56,19 +54,14 @@ async def database_url(
 @pytest.fixture(scope="session")
 async def application(database_url: str) -> AsyncIterator[Starlette]:
     """The application, with the gate watched in every statement that it sends."""
-    settings = Settings(
-        database_url=database_url,
-        secret_key="0123456789abcdefghijklmnopqrstuvwxyz",
+    async with running(
+        database_url,
         body_bytes=50_000_000,  # so that texts of any length get as far as their fields
         get_queries=True,
         graphiql=True,
         introspection=True,
         compiled=EXECUTION == "compiled" if EXECUTION else not database_url.startswith("sqlite"),
-    )
-    application = app.build(settings)
-    gate = Gate(application.state.database)
-    application.state.gate = gate
-    async with application.router.lifespan_context(application):
+    ) as application:
         yield application
 
 

@@ -139,7 +139,7 @@ class Endpoint:
 
     def _payer(self, connection: HTTPConnection, principal: Principal | None) -> tuple[bool, str]:
         """Whose bucket an operation is paid from, as far as is known; and whether that is sure."""
-        token = "" if principal else bearer(connection.headers.get("authorization", ""))
+        token = "" if principal else _token(connection.scope)
         principal = principal or self._known.get(token)
         client = None if connection.client is None else connection.client.host
         return not token or principal is not None, bucket_of(principal, client)

@@ -11,10 +11,8 @@ import pytest
 import sqlalchemy as sa
 from starlette.applications import Starlette
 
-from crm_graph import app
 from crm_graph.models import ApiToken, Role, Visibility, now
-from crm_graph.settings import Settings
-from tests.support.world import World, build_world
+from tests.support.world import World, build_world, running
 
 NAMES = "query Names($first: Int, $after: String) { accounts(first: $first, after: $after) { %s nodes { name } } }"
 
@@ -22,11 +20,7 @@ NAMES = "query Names($first: Int, $after: String) { accounts(first: $first, afte
 @pytest.fixture(scope="module")
 async def compiling(database_url: str) -> AsyncIterator[Starlette]:
     """An application that compiles, and tells what it did."""
-    settings = Settings(
-        database_url=database_url, secret_key="0123456789abcdefghijklmnopqrstuvwxyz", compiled=True, explain=True
-    )
-    application = app.build(settings)
-    async with application.router.lifespan_context(application):
+    async with running(database_url, compiled=True, explain=True) as application:
         yield application
 
 

@@ -10,13 +10,10 @@ import pytest
 from graphql import GraphQLObjectType, GraphQLUnionType, graphql_sync, parse
 from starlette.applications import Starlette
 
-from crm_graph import app
 from crm_graph.models import Role, Visibility
-from crm_graph.settings import Settings
 from schema import build_schema
 from schema.federation import print_subgraph
-from tests.support.gate import Gate
-from tests.support.world import World, build_world
+from tests.support.world import World, build_world, running
 from tests.test_house import parts
 
 ENTITIES = """query ($representations: [_Any!]!) {
@@ -34,12 +31,7 @@ ONE = '{ _entities(representations: [{__typename: "Account", id: "1"}]) { __type
 @pytest.fixture(scope="module")
 async def subgraph(database_url: str) -> AsyncIterator[Starlette]:
     """An application that answers gateways, and watches its statements."""
-    settings = Settings(
-        database_url=database_url, secret_key="0123456789abcdefghijklmnopqrstuvwxyz", federation=True, explain=True
-    )
-    application = app.build(settings)
-    application.state.gate = Gate(application.state.database)
-    async with application.router.lifespan_context(application):
+    async with running(database_url, federation=True, explain=True) as application:
         yield application
 
 

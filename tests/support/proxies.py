@@ -11,7 +11,7 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from tests.support.servers import free_port
+from tests.support.servers import free_port, until_listening
 
 CONFIGURATION = Path(__file__).parents[2] / "docs" / "nginx.conf"
 ADDRESSES = ("server-1:8000", "server-2:8000")
@@ -48,24 +48,12 @@ async def _nginx(addresses: Sequence[str], folder: Path, port: int) -> AsyncIter
         command = ["nginx", "-p", str(folder), "-c", str(configuration), "-g", "daemon off;"]
         process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     try:
-        async with asyncio.timeout(START_SECONDS):
-            while not await _listens(port):
-                assert process.returncode is None, (folder / "nginx.log").read_text()
-                await asyncio.sleep(0.02)
+        await until_listening(process, port, START_SECONDS, (folder / "nginx.log").read_text)
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,23 @@ def free_port() -> int:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
         return port
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def until_listening(process: Process, port: int, seconds: float, why: Callable[[], str]) -> None:
+    """Wait until a program listens. Raises AssertionError with `why` where it ended before, and TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not await _listens(port):
+            assert process.returncode is None, why()
+            await asyncio.sleep(0.02)
 
 
 def environment(database_url: str, **settings: object) -> dict[str, str]:

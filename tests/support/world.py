@@ -12,11 +12,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from starlette.applications import Starlette
 
+from crm_graph import app
 from crm_graph.access import Viewer
 from crm_graph.db import Database
 from crm_graph.feed import Feed
 from crm_graph.models import ApiToken, Base, Change, Membership, Report, Role, Team, User, Visibility, Workspace
 from crm_graph.services import auth
+from crm_graph.settings import Settings
+from tests.support.gate import Gate
+from tests.support.servers import SECRET
 
 
 @dataclass
@@ -182,6 +186,15 @@ class World:
         async with self.database.read() as session:
             principal = await auth.authenticate(session, self.application.state.settings, (person or self.admin).token)
         return principal.viewer
+
+
+@contextlib.asynccontextmanager
+async def running(database_url: str, **settings: Any) -> AsyncIterator[Starlette]:
+    """An application with these settings, with the gate watched in every statement that it sends."""
+    application = app.build(Settings(database_url=database_url, secret_key=SECRET, **settings))
+    application.state.gate = Gate(application.state.database)
+    async with application.router.lifespan_context(application):
+        yield application
 
 
 async def build_world(application: Starlette) -> World:

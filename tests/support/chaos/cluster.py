@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from crm_graph import migrations
 from crm_graph.db import Database
 from tests.support.postgres import create_database, drop_database
-from tests.support.servers import ServerProcess, environment
+from tests.support.servers import ServerProcess, environment, until_listening
 
 START_SECONDS = 30.0
 
@@ -56,10 +56,7 @@ class Redis:
         """Start it, and wait until it answers."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self.process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL)
-        async with asyncio.timeout(START_SECONDS):
-            while not await _listens(self.port):
-                assert self.process.returncode is None, "Redis does not start."
-                await asyncio.sleep(0.02)
+        await until_listening(self.process, self.port, START_SECONDS, lambda: "Redis does not start.")
 
     async def kill(self) -> None:
         """End it in the middle of whatever it does. Does nothing where it is not running."""
@@ -68,15 +65,6 @@ class Redis:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 @dataclass
