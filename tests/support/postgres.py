@@ -6,6 +6,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+POOL_SIZE = 5
+"""Of an application under test: several are tested at a time, with several processes each, and PostgreSQL has 100
+connections for all of them."""
+
 
 async def create_database(server: str, name: str) -> str:
     """A new, empty database on a server; its URL."""

@@ -20,6 +20,7 @@ from crm_graph.models import ApiToken, Base, Change, Membership, Report, Role, T
 from crm_graph.services import auth
 from crm_graph.settings import Settings
 from tests.support.gate import Gate
+from tests.support.postgres import POOL_SIZE
 from tests.support.servers import SECRET
 
 
@@ -191,6 +192,7 @@ class World:
 @contextlib.asynccontextmanager
 async def running(database_url: str, **settings: Any) -> AsyncIterator[Starlette]:
     """An application with these settings, with the gate watched in every statement that it sends."""
+    settings = {"pool_size": POOL_SIZE, **settings}
     application = app.build(Settings(database_url=database_url, secret_key=SECRET, **settings))
     application.state.gate = Gate(application.state.database)
     async with application.router.lifespan_context(application):
@@ -200,7 +202,7 @@ async def running(database_url: str, **settings: Any) -> AsyncIterator[Starlette
 async def build_world(application: Starlette) -> World:
     """A new workspace with an admin."""
     workspace = {"id": f"ws_{auth.new_api_token()[4:30]}", "name": "Test"}
-    engine = create_async_engine(application.state.database.url)
+    engine = create_async_engine(application.state.database.url, pool_size=1)
     async with engine.begin() as connection:
         await connection.execute(sa.insert(Workspace), [workspace])
         admin = await _add_person(connection, workspace["id"], Role.ADMIN, "Ada Admin", None, [], None)

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from crm_graph import migrations
 from crm_graph.db import Database
-from tests.support.postgres import create_database, drop_database
+from tests.support.postgres import POOL_SIZE, create_database, drop_database
 from tests.support.servers import ServerProcess, environment, until_listening
 
 START_SECONDS = 30.0
@@ -164,7 +164,8 @@ async def cluster(
     redis = Redis() if broadcast == "redis" else None
     notifying = make_url(database_url).set(drivername="postgres").render_as_string(hide_password=False)
     wakes = redis.url if redis is not None else notifying if broadcast == "postgres" else "memory://"
-    variables = environment(database_url, broadcast_url=wakes, **{"pool_size": 5, "cost_available": 0, **settings})
+    settings = {"pool_size": POOL_SIZE, "cost_available": 0, **settings}
+    variables = environment(database_url, broadcast_url=wakes, **settings)
     processes = [ServerProcess(variables, folder / f"server-{n}.log", lasting_port()) for n in range(servers)]
     made = Cluster(database_url, processes, redis)
     try:

@@ -39,7 +39,8 @@ Say = Callable[[str], None]
 @contextlib.asynccontextmanager
 async def company(cluster: Cluster) -> AsyncIterator[Office]:
     """A new office on a cluster. Its world asks the first server, and looks into the database by itself."""
-    world = await build_world(app.build(Settings(database_url=cluster.database_url, secret_key=SECRET)))
+    settings = Settings(database_url=cluster.database_url, secret_key=SECRET, pool_size=1)
+    world = await build_world(app.build(settings))
     await world.client.aclose()
     world.client = httpx.AsyncClient(base_url=f"http://{cluster.addresses[0]}", timeout=PATIENCE)
     try:
