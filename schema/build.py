@@ -85,5 +85,5 @@ def build_schema(*, introspection: bool = True, compiled: bool = True, federatio
         types=[*TYPES.values(), *ENTRIES.values()],
         introspection=introspection,
         compiled=compiled,
-        config=config(),
+        config=config(enable_experimental_incremental_execution=True),
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphql import (
     DirectiveNode,
@@ -20,6 +20,7 @@ from graphql import (
     Visitor,
     get_operation_ast,
     parse,
+    print_ast,
     specified_rules,
     validate,
     visit,
@@ -41,6 +42,8 @@ MOST_ERRORS = 10
 overlapping.MAX_COMPLEXITY_BUDGET = 40_000
 """Steps of comparing each field with all of the same name, and each fragment with all beside it."""
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+IN_PARTS = {"defer", "stream"}
+"""The directives that ask for an answer in parts."""
 INTROSPECTION = "introspection"
 """The key in a schema's extensions that says whether clients may ask what it is made of."""
 
@@ -62,6 +65,12 @@ class Document:
         return None if self.node is None else get_operation_ast(self.node, name)
 
     @cached_property
+    def whole(self) -> Document:
+        """The same without what asks for an answer in parts: this one, where there is nothing of the kind."""
+        node = None if self.node is None else visit(self.node, _Whole())
+        return self if node is None or node is self.node else replace(self, text=print_ast(node), node=node)
+
+    @cached_property
     def plans(self) -> Plans | None:
         """As `plans_of`."""
         return None if self.node is None else plans_of(self.node)
@@ -74,6 +83,11 @@ class Document:
 def refused_document(fault: RequestError) -> Document:
     """What stands for a document that cannot be had."""
     return Document("", None, (GraphQLError(fault.message, original_error=fault),))
+
+
+class _Whole(Visitor):
+    def enter_directive(self, node: DirectiveNode, *rest: object) -> Any:
+        return self.REMOVE if node.name.value in IN_PARTS else None
 
 
 class _Remembered:

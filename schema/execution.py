@@ -7,12 +7,14 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import orjson
 import strawberry
-from graphql import ExecutionResult, GraphQLError, OperationType, execute
+from graphql import ExecutionResult, GraphQLError, OperationType, experimental_execute_incrementally
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext
 from strawberry.utils.await_maybe import await_maybe
 
@@ -55,34 +57,73 @@ class CrmSchema(strawberry.Schema):
     async def answer(
         self, context: Context, document: Document, name: str | None, variables: dict[str, Any] | None
     ) -> ExecutionResult:
-        """Execute a query or a mutation. One that asks at which revision its answer stands is read from one snapshot.
+        """Execute a query or a mutation, and answer it as a whole. One that asks at which revision its answer stands is
+        read from one snapshot.
 
         Errors are ready to be sent. The document may be an invalid one, whose errors are then the answer.
         """
+        document = document.whole
         if document.node is None or document.errors:
             result = ExecutionResult(None, list(document.errors))
         elif (text := await self._compiled(context, document, name, variables)) is not None:
             return ExecutionResult(orjson.Fragment(text))  # type: ignore[arg-type]  # it is written as it is
         else:
-            snapshot = context.signed_in is not None and _stands_at_a_revision(document, name)
-            try:
-                async with context.loaders.freeze() if snapshot else contextlib.nullcontext():
-                    result = await await_maybe(
-                        execute(
-                            self._schema,
-                            document.node,
-                            context_value=context,
-                            variable_values=variables,
-                            operation_name=name,
-                            hide_suggestions=self.hide_suggestions,
-                            executor_class=self.execution_context_class,
-                            plans=document.plans,
-                        )
-                    )
-            except Exception as error:
-                result = ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
+            async with _snapshot(context, document, name):
+                plans = document.plans
+                result = await self._execute(
+                    context, document, name, variables, executor_class=self.execution_context_class, plans=plans
+                )
         self.process_errors(result.errors or [])
         return result
+
+    async def answers(
+        self, context: Context, document: Document, name: str | None, variables: dict[str, Any] | None
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """Execute a query of a valid document, and answer it in the parts that it asks for, as they are sent: each is
+        made when it is asked for, and all are read as `answer` reads."""
+        await context.prove()
+        context.execution = "executed"
+        async with _snapshot(context, document, name):
+            result = await self._execute(
+                context, document, name, variables, executor_class=StrawberryGraphQLCoreExecutionContext
+            )
+            if isinstance(result, ExecutionResult):
+                self.process_errors(result.errors or [])
+                yield write_answer(result.data, result.errors)
+                return
+            first, rest = result
+            self.process_errors(first.errors or [])
+            yield {**first.formatted}
+            async for part in rest:
+                for each in (*(part.incremental or ()), *(part.completed or ())):
+                    self.process_errors(each.errors or [])
+                yield {**part.formatted}
+
+    async def _execute(
+        self,
+        context: Context,
+        document: Document,
+        name: str | None,
+        variables: dict[str, Any] | None,
+        **options: Any,
+    ) -> Any:
+        """What GraphQL's own execution makes of an operation: an answer, or where its document asks for it the first
+        part of one with the others to come."""
+        assert document.node is not None
+        try:
+            return await await_maybe(
+                experimental_execute_incrementally(
+                    self._schema,
+                    document.node,
+                    context_value=context,
+                    variable_values=variables,
+                    operation_name=name,
+                    hide_suggestions=self.hide_suggestions,
+                    **options,
+                )
+            )
+        except Exception as error:
+            return ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
 
     async def _compiled(
         self, context: Context, document: Document, name: str | None, variables: dict[str, Any] | None
@@ -131,22 +172,19 @@ def _describe(error: GraphQLError, cause: BaseException | None) -> dict[str, Any
     return {"code": "INTERNAL", "id": error_id}
 
 
-def _stands_at_a_revision(document: Document, name: str | None) -> bool:
-    """Whether the operation is a query that may ask at which revision its answer stands."""
-    return document.type_of(name) is OperationType.QUERY and _STANDS_AT.search(document.text) is not None
+def _snapshot(context: Context, document: Document, name: str | None) -> AbstractAsyncContextManager[None]:
+    """Inside the block, a query that may ask at which revision its answer stands reads from one snapshot."""
+    stands = document.type_of(name) is OperationType.QUERY and _STANDS_AT.search(document.text) is not None
+    return context.loaders.freeze() if stands and context.signed_in is not None else contextlib.nullcontext()
 
 
-def write_answer(
-    data: object, errors: Sequence[GraphQLError] | None, extensions: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def write_answer(data: object, errors: Sequence[GraphQLError] | None) -> dict[str, Any]:
     """An answer as it is written in JSON. Where nothing was executed, no error has a path, and there is no data."""
     answer: dict[str, Any] = {}
     if data is not None or not errors or any(error.path for error in errors):
         answer["data"] = data
     if errors:
         answer["errors"] = [error.formatted for error in errors]
-    if extensions:
-        answer["extensions"] = extensions
     return answer
 
 

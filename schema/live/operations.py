@@ -67,7 +67,7 @@ def read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Operat
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Operation:
-    document = read_document(schema, text)
+    document = read_document(schema, text).whole
     operation = document.operation(name)
     assert document.node is not None
     assert operation is not None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +62,11 @@ class Request:
     @property
     def is_refused(self) -> bool:
         return bool(self.document.errors) or self.kind is None or self.fault is not None
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether it is a query that asks to be answered in parts."""
+        return not self.is_refused and self.kind is OperationType.QUERY and self.document.whole is not self.document
 
 
 class Turn:
@@ -146,9 +152,7 @@ class Endpoint:
 
     async def answer(self, context: Context, request: Request, bill: Bill) -> dict[str, Any]:
         """What a query or a mutation is answered; a query, as long as it has time. Raises Throttled."""
-        seconds = self.settings.query_seconds if request.kind is OperationType.QUERY else 0
-        if seconds:
-            context.until = asyncio.get_running_loop().time() + seconds
+        self._set_deadline(context, request)
         name, variables = request.data.operation_name, request.data.variables
         await bill.pass_to(bucket_of(context.holder, context.client))
         try:
@@ -162,9 +166,63 @@ class Endpoint:
         await bill.settle_by(result.data)
         self._count(context, request, bill, context.execution or "refused")
         await self._keep(context, request)
+        return self._with_extensions(write_answer(result.data, result.errors), context, request, bill)
+
+    async def answers(self, context: Context, request: Request, bill: Bill) -> AsyncGenerator[dict[str, Any]]:
+        """What a query is answered in parts, each as soon as it is there; a single one where nothing was to come later.
+        They are made whether or not they are taken, so that a slow client keeps nobody waiting. Raises Throttled and
+        Overloaded, before the first.
+        """
+        made: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        making = asyncio.create_task(self._make(context, request, bill, made.put_nowait))
+        making.add_done_callback(lambda _: made.put_nowait(None))
+        try:
+            while (part := await made.get()) is not None:
+                yield part
+            await making
+        finally:
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
+
+    async def _make(
+        self, context: Context, request: Request, bill: Bill, tell: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Tell the parts of an answer. They cost what was asked, since nobody adds them up."""
+        pending: set[str] | None = None
+        with self.traced(request, context.request):
+            async with Turn(self.turns, bill):
+                self._set_deadline(context, request)
+                await bill.pass_to(bucket_of(context.holder, context.client))
+                name, variables = request.data.operation_name, request.data.variables
+                making = contextlib.aclosing(self.schema.answers(context, request.document, name, variables))
+                try:
+                    async with asyncio.timeout_at(context.until) as timer, making as parts:
+                        async for part in parts:
+                            if pending is None:
+                                pending, part = set(), self._with_extensions(part, context, request, bill)
+                            pending |= {each["id"] for each in part.get("pending", ())}
+                            pending -= {each["id"] for each in part.get("completed", ())}
+                            tell(part)
+                except TimeoutError:
+                    if not timer.expired():
+                        raise
+                    errors = self.described(TimedOut())
+                    failed = [{"id": each, "errors": errors} for each in sorted(pending or ())]
+                    tell({"errors": errors} if pending is None else {"completed": failed, "hasNext": False})
+                self._count(context, request, bill, "ended" if timer.expired() else context.execution or "refused")
+                await self._keep(context, request)
+
+    def _set_deadline(self, context: Context, request: Request) -> None:
+        seconds = self.settings.query_seconds if request.kind is OperationType.QUERY else 0
+        if seconds:
+            context.until = asyncio.get_running_loop().time() + seconds
+
+    def _with_extensions(
+        self, answer: dict[str, Any], context: Context, request: Request, bill: Bill
+    ) -> dict[str, Any]:
         if self._tells_cost(context, request):
             context.extensions["cost"] = bill.formatted()
-        return write_answer(result.data, result.errors, context.extensions)
+        return {**answer, "extensions": context.extensions} if context.extensions else answer
 
     async def _keep(self, context: Context, request: Request) -> None:
         """Keep the document for its sender, if he is somebody."""
@@ -215,10 +273,10 @@ class Endpoint:
         return principal
 
     async def serve(
-        self, context: Context, request: Request, bill: Bill, outlet: Outlet
+        self, context: Context, request: Request, bill: Bill, outlet: Outlet, *, in_parts: bool = False
     ) -> Sequence[Mapping[str, Any]] | None:
-        """Serve an operation: its answers go to the outlet. Answers the errors that keep it from being served, or end
-        it. Raises Gone and Outage."""
+        """Serve an operation: its answers go to the outlet, in parts where the client takes them. Answers the errors
+        that keep it from being served, or end it. Raises Gone and Outage."""
         errors = self.refused(request)
         if errors is not None:
             return errors
@@ -230,6 +288,10 @@ class Endpoint:
                 await self._keep(context, request)
                 metrics.begun(request.name)
                 await self.hub.follow(context, request.data, outlet)
+            elif in_parts and request.has_parts:
+                async with contextlib.aclosing(self.answers(context, request, bill)) as parts:
+                    async for part in parts:
+                        await outlet.send(write_json(part))
             else:
                 with self.traced(request, context.request):
                     async with Turn(self.turns, bill):

@@ -20,10 +20,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_graph.errors import Overloaded, RequestError, Throttled, TimedOut, Unauthenticated
 from schema.execution import encode
-from schema.transports.endpoint import Endpoint, Turn
+from schema.transports.endpoint import Endpoint, Request, Turn
 from schema.transports.graphiql import PAGE_HEADERS, graphiql_page
 from schema.transports.line import Gone
-from schema.transports.negotiation import EVENTS, GZIP, HTML, JSON, RESPONSE, encoding, media_type
+from schema.transports.multipart import Multipart
+from schema.transports.negotiation import EVENTS, GZIP, HTML, JSON, RESPONSE, encoding, media_type, parts
 from schema.transports.reading import Refusal, check_method, operation, read
 from schema.transports.sse import event_stream
 from schema.transports.store import by_id
@@ -73,8 +74,7 @@ class HTTP:
                 elif isinstance(content, list):
                     reply = Reply(200, await self._batch(scope, content), media)
                 else:
-                    fresh = scope["method"] == "GET" and by_id(content)
-                    reply = Reply(*_outcome(await self._answer(scope, content), media), media, fresh=fresh)
+                    reply = await self._reply(scope, content, media, accept)
         except Gone:
             return
         except Refusal as refusal:
@@ -85,16 +85,30 @@ class HTTP:
             reply = Reply(500, {"errors": self.endpoint.described(error)}, media)
         await reply(scope, receive, send)
 
-    async def _answer(self, scope: Scope, content: object) -> Answer:
-        """What an operation is answered, stage by stage. Raises Refusal."""
+    async def _reply(self, scope: Scope, content: Any, media: str, accept: bytes) -> ASGIApp:
+        """The reply to one operation. Raises Refusal."""
         connection = HTTPConnection(scope)
         request = await self.endpoint.read(operation(content), connection)
+        how = parts(accept) if request.has_parts else None
+        if how is None:
+            fresh = scope["method"] == "GET" and by_id(content)
+            return _reply(await self._answer(connection, request), media, fresh=fresh)
+        try:
+            bill = await self.endpoint.bill(request, connection)
+            context = await self.endpoint.context(connection)
+        except RequestError as error:
+            return _reply({"errors": self.endpoint.described(error)}, media)
+        answers = self.endpoint.answers(context, request, bill)
+        return Multipart(self.endpoint, answers, how, lambda answer: _reply(answer, media))
+
+    async def _answer(self, connection: HTTPConnection, request: Request) -> Answer:
+        """What an operation is answered as a whole, stage by stage. Raises Refusal."""
         errors = self.endpoint.refused(request)
         if errors is not None:
             return {"errors": errors}
         if request.kind is OperationType.SUBSCRIPTION:
             raise Refusal(400, f"Subscriptions go over a websocket, or with Accept: {EVENTS}.")
-        check_method(scope, request.kind)
+        check_method(connection.scope, request.kind)
         with self.endpoint.traced(request, connection):
             try:
                 bill = await self.endpoint.bill(request, connection)
@@ -112,7 +126,9 @@ class HTTP:
         answers = []
         for content in contents:
             try:
-                answers.append(await self._answer(scope, content))
+                connection = HTTPConnection(scope)
+                request = await self.endpoint.read(operation(content), connection)
+                answers.append(await self._answer(connection, request))
             except Refusal as refusal:
                 answers.append(refusal.answer)
             except Exception as error:
@@ -164,6 +180,10 @@ class Reply:
             headers.append((b"retry-after", b"%d" % seconds))
         await send({"type": "http.response.start", "status": self._status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _reply(answer: Answer, media: str, *, fresh: bool = False) -> Reply:
+    return Reply(*_outcome(answer, media), media, fresh=fresh)
 
 
 def _outcome(answer: Answer, media: str) -> tuple[int, Answer]:

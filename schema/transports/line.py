@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Send
 
 STUCK_SECONDS = 60.0
 """How long a client may take nothing of what is sent before he is let go."""
@@ -49,3 +49,14 @@ class Line:
                 await self._send(message)
         except (*CLOSED, TimeoutError) as error:
             raise Gone from error
+
+
+async def leave(receive: Receive) -> None:
+    """Wait until the client goes."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def chunk(text: str, *, more: bool = True) -> Message:
+    """A piece of an answer's body."""
+    return {"type": "http.response.body", "body": text.encode(), "more_body": more}

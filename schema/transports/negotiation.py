@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import re
 from collections.abc import Mapping
@@ -10,12 +11,20 @@ RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
 EVENTS = "text/event-stream"
 HTML = "text/html"
+MULTIPART = "multipart/mixed"
 ZSTD = "zstd"
 GZIP = "gzip"
 
 REMEMBERED = 100
 LONGEST_REMEMBERED = 500
 _WEIGHT = re.compile(r"[01](\.\d{0,3})?")
+
+
+class Parts(enum.Enum):
+    """How answers in parts are written, by the parameter of multipart/mixed that names it."""
+
+    NOW = "incrementalSpec=v0.2"
+    FORMER = "deferSpec=20220824"
 
 
 def media_type(accept: bytes, *, page: bool = False) -> str | None:
@@ -25,6 +34,20 @@ def media_type(accept: bytes, *, page: bool = False) -> str | None:
     answered in plain JSON.
     """
     return (_media_type if len(accept) <= LONGEST_REMEMBERED else _media_type.__wrapped__)(accept, page)
+
+
+def parts(accept: bytes) -> Parts | None:
+    """How to write an answer in parts; None for a client that cannot read one."""
+    found = set()
+    for each in accept.decode("latin-1").lower().split(","):
+        name, *parameters = (part.strip().replace('"', "") for part in each.split(";"))
+        if name != MULTIPART or _weights(each.encode()).get(name) == 0:
+            continue
+        if Parts.FORMER.value.lower() in parameters:
+            found.add(Parts.FORMER)
+        elif not any(each.startswith("subscriptionspec=") for each in parameters):
+            found.add(Parts.NOW)
+    return Parts.NOW if Parts.NOW in found else Parts.FORMER if found else None
 
 
 def encoding(accept: bytes) -> str | None:

@@ -20,7 +20,7 @@ from schema.context import Context
 from schema.execution import write_json
 from schema.limits.budget import Bill
 from schema.transports.endpoint import Endpoint, Outage, Request
-from schema.transports.line import Gone, Line
+from schema.transports.line import Gone, Line, chunk, leave
 from schema.transports.negotiation import EVENTS
 from schema.transports.reading import Refusal, check_method, operation
 from schema.transports.sessions import End
@@ -60,7 +60,7 @@ class EventStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the operation is through, the client goes, or is asked to."""
         with self.endpoint.connections.connected(self):
-            operating, leaving = asyncio.create_task(self._operate()), asyncio.create_task(_leave(receive))
+            operating, leaving = asyncio.create_task(self._operate()), asyncio.create_task(leave(receive))
             try:
                 await self._stream(operating, leaving)
             except (Gone, Outage):
@@ -83,7 +83,7 @@ class EventStream:
         while not any(sign.done() for sign in signs):
             happened, _ = await asyncio.wait(signs, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not happened:
-                self._line.offer(_chunk(KEEP_ALIVE))
+                self._line.offer(chunk(KEEP_ALIVE))
         if leaving.done():
             return
         if not operating.done() and self.request.kind is OperationType.SUBSCRIPTION:
@@ -104,36 +104,26 @@ class EventStream:
         """Serve the operation. Raises Gone and Outage."""
         # The comment is for browsers that take no notice of the headers alone.
         await self._line.send({"type": "http.response.start", "status": 200, "headers": Headers(HEADERS).raw})
-        await self._line.send(_chunk(KEEP_ALIVE))
+        await self._line.send(chunk(KEEP_ALIVE))
         try:
             with self.endpoint.connections.operation(self.context.signed_in):
-                return await self.endpoint.serve(self.context, self.request, self.bill, self)
+                return await self.endpoint.serve(self.context, self.request, self.bill, self, in_parts=True)
         except Throttled as error:
             return self.endpoint.described(error)
 
     async def _end(self, text: str) -> None:
         """Say the last of it."""
         self._closed = True
-        await self._line.send(_chunk(text, more=False))
+        await self._line.send(chunk(text, more=False))
 
     def offer(self, payload: str) -> bool:
-        return not self._closed and self._line.offer(_chunk(_next(payload)))
+        return not self._closed and self._line.offer(chunk(_next(payload)))
 
     async def send(self, payload: str) -> None:
         if self._closed:
             raise Gone
-        await self._line.send(_chunk(_next(payload)))
-
-
-async def _leave(receive: Receive) -> None:
-    """Wait until the client goes."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        await self._line.send(chunk(_next(payload)))
 
 
 def _next(payload: str) -> str:
     return f"event: next\ndata: {payload}\n\n"
-
-
-def _chunk(text: str, *, more: bool = True) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": text.encode(), "more_body": more}

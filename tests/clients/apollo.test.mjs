@@ -3,17 +3,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from "@apollo/client";
+import { Defer20220824Handler, GraphQL17Alpha9Handler } from "@apollo/client/incremental";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { OperationTypeNode } from "graphql";
 import WebSocket from "ws";
 import { BOARD, BOARD_UPDATES } from "./board.mjs";
-import { Pipeline, token, until, url } from "./crm.mjs";
+import { Pipeline, token, until, url, write } from "./crm.mjs";
 import { authorization, openSocket, withoutNames } from "./opening.mjs";
 import { TEST, opened, serves } from "./scenarios.mjs";
 
 globalThis.WebSocket ??= WebSocket; // GraphQLWsLink takes it to be there, as it is in browsers and from Node 22 on
 
-function openApollo({ url, token }) {
+function openApollo({ url, token }, settings = {}) {
   const { client: socket, seen } = openSocket({ url, token });
   const http = new HttpLink({
     uri: url,
@@ -22,6 +23,7 @@ function openApollo({ url, token }) {
   });
   const client = new ApolloClient({
     cache: new InMemoryCache(),
+    ...settings,
     link: ApolloLink.split(
       ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
       new GraphQLWsLink(socket),
@@ -99,3 +101,42 @@ test("the messages of a board bring what was queried by id up to date", TEST, as
   following.unsubscribe();
   watching.unsubscribe();
 });
+
+for (const [format, Handler] of Object.entries({ GraphQL17Alpha9Handler, Defer20220824Handler })) {
+  test(`what is deferred or streamed comes later, for ${format}`, TEST, async (t) => {
+    const { account } = await write("createAccount", "account { id }", { name: "Acme", website: "https://acme.example" });
+    for (const lastName of ["A", "B", "C"]) {
+      await write("createContact", "contact { id }", { lastName, accountId: account.id });
+    }
+    const { client } = opened(t, (options) => openApollo(options, { incrementalHandler: new Handler() }), { url, token });
+    const query = gql`
+      query Customer($id: ID!) {
+        account(id: $id) {
+          id
+          name
+          ... @defer(label: "rest") {
+            website
+          }
+          contacts(orderBy: [{ field: LAST_NAME }]) {
+            nodes @stream(initialCount: 1) {
+              id
+              lastName
+            }
+          }
+        }
+      }
+    `;
+    const seen = [];
+    const watching = client
+      .watchQuery({ query, variables: { id: account.id }, fetchPolicy: "no-cache" })
+      .subscribe(({ data, dataState }) => dataState !== "empty" && seen.push([dataState, withoutNames(data).account]));
+    await until("all of it", () => seen.at(-1)?.[0] === "complete");
+
+    const contacts = { nodes: [{ lastName: "A" }, { lastName: "B" }, { lastName: "C" }] };
+    const told = ({ id, ...rest }) => JSON.parse(JSON.stringify(rest, (key, value) => (key === "id" ? undefined : value)));
+    assert.equal(seen[0][0], "streaming");
+    assert.deepEqual(told(seen[0][1]), { name: "Acme", contacts: { nodes: [{ lastName: "A" }] } });
+    assert.deepEqual(told(seen.at(-1)[1]), { name: "Acme", website: "https://acme.example", contacts });
+    watching.unsubscribe();
+  });
+}

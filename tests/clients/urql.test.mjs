@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client, cacheExchange, fetchExchange, subscriptionExchange } from "@urql/core";
-import { Pipeline, token, url } from "./crm.mjs";
+import { Pipeline, token, until, url, write } from "./crm.mjs";
 import { authorization, openEvents, openSocket, withoutNames } from "./opening.mjs";
 import { TEST, keep, opened, queryBoard, serves } from "./scenarios.mjs";
 
@@ -70,4 +70,26 @@ test("its own event streams, which it does not open anew", TEST, async (t) => {
   await follower.told(2);
 
   assert.deepEqual(board, await queryBoard(client, pipeline));
+});
+
+test("what is deferred comes later", TEST, async (t) => {
+  const { account } = await write("createAccount", "account { id }", { name: "Acme", website: "https://acme.example" });
+  const client = new Client({
+    url,
+    exchanges: [fetchExchange],
+    preferGetMethod: false,
+    fetchOptions: { headers: { authorization: `Bearer ${token}` } },
+  });
+  const query = `query Customer($id: ID!) { account(id: $id) { name ... @defer(label: "rest") { website } } }`;
+  const seen = [];
+  const { unsubscribe } = client
+    .query(query, { id: account.id })
+    .subscribe(({ data, error, hasNext }) => seen.push([error, withoutNames(data), hasNext]));
+  t.after(unsubscribe);
+  await until("all of it", () => seen.at(-1)?.[2] === false);
+
+  assert.deepEqual(seen, [
+    [undefined, { account: { name: "Acme" } }, true],
+    [undefined, { account: { name: "Acme", website: "https://acme.example" } }, false],
+  ]);
 });

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import strawberry
-from graphql import ExecutionResult, execute, parse
+from graphql import experimental_execute_incrementally, parse
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.utils.await_maybe import await_maybe
 
@@ -43,8 +43,10 @@ async def answer(
     schema: Any, text: str, executor: Any, *, root: object = None, context: object = None, variables: Any = None
 ) -> tuple[Any, list[Any]]:
     """The data, and the errors by their paths, since those of fields beside each other have no order."""
-    result: ExecutionResult = await await_maybe(
-        execute(schema, parse(text), root, context_value=context, variable_values=variables, executor_class=executor)
+    result: Any = await await_maybe(
+        experimental_execute_incrementally(
+            schema, parse(text), root, context_value=context, variable_values=variables, executor_class=executor
+        )
     )
     return result.data, sorted((each.formatted for each in result.errors or ()), key=repr)
 

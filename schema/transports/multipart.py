@@ -1,0 +1,121 @@
+"""Answers in parts, for queries with @defer and @stream, as multipart/mixed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from schema.execution import write_json
+from schema.transports.endpoint import Endpoint
+from schema.transports.line import Gone, Line, chunk, leave
+from schema.transports.negotiation import MULTIPART, Parts
+
+# Clients read a part when they see the boundary behind it, so that comes along with it.
+BOUNDARY = "\r\n---"
+PART = "\r\nContent-Type: application/json; charset=utf-8\r\n\r\n"
+END = "--\r\n"
+Answer = dict[str, Any]
+
+
+class Multipart:
+    """The reply that sends an answer in parts, each as soon as it is there. `whole` makes the reply where there is but
+    one."""
+
+    def __init__(
+        self, endpoint: Endpoint, answers: AsyncGenerator[Answer], how: Parts, whole: Callable[[Answer], ASGIApp]
+    ) -> None:
+        self.endpoint, self._answers, self._how, self._whole = endpoint, answers, how, whole
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with contextlib.aclosing(self._answers):
+            try:
+                first = await anext(self._answers)
+            except Exception as error:
+                first = {"errors": self.endpoint.described(error)}
+            if not first.get("hasNext"):
+                await self._whole(first)(scope, receive, send)
+                return
+            sending = asyncio.create_task(self._send(first, Line(send)))
+            leaving = asyncio.create_task(leave(receive))
+            try:
+                await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in (sending, leaving):
+                    each.cancel()
+                await asyncio.gather(sending, leaving, return_exceptions=True)
+            if not sending.cancelled():
+                sending.result()
+
+    async def _send(self, first: Answer, line: Line) -> None:
+        write: Callable[[Answer], Answer] = Former() if self._how is Parts.FORMER else dict
+        kind = f'{MULTIPART}; boundary="-"; {self._how.value}'
+        headers = [(b"content-type", kind.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+        with contextlib.suppress(Gone):
+            await line.send({"type": "http.response.start", "status": 200, "headers": headers})
+            await line.send(chunk(f"{BOUNDARY}{PART}{write_json(write(first))}{BOUNDARY}"))
+            async for part in self._answers:
+                await line.send(chunk(f"{PART}{write_json(write(part))}{BOUNDARY}"))
+            await line.send(chunk(END, more=False))
+
+
+class Former:
+    """Writes the parts of one answer as clients of 2022 read them: each says where it belongs by a path of its own."""
+
+    def __init__(self) -> None:
+        self._pending: dict[str, Mapping[str, Any]] = {}
+        self._data: Any = None
+        """The answer so far, which tells how far its lists have come."""
+
+    def __call__(self, part: Answer) -> Answer:
+        self._pending |= {each["id"]: each for each in part.get("pending", ())}
+        known = {name: value for name, value in part.items() if name not in {"pending", "incremental", "completed"}}
+        if "data" in part:
+            self._data = part["data"]
+            return known
+        told = [*map(self._brought, part.get("incremental", ())), *self._failed(part.get("completed", ()))]
+        return {**known, "incremental": told} if told else known
+
+    def _brought(self, each: Mapping[str, Any]) -> Answer:
+        pending = self._pending[each["id"]]
+        path = [*pending["path"], *each.get("subPath", ())]
+        place, rest = self._at(path), {name: each[name] for name in ("errors", "extensions") if name in each}
+        if "items" in each:
+            path.append(len(place))
+            place.extend(each["items"])
+            return {"items": each["items"], "path": path, **_label(pending), **rest}
+        _merge(place, each["data"])
+        return {"data": each["data"], "path": path, **_label(pending), **rest}
+
+    def _failed(self, completed: Sequence[Mapping[str, Any]]) -> Iterator[Answer]:
+        """What does not come after all."""
+        for each in completed:
+            pending = self._pending.pop(each["id"])
+            if "errors" in each:
+                path = pending["path"]
+                place = self._at(path)
+                is_list = isinstance(place, list)
+                nothing = {"items": None, "path": [*path, len(place)]} if is_list else {"data": None, "path": path}
+                yield {**nothing, **_label(pending), "errors": each["errors"]}
+
+    def _at(self, path: Sequence[str | int]) -> Any:
+        place = self._data
+        for key in path:
+            place = place[key]
+        return place
+
+
+def _label(pending: Mapping[str, Any]) -> Answer:
+    return {"label": pending["label"]} if "label" in pending else {}
+
+
+def _merge(place: Any, data: Any) -> None:
+    """Add what came to what is there."""
+    for key, value in data.items():
+        if isinstance(value, dict) and isinstance(place.get(key), dict):
+            _merge(place[key], value)
+        else:
+            place[key] = value
