@@ -33,7 +33,8 @@ from crm_graph.errors import LimitExceeded, RequestError
 from schema.limits.shape import MOST, check_document, check_text
 
 if TYPE_CHECKING:
-    from schema.executor import Plans
+    from schema.compiled.plans import Known, Plans
+    from schema.executor import Plans as ExecutorPlans
     from schema.limits.cost import Cost
 
 N = TypeVar("N", bound=Node)
@@ -52,13 +53,15 @@ INTROSPECTION = "introspection"
 class Document:
     """What a client's text says. With `errors` it cannot be executed, and `node` is None where it cannot be read.
 
-    `costs` are those of its operations by their names, as far as they were asked.
+    `costs` are those of its operations by their names, as far as they were asked, and `compiled` is what is known of
+    compiling them, by who compiles. Whoever forgets the document forgets these.
     """
 
     text: str
     node: DocumentNode | None
     errors: tuple[GraphQLError, ...] = ()
     costs: dict[str | None, Cost] = field(default_factory=dict, compare=False, repr=False)
+    compiled: dict[tuple[Plans, str | None], Known] = field(default_factory=dict, compare=False, repr=False)
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation of that name, or the only one; None where there is no telling which."""
@@ -71,7 +74,7 @@ class Document:
         return self if node is None or node is self.node else replace(self, text=print_ast(node), node=node)
 
     @cached_property
-    def plans(self) -> Plans | None:
+    def plans(self) -> ExecutorPlans | None:
         """As `plans_of`."""
         return None if self.node is None else plans_of(self.node)
 
@@ -118,7 +121,7 @@ class _Remembered:
 _remembered = _Remembered()
 
 
-def plans_of(node: DocumentNode) -> Plans | None:
+def plans_of(node: DocumentNode) -> ExecutorPlans | None:
     """What the executor keeps of a document; None where variables decide what is selected."""
     return None if any(nodes_of(each, VariableNode) for each in nodes_of(node, DirectiveNode)) else {}
 

@@ -42,27 +42,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Way:
     """Where a request with certain values ends up: at a statement, or with Python where that is None; or, if `pin` says
     so, at the next way, by one more of its values."""
 
     statement: Statement | None = None
     pin: Read | None = None
-    ways: dict[Hashable, _Way] = field(default_factory=dict)
+    ways: _Ways = field(default_factory=dict)
+
+
+_Ways = dict[Hashable, _Way]
+_Path = list[tuple[_Ways, Hashable]]
+"""The turns that lead to the end of a way."""
 
 
 @dataclass
-class _Known:
+class Known:
     """What is known of an operation: its variables, and the ways by who asks and the shape of their values."""
 
     node: OperationDefinitionNode
     variables: Sequence[GraphQLVariableSignature]
-    ways: dict[Hashable, _Way] = field(default_factory=dict)
-    size: int = 0
+    ways: _Ways = field(default_factory=dict)
 
     @classmethod
-    def of(cls, schema: GraphQLSchema, node: OperationDefinitionNode) -> _Known:
+    def of(cls, schema: GraphQLSchema, node: OperationDefinitionNode) -> Known:
         found = [get_variable_signature(schema, each) for each in node.variable_definitions or ()]
         return cls(node, [each for each in found if isinstance(each, GraphQLVariableSignature)])
 
@@ -104,14 +108,16 @@ class _Asker:
 
 
 class Plans:
-    """The statements of the operations that were asked last, as many as ROOM characters of SQL."""
+    """Makes the statements of operations, and finds them again: those that were asked last, as many as ROOM characters
+    of SQL. The documents have them, and are forgotten elsewhere."""
 
     ROOM = 5_000_000
     EACH = 1_000
 
     def __init__(self, schema: CrmSchema) -> None:
         self._schema = schema
-        self._known: OrderedDict[tuple[str, str | None], _Known] = OrderedDict()
+        self._ends: OrderedDict[_Way, tuple[_Path, int]] = OrderedDict()
+        """The ends of all ways, with the characters that each takes."""
         self._size = 0
 
     async def answer(
@@ -119,14 +125,14 @@ class Plans:
     ) -> str | None:
         """The data of a query as JSON; None where Python is to answer, which also knows best how to refuse, and where
         the asker is not any more who he was."""
-        known = self._known.get((document.text, name)) or self._learn(document, name)
+        known = document.compiled.get((self, name)) or self._learn(document, name)
         values = None if known is None else known.read(self._schema._schema, sent or {})
         if known is None or values is None:
             return None
         asker, database = _Asker(context.viewer, context.holder), context.database
         way = None
         try:
-            way = self._find(database.reader.dialect, asker, document, name, known, values)
+            way = self._find(database.reader.dialect, asker, document, known, values)
             if way.statement is None:
                 return None
             return await way.statement.answer(database, {**values.coerced, **asker.given})
@@ -140,20 +146,20 @@ class Plans:
             log.exception("A compiled statement failed")
             return None
 
-    def _learn(self, document: Document, name: str | None) -> _Known | None:
+    def _learn(self, document: Document, name: str | None) -> Known | None:
         """What is to be known of an operation, if it is a query."""
         node = document.operation(name)
         if node is None or node.operation is not OperationType.QUERY:
             return None
-        return _Known.of(self._schema._schema, node)
+        known = document.compiled[self, name] = Known.of(self._schema._schema, node)
+        return known
 
     def _find(
         self,
         dialect: Dialect,
         asker: _Asker,
         document: Document,
-        name: str | None,
-        known: _Known,
+        known: Known,
         values: VariableValues,
     ) -> _Way:
         """The end of the way of a request. Raises BadUserInput."""
@@ -163,14 +169,16 @@ class Plans:
             way = way.ways.get(way.pin(values.coerced))
         if way is None:
             parameters = Parameters(values.coerced)
-            statement = self._compile(dialect, asker, document, known.node, values, parameters)
-            way = known.ways.setdefault(key, _Way())
-            for way.pin in parameters.pins:
-                way = way.ways.setdefault(way.pin(parameters.variables), _Way())
-            way.statement = statement
-            self._remember((document.text, name), known, self.EACH + (len(statement.text) if statement else 0))
+            way = _Way(self._compile(dialect, asker, document, known.node, values, parameters))
+            path: _Path = [(known.ways, key)]
+            for pin in parameters.pins:
+                ways, turn = path[-1]
+                fork = ways.setdefault(turn, _Way(pin=pin))
+                path.append((fork.ways, pin(values.coerced)))
+            parameters.variables = {}  # the statement lasts longer than this request
+            self._remember(way, path)
         else:
-            self._known.move_to_end((document.text, name))
+            self._ends.move_to_end(way)
         return way
 
     def _compile(
@@ -208,12 +216,18 @@ class Plans:
         }
         return Statement.of(sa.select(answer), reads, dialect)
 
-    def _remember(self, key: tuple[str, str | None], known: _Known, size: int) -> None:
-        """Keep what is known of an operation, which has grown by a size, and forget others for it."""
-        self._known[key] = known
-        self._known.move_to_end(key)
-        known.size += size
+    def _remember(self, way: _Way, path: _Path) -> None:
+        """Keep the end of a way, and forget others for it."""
+        ways, turn = path[-1]
+        ways[turn] = way
+        text = "" if way.statement is None else way.statement.text
+        size = self.EACH + len(text) + sum(len(repr(turn)) for _, turn in path)
+        self._ends[way] = path, size
         self._size += size
         while self._size > self.ROOM:
-            _, oldest = self._known.popitem(last=False)
-            self._size -= oldest.size
+            _, (path, size) = self._ends.popitem(last=False)
+            self._size -= size
+            for ways, turn in reversed(path):
+                if ways[turn].ways:
+                    break  # others go on from here
+                del ways[turn]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +14,10 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 
 from crm_graph.models import ApiToken, Role, Visibility, now
-from tests.support.world import World, build_world, running
+from schema import documents
+from schema.documents import read_document
+from tests.schema.test_auth import sign_in
+from tests.support.world import Person, World, build_world, running
 
 NAMES = "query Names($first: Int, $after: String) { accounts(first: $first, after: $after) { %s nodes { name } } }"
 
@@ -101,6 +106,20 @@ async def test_a_token_that_is_revoked_answers_nothing_more(here: World) -> None
     assert [error["extensions"]["code"] for error in after["errors"]] == ["UNAUTHENTICATED"]
 
 
+async def test_a_session_that_ends_answers_nothing_more(here: World) -> None:
+    signed_in = await sign_in(here, await here.person(Role.REP))
+    person = Person(signed_in["user"]["id"], signed_in["accessToken"], Role.REP)
+    document = "{ viewer { id } accounts { totalCount } }"
+
+    before = [await here.ask(document, by=person) for _ in range(2)]
+    await here.ask("mutation { signOut { revision } }", by=person)
+    after = await here.ask(document, by=person)
+
+    data = {"viewer": {"id": person.id}, "accounts": {"totalCount": 0}}
+    assert [(each["data"], each["extensions"]["execution"]) for each in before] == [(data, "compiled")] * 2
+    assert {error["extensions"]["code"] for error in after["errors"]} == {"UNAUTHENTICATED"}
+
+
 async def test_a_new_role_and_a_new_default_hold_for_the_next_request(here: World) -> None:
     person = await here.person(Role.REP)
     await here.make("account", name="Acme", ownerId=here.admin.id)
@@ -139,10 +158,32 @@ async def test_only_so_much_is_remembered(here: World, monkeypatch: pytest.Monke
 
     for number in range(50):
         await ask(here, f"{{ a{number}: accounts {{ totalCount }} }}")
-
     assert known._size <= 20_000
-    assert known._size == sum(each.size for each in known._known.values())
-    assert 0 < len(known._known) < 20
+    assert known._size == sum(size for _, size in known._ends.values())
+    assert 0 < len(known._ends) < 20
+
+    document = read_document(here.application.state.endpoint.schema._schema, NAMES % "totalCount")
+    for first in range(1, 51):
+        await ask(here, document.text, first=first)
+    [fork] = document.compiled[known, None].ways.values()
+    assert 0 < len(fork.ways) < 20
+    assert 50 in fork.ways
+    for number in range(20):
+        await ask(here, f"{{ b{number}: accounts {{ totalCount }} }}")
+    assert document.compiled[known, None].ways == {}
+
+
+async def test_nothing_is_kept_of_a_document_that_was_forgotten(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"{{ accounts {{ totalCount }} }} # {'x' * 1000}"
+    await ask(here, text)
+    document = weakref.ref(read_document(here.application.state.endpoint.schema._schema, text))
+    assert document() is not None
+
+    monkeypatch.setattr(documents._remembered, "ROOM", 0)
+    await ask(here, "{ viewer { id } }")
+    gc.collect()
+
+    assert document() is None
 
 
 async def test_a_reader_who_leaves_takes_no_connection_along(here: World) -> None:
