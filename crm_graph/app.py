@@ -25,8 +25,7 @@ from crm_graph import metrics, migrations, tracing
 from crm_graph.db import Database
 from crm_graph.errors import RefusedToStart
 from crm_graph.feed import Feed
-from crm_graph.headers import SafeHeaders
-from crm_graph.logs import RequestIds
+from crm_graph.headers import CommonHeaders
 from crm_graph.models.types import Phone
 from crm_graph.settings import Settings
 from schema import HTTP, Budget, Connections, DocumentStore, Endpoint, Hub, Turns, WebSockets, build_schema
@@ -89,8 +88,8 @@ def build(settings: Settings) -> Starlette:
         await asyncio.to_thread(tracing.stop)  # it sends what is left
 
     app = Application(
-        SafeHeaders(RequestIds(_for_pages(HTTP(endpoint), sockets.origins))),
-        middleware=[Middleware(SafeHeaders)],
+        CommonHeaders(_for_pages(HTTP(endpoint), sockets.origins)),
+        middleware=[Middleware(CommonHeaders)],
         routes=[
             WebSocketRoute("/graphql", sockets),
             Route("/", lambda request: RedirectResponse("/graphql")),

@@ -27,7 +27,7 @@ from crm_graph.models import (
 from loaders.live import Listing, Members, Scope
 from loaders.sight import have_followers, load_contacts, reassigned, touch_customer
 
-SHOWING = {"owner_id", "participants", "deleted_at"}
+SHOWING = {"owner_id", "chosen_links", "participants", "deleted_at"}
 """The fields of an activity, beside its links, that decide who sees it."""
 COMING = {"account_id", "deleted_at"}
 JOINING = {"contact_id", "campaign_id", "deleted_at"}

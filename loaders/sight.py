@@ -17,7 +17,6 @@ from crm_graph.models import (
     Activity,
     ActivityLink,
     CampaignMember,
-    Case,
     Change,
     Contact,
     ContactRole,
@@ -76,27 +75,20 @@ async def _load_where(
 
 async def _load_seen_before(session: AsyncSession, viewer: Viewer, rows: Sequence[Row]) -> set[int]:
     """The revisions of those rows about activities before which the viewer took part in them, or saw what they were
-    about: that is told by the row itself where it changed that."""
-    links = {row.revision: _former(row, "links") for row in rows}
+    about: that is told by the row itself where it changed that. The account that a contact, a deal or a case brings
+    along gives no sight."""
+    links = {row.revision: _former(row, "chosen_links" if "chosen_links" in row.values else "links") for row in rows}
     ids = {each for former in links.values() for each in former}
     sighted: set[str] = set()
-    brought: dict[str, str | None] = {}
     for model in SHOWN_BY.values() if ids else ():
         some = [each for each in ids if each.startswith(f"{model.prefix}_")]
         if some:
             shown = sa.select(model.id).where(visible(model, viewer, deleted=True), among(model.id, some))
             sighted.update(await session.scalars(shown))
-        if some and model in {Contact, Opportunity, Case}:
-            accounts = sa.select(model.id, model.account_id).where(
-                unscoped(model, HIDDEN), model.workspace_id == viewer.workspace_id, among(model.id, some)
-            )
-            brought.update({row[0]: row[1] for row in await session.execute(accounts)})
-    # The account that a contact, a deal or a case brings along gives no sight.
     return {
         row.revision
         for row in rows
-        if viewer.user_id in _former(row, "participants")
-        or not sighted.isdisjoint(links[row.revision] - {brought.get(each) for each in links[row.revision]})
+        if viewer.user_id in _former(row, "participants") or not sighted.isdisjoint(links[row.revision])
     }
 
 

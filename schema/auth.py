@@ -138,7 +138,7 @@ class AuthMutation:
     async def sign_in(self, info: Info, input: Annotated[SignInInput, INPUT]) -> Result:
         context = info.context
         signed_in = await auth.sign_in(
-            context.feed, context.settings, email=input.email, password=input.password, client=context.client
+            context.feed, context.settings, email=input.email, password=input.password, client=context.address
         )
         return _tokens(context, signed_in)
 

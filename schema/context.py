@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import strawberry
-from starlette.requests import HTTPConnection
 
 from crm_graph.access import Viewer
 from crm_graph.db import Database
@@ -16,6 +15,7 @@ from crm_graph.feed import Feed
 from crm_graph.services.auth import Principal
 from crm_graph.settings import Settings
 from loaders import Loaders
+from schema.caller import Caller
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Context:
     settings: Settings
     database: Database
     feed: Feed
-    request: HTTPConnection | None = None
+    caller: Caller | None = None
     signed_in: Viewer | None = None
     execution: str | None = None
     """How its operation was answered: «compiled» by one statement, or «executed» in Python."""
@@ -72,9 +72,9 @@ class Context:
             self.refusal = error.message
 
     @property
-    def client(self) -> str | None:
-        """The address that the request came from."""
-        return self.request.client.host if self.request is not None and self.request.client is not None else None
+    def address(self) -> str | None:
+        """Where the request came from."""
+        return None if self.caller is None else self.caller.address
 
     @property
     def principal(self) -> Principal:

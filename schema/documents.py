@@ -65,7 +65,16 @@ class Document:
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation of that name, or the only one; None where there is no telling which."""
-        return None if self.node is None else get_operation_ast(self.node, name)
+        if name not in self._operations:
+            found = None if self.node is None else get_operation_ast(self.node, name)
+            if found is None:
+                return None  # of the names that there are not, there is no end
+            self._operations[name] = found
+        return self._operations[name]
+
+    @cached_property
+    def _operations(self) -> dict[str | None, OperationDefinitionNode]:
+        return {}
 
     @cached_property
     def whole(self) -> Document:

@@ -23,7 +23,6 @@ HAPPENINGS = {"ActivityEntry", "AuditEvent", "CaseStatusChange", "MemberResponse
 """What lists have that is no record, and has no id."""
 UNSCOPED = {
     "loaders.live._still: model": "what went out of sight is told by its id alone, to those who saw it",
-    "loaders.sight._load_seen_before: model": "what follows a record may be hidden by now, or just have been shown",
     "loaders.sight.have_followers: model": "what follows a record may be hidden by now, or just have been shown",
     "loaders.sight.load_contacts: Contact": "what follows a record may be hidden by now, or just have been shown",
     "loaders.sight.of_account: model": "what follows a record may be hidden by now, or just have been shown",

@@ -17,7 +17,7 @@ PAGE = 500
 LEAPT = "This server's log never stood at this revision. Read everything again."
 TAIL = 2000
 # What the rows of the tail keep of changed values; of all others the names are enough.
-KEPT = {"links", "participants"}
+KEPT = {"links", "chosen_links", "participants"}
 
 
 @dataclass(frozen=True, order=True)

@@ -152,17 +152,16 @@ async def _relate(
     if not given:
         return False
     old = await _parts(session, ActivityLink, ActivityLink.TARGETS, activity)
-    chosen = await _settled(
-        session, viewer, ActivityLink, [each for each, row in old.items() if not row.derived], given
-    )
-    former = {value for (_, value), row in old.items() if row.derived}
-    unseen = former - await _seen(session, viewer, ActivityLink, "account_id", former)
-    derived = await _accounts_of(session, viewer, chosen) | {("account_id", value) for value in unseen}
+    former = {each for each, row in old.items() if not row.derived}
+    chosen = await _settled(session, viewer, ActivityLink, former, given)
+    brought = {value for _, value in old.keys() - former}
+    unseen = brought - await _seen(session, viewer, ActivityLink, "account_id", brought)
+    new = chosen | await _accounts_of(session, viewer, chosen) | {("account_id", value) for value in unseen}
     for each, link in old.items():
         link.derived = each not in chosen
-    return await _replace(
-        session, activity, "links", ActivityLink, old, chosen | derived, lambda each: {"derived": each not in chosen}
-    )
+    await _replace(session, activity, ActivityLink, old, new, lambda each: {"derived": each not in chosen})
+    before, after = ({part[1]: part in those for part in all_} for all_, those in ((old, former), (new, chosen)))
+    return _note(session, activity, link_changes(before, after))
 
 
 async def _invite(
@@ -185,7 +184,8 @@ async def _invite(
         raise fault.inside("participants") from None
     old = await _parts(session, Participant, PEOPLE, activity)
     new = await _settled(session, viewer, Participant, old, given)
-    return await _replace(session, activity, "participants", Participant, old, new)
+    await _replace(session, activity, Participant, old, new)
+    return _note(session, activity, {} if new == old.keys() else {"participants": [_ids(old), _ids(new)]})
 
 
 async def _respond(session: AsyncSession, viewer: Viewer, activity: Activity, case_ids: list[str]) -> None:
@@ -274,20 +274,37 @@ async def _accounts_of(session: AsyncSession, viewer: Viewer, links: Iterable[Pa
 async def _replace(
     session: AsyncSession,
     activity: Activity,
-    name: str,
     model: Any,
     old: Mapping[Part, Any],
     new: set[Part],
     rest: Callable[[Part], dict[str, Any]] = lambda part: {},
-) -> bool:
+) -> None:
     """Make the activity's rows of a model these. `rest` are the other columns of a new one."""
-    if new == old.keys():
-        return False
     for gone in old.keys() - new:
         await session.delete(old[gone])
     for column, value in sorted(new - old.keys()):
         more = {column: value, **rest((column, value))}
         session.add(model(workspace_id=activity.workspace_id, activity_id=activity.id, **more))
-    before, after = (sorted(value for _, value in each) or None for each in (old, new))
-    journal_of(session).note(activity, {name: [before, after]})
-    return True
+
+
+def link_changes(before: Mapping[str, bool], after: Mapping[str, bool]) -> dict[str, Any]:
+    """What the log tells of an activity's links, which are given by the ids of their targets, each with whether it was
+    chosen. Those that were, which alone give sight of the activity, are told apart where there are others."""
+    changes: dict[str, Any] = {}
+    if before.keys() != after.keys():
+        changes["links"] = [sorted(before) or None, sorted(after) or None]
+    if before != after and not all((*before.values(), *after.values())):
+        changes["chosen_links"] = [[each for each in sorted(all_) if all_[each]] or None for all_ in (before, after)]
+    return changes
+
+
+def _note(session: AsyncSession, activity: Activity, changes: dict[str, Any]) -> bool:
+    """Have the log tell of changes beside those of columns. Answers whether there are any."""
+    if changes:
+        journal_of(session).note(activity, changes)
+    return bool(changes)
+
+
+def _ids(parts: Iterable[Part]) -> list[str] | None:
+    """As the log has them."""
+    return sorted(value for _, value in parts) or None

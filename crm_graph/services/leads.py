@@ -30,6 +30,7 @@ from crm_graph.models import (
 )
 from crm_graph.models.types import MOST_ITEMS
 from crm_graph.services import contacts, opportunities, records
+from crm_graph.services.activities import link_changes
 from crm_graph.services.records import Values
 
 A = TypeVar("A", Account, Contact)
@@ -331,13 +332,14 @@ async def _move_activities(session: AsyncSession, viewer: Viewer, lead: Lead, ow
         .with_for_update()
     )
     activities = locked.all()
-    links: dict[str, set[str]] = defaultdict(set)
+    links: dict[str, dict[str, bool]] = defaultdict(dict)
     for link in await session.scalars(
         sa.select(ActivityLink).where(
             ActivityLink.workspace_id == viewer.workspace_id, ActivityLink.activity_id.in_(about_lead)
         )
     ):
-        links[link.activity_id] |= {key for name in ActivityLink.TARGETS if (key := getattr(link, name)) is not None}
+        target = next(key for name in ActivityLink.TARGETS if (key := getattr(link, name)) is not None)
+        links[link.activity_id][target] = not link.derived
     for activity in activities:
         old = links[activity.id]
         new = {name: key for name, key in three.items() if key is not None and key not in old}
@@ -346,7 +348,7 @@ async def _move_activities(session: AsyncSession, viewer: Viewer, lead: Lead, ow
         if new:
             # The log and the version count links as a part of the activity; noted before its owner changes.
             journal = journal_of(session)
-            journal.note(activity, {"links": [sorted(old), sorted({*old, *new.values()})]})
+            journal.note(activity, link_changes(old, {**old, **dict.fromkeys(new.values(), True)}))
             activity.updated_at = journal.happened_at
         if owner["owner_id"] is not None and activity.deleted_at is None and _is_open(activity):
             activity.owner_id, activity.team_id = owner["owner_id"], owner["team_id"]

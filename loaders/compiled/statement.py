@@ -26,11 +26,14 @@ class Statement:
     values: tuple[Read, ...]
 
     @classmethod
-    def of(cls, select: sa.Select[Any], reads: Mapping[str, Read], dialect: Dialect) -> Statement:
-        """`reads` are the parameters that come with a request, by name."""
+    def of(
+        cls, select: sa.Select[Any], reads: Mapping[str, Read], known: Mapping[str, Read], dialect: Dialect
+    ) -> Statement:
+        """`reads` are the parameters that come with a request, by name, and `known` those that are texts of our own."""
         compiled = select.compile(dialect=dialect)
         names = compiled.positiontup or ()
-        return cls(str(compiled), tuple(_value(compiled.binds[name], reads, dialect) for name in names))
+        values = [known.get(name) or _value(compiled.binds[name], reads, dialect) for name in names]
+        return cls(str(compiled), tuple(values))
 
     async def answer(self, database: Database, variables: Variables) -> str | None:
         """The JSON. Raises BadUserInput for a value that no column can have, and what Database.fetch_text does."""

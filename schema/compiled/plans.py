@@ -39,6 +39,7 @@ from schema.documents import Document
 if TYPE_CHECKING:
     from schema.execution import CrmSchema
 
+_ASKER = {name: itemgetter(f":{name}") for name in (WORKSPACE, USER, KEY)}
 log = logging.getLogger(__name__)
 
 
@@ -210,11 +211,7 @@ class Plans:
             return None
         if asker.principal is not None:
             answer = sa.case((proof(asker.principal, viewer), answer))
-        reads: dict[str, Read] = {
-            **parameters.reads,
-            **{name: itemgetter(f":{name}") for name in (WORKSPACE, USER, KEY)},
-        }
-        return Statement.of(sa.select(answer), reads, dialect)
+        return Statement.of(sa.select(answer), parameters.reads, _ASKER, dialect)
 
     def _remember(self, way: _Way, path: _Path) -> None:
         """Keep the end of a way, and forget others for it."""

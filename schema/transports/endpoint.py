@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import GraphQLError, OperationType
-from starlette.requests import HTTPConnection
-from starlette.types import Scope
 
 from crm_graph import metrics, tracing
 from crm_graph.db import OUTAGES, Database
@@ -24,6 +22,7 @@ from crm_graph.logs import OPERATION
 from crm_graph.services import auth
 from crm_graph.services.auth import Principal
 from crm_graph.settings import PersistedQueries, Settings
+from schema.caller import Caller
 from schema.context import Context
 from schema.documents import Document, refused_document
 from schema.execution import CrmSchema, write_answer, write_json
@@ -37,7 +36,7 @@ from schema.transports.sessions import Connections
 from schema.transports.store import DocumentStore, Sent
 
 MOST_KNOWN = 10_000
-COST_HEADER = "x-crm-graph-cost"
+COST_HEADER = b"x-crm-graph-cost"
 log = logging.getLogger(__name__)
 
 
@@ -45,7 +44,7 @@ class Outage(Exception):
     """The database cannot be asked what to tell a subscriber, who is to come again."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Request:
     """One operation as it was sent. `kind` is None where its document says no such operation; `fault` is why it is too
     much, although its document is good."""
@@ -104,12 +103,12 @@ class Endpoint:
     _known: OrderedDict[str, Principal] = field(default_factory=OrderedDict, repr=False)
     """By their tokens, those who asked last, as they were then."""
 
-    async def read(self, data: Sent, connection: HTTPConnection, principal: Principal | None = None) -> Request:
+    async def read(self, data: Sent, caller: Caller, principal: Principal | None = None) -> Request:
         """What a request asks for. It has a query, or names one."""
         mode = self.settings.persisted_queries
         if mode is PersistedQueries.ONLY or data.by_id:
             try:
-                _, payer = self._payer(connection, principal)
+                _, payer = self._payer(caller, principal)
                 data = await self.store.complete(data, mode, payer)
             except RequestError as fault:
                 return Request(refused_document(fault), None, None, data)
@@ -129,32 +128,31 @@ class Endpoint:
         exceeded = CostExceeded(requested, most) if most and requested > most else None
         return Request(document, kind, name, data, cost, requested, exceeded)
 
-    def traced(self, request: Request, connection: HTTPConnection | None) -> AbstractContextManager[None]:
+    def traced(self, request: Request, caller: Caller | None) -> AbstractContextManager[None]:
         """Inside the block the operation, which is not refused, is at work: its trace has a span of it."""
         assert request.kind is not None
-        return tracing.operation(request.kind.value, request.name, request.document.text, connection)
+        return tracing.operation(request.kind.value, request.name, request.document.text, caller)
 
-    async def bill(self, request: Request, connection: HTTPConnection, principal: Principal | None = None) -> Bill:
+    async def bill(self, request: Request, caller: Caller, principal: Principal | None = None) -> Bill:
         """The bill of an operation, paid by who sends it, if he is known; one that is refused costs nothing. Raises
         Throttled."""
-        is_sure, payer = self._payer(connection, principal)
+        is_sure, payer = self._payer(caller, principal)
         bill = Bill(self.budget, request.cost, request.requested, payer)
         if not request.is_refused:
             await (bill.pay() if is_sure else bill.deposit())
         return bill
 
-    def _payer(self, connection: HTTPConnection, principal: Principal | None) -> tuple[bool, str]:
+    def _payer(self, caller: Caller, principal: Principal | None) -> tuple[bool, str]:
         """Whose bucket an operation is paid from, as far as is known; and whether that is sure."""
-        token = "" if principal else _token(connection.scope)
+        token = "" if principal else caller.token
         principal = principal or self._known.get(token)
-        client = None if connection.client is None else connection.client.host
-        return not token or principal is not None, bucket_of(principal, client)
+        return not token or principal is not None, bucket_of(principal, caller.address)
 
     async def answer(self, context: Context, request: Request, bill: Bill) -> dict[str, Any]:
         """What a query or a mutation is answered; a query, as long as it has time. Raises Throttled."""
         self._set_deadline(context, request)
         name, variables = request.data.operation_name, request.data.variables
-        await bill.pass_to(bucket_of(context.holder, context.client))
+        await bill.pass_to(bucket_of(context.holder, context.address))
         try:
             async with asyncio.timeout_at(context.until) as timer:
                 result = await self.schema.answer(context, request.document, name, variables)
@@ -189,10 +187,10 @@ class Endpoint:
     ) -> None:
         """Tell the parts of an answer. They cost what was asked, since nobody adds them up."""
         pending: set[str] | None = None
-        with self.traced(request, context.request):
+        with self.traced(request, context.caller):
             async with Turn(self.turns, bill):
                 self._set_deadline(context, request)
-                await bill.pass_to(bucket_of(context.holder, context.client))
+                await bill.pass_to(bucket_of(context.holder, context.address))
                 name, variables = request.data.operation_name, request.data.variables
                 making = contextlib.aclosing(self.schema.answers(context, request.document, name, variables))
                 try:
@@ -227,7 +225,7 @@ class Endpoint:
     async def _keep(self, context: Context, request: Request) -> None:
         """Keep the document for its sender, if he is somebody."""
         if request.data.keep_as is not None and context.signed_in is not None:
-            await self.store.keep(request.data, bucket_of(context.holder, context.client))
+            await self.store.keep(request.data, bucket_of(context.holder, context.address))
 
     def _count(self, context: Context, request: Request, bill: Bill, execution: str) -> None:
         assert request.kind is not None
@@ -235,13 +233,13 @@ class Endpoint:
         metrics.answered(name, request.kind.value, execution, time.perf_counter() - request.read_at, bill.paid)
 
     def _tells_cost(self, context: Context, request: Request) -> bool:
-        asked = context.request is not None and context.request.headers.get(COST_HEADER) == "1"
+        asked = context.caller is not None and context.caller.header(COST_HEADER) == b"1"
         return asked or self.settings.explain or (request.data.extensions or {}).get("cost") is True
 
-    async def context(self, connection: HTTPConnection) -> Context:
+    async def context(self, caller: Caller) -> Context:
         """The context of a request that comes with its token, or without one."""
-        context = self._context(connection)
-        token = _token(connection.scope)
+        context = self._context(caller)
+        token = caller.token
         if token:
             known = self._known.get(token)
             if known is not None and not known.has_expired:
@@ -253,15 +251,15 @@ class Endpoint:
                     context.refusal = error.message
         return context
 
-    async def context_of(self, connection: HTTPConnection, principal: Principal) -> Context:
+    async def context_of(self, caller: Caller, principal: Principal) -> Context:
         """The context of an operation on a connection that is somebody's, as he is now. Raises Unauthenticated."""
-        context = self._context(connection)
+        context = self._context(caller)
         async with self.database.read() as session:
             context.principal = await auth.renew(session, principal)
         return context
 
-    def _context(self, connection: HTTPConnection) -> Context:
-        return Context(self.settings, self.database, self.feed, request=connection)
+    def _context(self, caller: Caller) -> Context:
+        return Context(self.settings, self.database, self.feed, caller)
 
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthenticated."""
@@ -293,7 +291,7 @@ class Endpoint:
                     async for part in parts:
                         await outlet.send(write_json(part))
             else:
-                with self.traced(request, context.request):
+                with self.traced(request, context.caller):
                     async with Turn(self.turns, bill):
                         answer = await self.answer(context, request, bill)
                 await outlet.send(write_json(answer))
@@ -327,15 +325,3 @@ class Endpoint:
         described = GraphQLError(str(error), original_error=error)
         self.schema.process_errors([described])
         return [described.formatted]
-
-
-def _token(scope: Scope) -> str:
-    """The token that a request came with; empty where there is none."""
-    header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-    return bearer(header.decode("latin-1"))
-
-
-def bearer(header: str) -> str:
-    """The token in «Bearer …»; empty where there is none."""
-    scheme, _, token = header.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""

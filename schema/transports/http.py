@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphql import OperationType
-from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_graph.errors import Overloaded, RequestError, Throttled, TimedOut, Unauthenticated
+from schema.caller import Caller
 from schema.execution import encode
 from schema.transports.endpoint import Endpoint, Request, Turn
 from schema.transports.graphiql import PAGE_HEADERS, graphiql_page
@@ -65,7 +65,7 @@ class HTTP:
             if media is None:
                 raise Refusal(406, f"Accept {RESPONSE}, {JSON} or {EVENTS}.")
             if media == HTML:
-                page = graphiql_page(HTTPConnection(scope).url.path, settings.demo_token)
+                page = graphiql_page(Caller(scope).url.path, settings.demo_token)
                 reply = HTMLResponse(page, headers=PAGE_HEADERS)
             else:
                 content = await read(settings, scope, headers, receive)
@@ -87,33 +87,33 @@ class HTTP:
 
     async def _reply(self, scope: Scope, content: Any, media: str, accept: bytes) -> ASGIApp:
         """The reply to one operation. Raises Refusal."""
-        connection = HTTPConnection(scope)
-        request = await self.endpoint.read(operation(content), connection)
+        caller = Caller(scope)
+        request = await self.endpoint.read(operation(content), caller)
         how = parts(accept) if request.has_parts else None
         if how is None:
             fresh = scope["method"] == "GET" and by_id(content)
-            return _reply(await self._answer(connection, request), media, fresh=fresh)
+            return _reply(await self._answer(caller, request), media, fresh=fresh)
         try:
-            bill = await self.endpoint.bill(request, connection)
-            context = await self.endpoint.context(connection)
+            bill = await self.endpoint.bill(request, caller)
+            context = await self.endpoint.context(caller)
         except RequestError as error:
             return _reply({"errors": self.endpoint.described(error)}, media)
         answers = self.endpoint.answers(context, request, bill)
         return Multipart(self.endpoint, answers, how, lambda answer: _reply(answer, media))
 
-    async def _answer(self, connection: HTTPConnection, request: Request) -> Answer:
+    async def _answer(self, caller: Caller, request: Request) -> Answer:
         """What an operation is answered as a whole, stage by stage. Raises Refusal."""
         errors = self.endpoint.refused(request)
         if errors is not None:
             return {"errors": errors}
         if request.kind is OperationType.SUBSCRIPTION:
             raise Refusal(400, f"Subscriptions go over a websocket, or with Accept: {EVENTS}.")
-        check_method(connection.scope, request.kind)
-        with self.endpoint.traced(request, connection):
+        check_method(caller.scope, request.kind)
+        with self.endpoint.traced(request, caller):
             try:
-                bill = await self.endpoint.bill(request, connection)
+                bill = await self.endpoint.bill(request, caller)
                 async with Turn(self.endpoint.turns, bill):
-                    return await self.endpoint.answer(await self.endpoint.context(connection), request, bill)
+                    return await self.endpoint.answer(await self.endpoint.context(caller), request, bill)
             except RequestError as error:
                 return {"errors": self.endpoint.described(error)}
 
@@ -126,9 +126,9 @@ class HTTP:
         answers = []
         for content in contents:
             try:
-                connection = HTTPConnection(scope)
-                request = await self.endpoint.read(operation(content), connection)
-                answers.append(await self._answer(connection, request))
+                caller = Caller(scope)
+                request = await self.endpoint.read(operation(content), caller)
+                answers.append(await self._answer(caller, request))
             except Refusal as refusal:
                 answers.append(refusal.answer)
             except Exception as error:

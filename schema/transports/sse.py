@@ -11,11 +11,11 @@ from typing import Any
 
 from graphql import OperationType
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from crm_graph.errors import Throttled, Unauthenticated
 from crm_graph.services.auth import Principal
+from schema.caller import Caller
 from schema.context import Context
 from schema.execution import write_json
 from schema.limits.budget import Bill
@@ -40,11 +40,11 @@ async def event_stream(endpoint: Endpoint, scope: Scope, content: object, send: 
     """The stream that answers what was sent. Raises Refusal where that is no operation, and Throttled."""
     if endpoint.connections.draining:
         raise Refusal(503, End.RESTART.message)
-    connection = HTTPConnection(scope)
-    request = await endpoint.read(operation(content), connection)
+    caller = Caller(scope)
+    request = await endpoint.read(operation(content), caller)
     check_method(scope, request.kind)
-    bill = await endpoint.bill(request, connection)
-    return EventStream(endpoint, await endpoint.context(connection), request, bill, Line(send))
+    bill = await endpoint.bill(request, caller)
+    return EventStream(endpoint, await endpoint.context(caller), request, bill, Line(send))
 
 
 class EventStream:

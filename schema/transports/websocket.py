@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphql import OperationType
-from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_origins, normalize_origin
 
 from crm_graph.db import OUTAGES
 from crm_graph.errors import Throttled, Unauthenticated
 from crm_graph.services.auth import Principal
+from schema.caller import Caller, bearer
 from schema.execution import read_json, write_json
-from schema.transports.endpoint import Endpoint, Outage, Request, bearer
+from schema.transports.endpoint import Endpoint, Outage, Request
 from schema.transports.line import Gone, Line
 from schema.transports.sessions import End
 from schema.transports.store import Sent, by_id
@@ -48,20 +48,20 @@ class WebSockets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # the request to connect
-        connection = HTTPConnection(scope)
-        if not self._is_from_here(connection):
+        caller = Caller(scope)
+        if not self._is_from_here(caller):
             await send({"type": "websocket.close", "code": 1008})  # answered with 403, as nothing was accepted
         elif PROTOCOL not in scope["subprotocols"]:
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", "code": 4406, "reason": "Subprotocol not acceptable"})
         else:
             await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
-            await Socket(self.endpoint, connection, receive, send).serve()
+            await Socket(self.endpoint, caller, receive, send).serve()
 
-    def _is_from_here(self, connection: HTTPConnection) -> bool:
+    def _is_from_here(self, caller: Caller) -> bool:
         """Whether the page that connects, if it is a page, is one of ours: browsers let any page open a websocket."""
-        origin = connection.headers.get("origin")
-        if origin is None or is_same_origin(origin, connection.headers.get("host")):
+        origin = caller.headers.get("origin")
+        if origin is None or is_same_origin(origin, caller.headers.get("host")):
             return True
         if normalize_origin(origin) in self.origins:
             return True
@@ -80,8 +80,8 @@ class Close(Exception):
 class Socket:
     """One connection. The tasks of its operations all send on it."""
 
-    def __init__(self, endpoint: Endpoint, connection: HTTPConnection, receive: Receive, send: Send) -> None:
-        self.endpoint, self.connection = endpoint, connection
+    def __init__(self, endpoint: Endpoint, caller: Caller, receive: Receive, send: Send) -> None:
+        self.endpoint, self.caller = endpoint, caller
         self.principal: Principal | None = None
         self._receive, self._line = receive, Line(send)
         self._operations: dict[str, Operation] = {}
@@ -190,7 +190,7 @@ class Socket:
     async def _sign_in(self, payload: Mapping[str, Any]) -> Principal:
         """Who it is. Raises Close."""
         given = next((value for name, value in payload.items() if name.lower() == "authorization"), None)
-        header = given or self.connection.headers.get("authorization")
+        header = given or self.caller.headers.get("authorization")
         token = bearer(header) if isinstance(header, str) else ""
         if not token:
             raise Close(4403, NO_TOKEN)
@@ -234,7 +234,7 @@ class Socket:
             throttled = Throttled(f"At most {most} operations may run on one socket at a time.")
             await operation.fail(self.endpoint.described(throttled))
             return
-        request = await self.endpoint.read(data, self.connection, self.principal)
+        request = await self.endpoint.read(data, self.caller, self.principal)
         errors = self.endpoint.refused(request)
         if errors is not None:
             await operation.fail(errors)
@@ -269,9 +269,9 @@ class Socket:
     async def _serve(
         self, operation: Operation, request: Request, principal: Principal
     ) -> Sequence[Mapping[str, Any]] | None:
-        bill = await self.endpoint.bill(request, self.connection, principal)
+        bill = await self.endpoint.bill(request, self.caller, principal)
         try:
-            context = await self.endpoint.context_of(self.connection, principal)
+            context = await self.endpoint.context_of(self.caller, principal)
         except Unauthenticated as error:
             self.end(End.EXPIRED if principal.has_expired else End.REVOKED)
             raise Gone from error

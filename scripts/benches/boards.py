@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,9 +100,9 @@ class Ours:
           updateWorkspace(input: { opportunityVisibility: PRIVATE }) { userErrors { code message } }
         }""")
 
-    def subscription(self, number: int, operation_id: str = "1") -> Subscription:
+    def subscription(self, number: int) -> Subscription:
         """The board, for one of the users in turn."""
-        return Subscription(BOARD, {"pipelineId": self.pipeline_id}, operation_id, self.tokens[number % USERS])
+        return Subscription(BOARD, {"pipelineId": self.pipeline_id}, operation_id(number), self.tokens[number % USERS])
 
     def revision(self) -> str:
         stands: str = self.client.ask("{ revision }")["revision"]
@@ -139,8 +140,8 @@ class Peer:
     def __init__(self, server: Server, update: dict[str, Any]) -> None:
         self.server, self.client, self.update = server, Client(server.port), update
 
-    def subscription(self, number: int, operation_id: str = "1") -> Subscription:
-        return Subscription(BOARD, {"pipelineId": "any"}, operation_id)
+    def subscription(self, number: int) -> Subscription:
+        return Subscription(BOARD, {"pipelineId": "any"}, operation_id(number))
 
     def revision(self) -> str:
         stands: str = self.client.post("/revision", {})["revision"]
@@ -155,6 +156,11 @@ class Peer:
 
     def date(self, moves: Sequence[Move], since: str) -> None:
         """They have their times already."""
+
+
+def operation_id(number: int) -> str:
+    """As clients make them: one is like no other, and all are of the same length."""
+    return str(uuid.UUID(int=number, version=4))
 
 
 def number_of(revision: str) -> int:

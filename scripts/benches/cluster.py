@@ -22,6 +22,7 @@ SETTINGS = {
     "effective_cache_size": "3GB",
     "max_wal_size": "8GB",  # no checkpoint amid the measuring
     "random_page_cost": "1.1",  # no disk turns any more
+    "jit": "off",  # for everybody: to compile a statement takes longer than to run any of these
 }
 
 

@@ -1,7 +1,8 @@
 """Many subscribers over websockets, in a process of their own that does as little as it can with what it receives.
 
-Sockets of one crowd that subscribe to the same receive the same bytes: a message is parsed where it comes the first
-time, and after that it is known by its bytes. So each socket's log costs two numbers a message, and is complete.
+Sockets of one crowd that subscribe to the same receive the same bytes, but for the ids of their operations: a message
+is parsed where it comes the first time, and after that it is known by its other bytes. So each socket's log costs two
+numbers a message, and is complete.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Subscription:
 
     query: str
     variables: dict[str, Any]
-    operation_id: str = "1"
+    operation_id: str
     token: str | None = None
 
 
@@ -97,7 +98,7 @@ class _Process:
     def __init__(self, port: int, connection: Any) -> None:
         self.port, self.connection = port, connection
         self.sockets: list[_Socket] = []
-        self.known: dict[bytes, tuple[int, int]] = {}  # bytes of a chunk: its number, its last revision
+        self.known: dict[bytes, tuple[int, int]] = {}  # a chunk's bytes but for ids: its number, its last revision
         self.chunks: list[list[dict[str, Any]]] = []
         self.missing = 0
         self.reached = asyncio.Event()
@@ -170,6 +171,7 @@ class _Socket(asyncio.Protocol):
 
     def __init__(self, crowd: _Process, subscription: Subscription, stuck: bool) -> None:
         self.crowd, self.subscription, self.stuck = crowd, subscription, stuck
+        self.id = subscription.operation_id.encode()
         self.rest = b""
         self.upgraded = False
         self.revision, self.target = -1, 0
@@ -199,7 +201,7 @@ class _Socket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = time.time()
-        if not self.rest and (known := self.crowd.known.get(data)) is not None:
+        if not self.rest and (known := self.crowd.known.get(data.replace(self.id, b""))) is not None:
             self.note(now, *known)
         else:
             self.parse(data, now)
@@ -240,7 +242,7 @@ class _Socket(asyncio.Protocol):
             chunk, revision = len(self.crowd.chunks), int(updates[-1]["revision"].rpartition(".")[2])
             self.crowd.chunks.append(updates)
             if len(updates) == count and not self.rest:
-                self.crowd.known[data] = chunk, revision
+                self.crowd.known[data.replace(self.id, b"")] = chunk, revision
             self.note(now, chunk, revision)
             if self.stuck:
                 self.transport.pause_reading()

@@ -153,11 +153,11 @@ def throughput(sides: Sequence[Watched], blocks: int, moves: int) -> dict[str, d
 
 
 def private(ours: Ours, size: int, moves: int, burst: int) -> dict[str, float]:
-    """Everybody sees only the own deal, under an operation id of his own."""
+    """Everybody sees only the own deal."""
     ours.make_private()
     own = [ours.deals[number % USERS].id for number in range(size)]
     with Crowd(ours.server.port) as crowd:
-        crowd.join([ours.subscription(number, f"board-{number:04}") for number in range(size)])
+        crowd.join([ours.subscription(number) for number in range(size)])
         watched = Watched(ours, crowd, size, own)
         watched.at_once(WRITERS)
         run = watched.at_once(burst)

@@ -20,7 +20,7 @@ from company import PIPELINES, STAGES, accounts_of, key
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*")
 SCALE = 10_000  # of stored amounts
-VARIETY = 2_000  # how many different requests
+VARIETY = 10_000  # how many different requests
 Variables = dict[str, Any]
 
 
@@ -48,7 +48,8 @@ def _page(deals: int, chance: random.Random) -> Variables:
 
 
 def _deep_page(deals: int, chance: random.Random) -> Variables:
-    return {"after": key("acc", int(0.9 * accounts_of(deals)) + chance.randint(1, 100))}
+    accounts = accounts_of(deals)
+    return {"after": key("acc", int(0.8 * accounts) + chance.randint(1, accounts // 10))}
 
 
 def _pipeline(deals: int, chance: random.Random) -> Variables:

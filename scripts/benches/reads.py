@@ -68,11 +68,27 @@ def company(server: str, deals: int, visibility: str) -> Iterator[Site]:
         yield Site(url, deals, workspace_id, env, tokens(env, [EMAIL])[0])
 
 
-def compare(site: Site, node: str, effort: Effort, folder: Path, timed: Sequence[Operation]) -> dict[str, Any]:
+def check(site: Site, node: str, asked: int) -> dict[str, str]:
+    """How this server answers each operation, by its name. Raises AssertionError where one of the servers answers
+    otherwise than the others, or this one does not compile."""
+    with (
+        ours(site, explain=True) as crm,
+        ours(site, "crm-graph, not compiled", compiled=False) as plain,
+        peers(site, node) as others,
+    ):
+        same_answers([crm, plain, *others], asked)
+        execution = {operation.name: crm.execution(operation) for operation in [*READS, DEEP_PAGE]}
+        assert set(execution.values()) == {"compiled"}, execution
+    say(f"All give the same answers about {site.deals:,} deals, and this server has compiled its own")
+    return execution
+
+
+def compare(
+    site: Site, node: str, effort: Effort, folder: Path, timed: Sequence[Operation], execution: Mapping[str, str]
+) -> dict[str, Any]:
     """All servers on one company; and delays of the operations that are `timed`."""
     with ours(site) as crm, ours(site, "crm-graph, not compiled", compiled=False) as plain, peers(site, node) as others:
         peer, stock, bound = others
-        same_answers([crm, plain, *others], effort.asked)
         same_moves([crm, *others])
         course = Course(effort, folder)
         course.race([(operation, each) for operation in READS for each in (crm, *others)] + [(LIST, plain)])
@@ -89,7 +105,6 @@ def compare(site: Site, node: str, effort: Effort, folder: Path, timed: Sequence
         if effort.moves:
             course.race_moves([crm, *others])
             names.append(MOVE)
-        execution = {operation.name: crm.execution(operation) for operation in READS}
         show(site, course, [crm, *others], names, memory, execution)
         for name, found in delays.items():
             told = ", ".join(f"{each.name} {found[each.name]:.1f} ms" for each in (crm, peer))
@@ -103,7 +118,7 @@ def compare(site: Site, node: str, effort: Effort, folder: Path, timed: Sequence
             "operations": {
                 name: {each.name: course.found(name, each).figures() for each in (crm, *others)} for name in names
             },
-            "execution": execution,
+            "execution": {**execution},
             "megabytes": memory,
             "p99_at_one_rate": delays,
             "times_postgraphile": {name: times(name, peer) for name in names},
@@ -241,6 +256,7 @@ def main() -> None:
         server = chosen.database or stack.enter_context(cluster())
         server = make_url(server).set(drivername="postgresql").render_as_string(hide_password=False)
         sites = [stack.enter_context(company(server, deals, visibility)) for deals in sizes]
+        executions = [check(site, node, effort.asked) for site in sites]
         # Before anything is moved.
         growth = soak(sites[0], folder) if chosen.soak else None
         slowdown = slower(sites[0], sites[-1], effort, folder) if len(sites) > 1 else {}
@@ -248,7 +264,10 @@ def main() -> None:
             say(f"The {name} is {ratio:.2f} times slower at {sites[-1].deals:,} deals than at {sites[0].deals:,}")
         on_lite = on_sqlite(sites[0], effort, folder)
         timed = READS[:1] if chosen.quick else READS
-        found = [compare(site, node, effort, folder, timed) for site in sites]
+        found = [
+            compare(site, node, effort, folder, timed, execution)
+            for site, execution in zip(sites, executions, strict=True)
+        ]
     figures = {"sizes": found, "slower": slowdown, "times_on_sqlite": on_lite, "growth": growth}
     if chosen.picture:
         rates = {

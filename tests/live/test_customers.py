@@ -11,6 +11,7 @@ import pytest
 
 from crm_graph.models import Role, Visibility
 from tests.live.test_cases import do, now
+from tests.live.test_changes import CHANGE_UPDATES, rows_of
 from tests.support.bed import Row
 from tests.support.customers import CUSTOMER_UPDATES, Company, CustomerClient
 from tests.support.followers import Follower, following, settled
@@ -351,6 +352,34 @@ async def test_activities_that_a_change_of_links_hides(world: World) -> None:
         pass
 
     assert told(follower) == told(back) == [("LEFT", note)]
+
+
+async def test_activities_that_a_link_to_the_account_alone_showed(world: World) -> None:
+    rep = await world.person()
+    await world.default("opportunity", Visibility.PRIVATE)
+    account, other = await world.make("account", name="Acme"), await world.make("account", name="Bolt")
+    deal, far = await deal_of(world, accountId=account), await deal_of(world, accountId=other)
+    note = await world.make("activity", type="NOTE", subject="Met", accountIds=[account], opportunityIds=[deal])
+    gone = await world.make("activity", type="NOTE", subject="Met", accountIds=[account], opportunityIds=[deal])
+    after = await now(world)
+    async with (
+        following(world, CUSTOMER_UPDATES, by=rep, accountId=account) as follower,
+        following(world, CHANGE_UPDATES, by=rep) as reader,
+    ):
+        of = Customer(world, follower, account, account)
+        assert await of.do("updateActivity", id=note, accountIds=[]) == [("LEFT", note)]  # it is still the deal's
+        assert await of.do("updateActivity", id=note, accountIds=[account]) == [("ENTERED", note)]
+        assert await of.do("updateActivity", id=gone, accountIds=[], opportunityIds=[far]) == [("LEFT", gone)]
+        await settled(world)
+    async with (
+        following(world, CUSTOMER_UPDATES, by=rep, accountId=account, after=after) as back,
+        following(world, CHANGE_UPDATES, by=rep, after=after) as late,
+    ):
+        pass
+
+    assert sorted(told(back)) == [("LEFT", gone), ("UPDATED", note)]
+    assert [(each["recordId"], each["gone"]) for each in rows_of(reader)] == [(note, True), (note, False), (gone, True)]
+    assert [(each["recordId"], each["gone"]) for each in rows_of(late)][-1] == (gone, True)
 
 
 async def test_who_becomes_a_rep_is_told_as_a_rep_from_then_on(world: World) -> None:

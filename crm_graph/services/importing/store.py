@@ -16,6 +16,7 @@ from crm_graph.errors import Fault
 from crm_graph.feed import journal_of
 from crm_graph.models import Activity, ActivityLink, Case, Entity, Lead, Membership, Opportunity, User
 from crm_graph.services import cases, ranks, users
+from crm_graph.services.activities import link_changes
 from crm_graph.services.importing import rules
 from crm_graph.services.importing.directory import Directory
 from crm_graph.services.importing.rows import Plan, Row
@@ -63,7 +64,7 @@ class Store:
         await insert_many(self.session, model, rows)
         if model is Activity:
             rows = [
-                {**row, "links": await self._link(row["id"], each, self._with_accounts(each), set())}
+                {**row, "links": await self._link(row["id"], each, self._with_accounts(each))}
                 for row, each in zip(rows, links, strict=True)
             ]
         self.journal.pack(model, rows)
@@ -197,23 +198,25 @@ class Store:
         return [each for each, wanted in links.items() if not found[each].issuperset(wanted.values())]
 
     async def _relate(self, activity: Activity, wanted: Values) -> bool:
-        before = {target for _, _, target in await self._targets([activity.id])}
-        missing = {name: target for name, target in self._with_accounts(wanted) if target not in before}
+        before = {target: chosen for _, chosen, target in await self._targets([activity.id])}
+        missing = [(name, target) for name, target in self._with_accounts(wanted) if target not in before]
         if not missing:
             return False
-        after = await self._link(activity.id, wanted, list(missing.items()), before)
+        await self._link(activity.id, wanted, missing)
         activity.updated_at = self.journal.happened_at
-        self.journal.note(activity, {"links": [sorted(before) or None, after]})
+        after = {**before, **{target: wanted.get(name) == target for name, target in missing}}
+        self.journal.note(activity, link_changes(before, after))
         return True
 
-    async def _targets(self, ids: list[str]) -> list[tuple[str, str, str]]:
+    async def _targets(self, ids: list[str]) -> list[tuple[str, bool, str]]:
+        """The activities' links: of which one, whether it was chosen, and to what."""
         statement = sa.select(ActivityLink).where(
             ActivityLink.workspace_id == self.viewer.workspace_id, among(ActivityLink.activity_id, ids)
         )
         found = []
         for link in await self.session.scalars(statement):
             name = next(name for name in ActivityLink.TARGETS if getattr(link, name) is not None)
-            found.append((link.activity_id, name, getattr(link, name)))
+            found.append((link.activity_id, not link.derived, getattr(link, name)))
         return found
 
     def _with_accounts(self, wanted: Values) -> list[tuple[str, str]]:
@@ -225,9 +228,8 @@ class Store:
                 pairs["account_id", account_id] = None
         return list(pairs)
 
-    async def _link(
-        self, activity_id: str, chosen: Values, links: list[tuple[str, str]], before: set[str]
-    ) -> list[str] | None:
+    async def _link(self, activity_id: str, chosen: Values, links: list[tuple[str, str]]) -> list[str] | None:
+        """Make links; the ids of their targets, as the log has them."""
         rows = []
         for name, target in links:
             key = {"workspace_id": self.viewer.workspace_id, "id": ActivityLink.new_id(), "activity_id": activity_id}
@@ -235,7 +237,7 @@ class Store:
             rows.append({**key, **dict.fromkeys(ActivityLink.TARGETS), name: target, "derived": derived})
         if rows:
             await insert_many(self.session, ActivityLink, rows)
-        return sorted({*before, *(target for _, target in links)}) or None
+        return sorted(target for _, target in links) or None
 
 
 def _take_links(values: Values) -> Values:
