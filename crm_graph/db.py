@@ -50,21 +50,17 @@ class Database:
             self.snapshots = _sqlite_engine(self.url, pool_size, begin="BEGIN", read_only=True)
             # One writer at a time in this process: waiting in our queue is fairer than SQLite's busy loop.
             self.writer = _sqlite_engine(self.url, 1, begin="BEGIN IMMEDIATE", read_only=False)
+            self._watcher = _sqlite_engine(self.url, 1, begin=None, read_only=True)
         else:
-            self.writer = create_async_engine(
-                self.url,
-                pool_size=pool_size,
-                max_overflow=0,
-                hide_parameters=True,  # the log shows statements that failed, and values may be secrets
-                connect_args=_POSTGRESQL,
-                json_serializer=_json_text,
-                json_deserializer=orjson.loads,
-            )
+            self.writer = _postgresql_engine(self.url, pool_size)
+            self._watcher = _postgresql_engine(self.url, 1).execution_options(isolation_level="AUTOCOMMIT")
             self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
             self.snapshots = self.writer.execution_options(isolation_level="REPEATABLE READ")
         self._reading, self._writing = (Lanes(self.reader, pool_size) for _ in range(2))
         self.read = async_sessionmaker(self.reader, autoflush=False, expire_on_commit=False)
         self.snapshot = async_sessionmaker(self.snapshots, autoflush=False, expire_on_commit=False)
+        self.watch = async_sessionmaker(self._watcher, autoflush=False, expire_on_commit=False)
+        """As `read`, for what must be known every few seconds, however many wait for a connection."""
         self._write = async_sessionmaker(self.writer, autoflush=False, expire_on_commit=False)
 
     @property
@@ -76,7 +72,7 @@ class Database:
     @property
     def engines(self) -> list[AsyncEngine]:
         """Those with connections of their own: PostgreSQL's three ways in share one pool."""
-        return [self.writer, self.reader, self.snapshots] if self.is_sqlite else [self.writer]
+        return [self.writer, self._watcher, *([self.reader, self.snapshots] if self.is_sqlite else [])]
 
     async def fetch_text(self, statement: str, values: Sequence[Any]) -> str | None:
         """The one text that a statement answers: by the driver alone, for what has no time to lose.
@@ -162,6 +158,18 @@ def database_url(url: str) -> URL:
             "CRM_GRAPH_DATABASE_URL names no database this software knows. Set it to sqlite:///crm.db or "
             "postgresql://user@host/database."
         ) from None
+
+
+def _postgresql_engine(url: URL, pool_size: int) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        hide_parameters=True,  # the log shows statements that failed, and values may be secrets
+        connect_args=_POSTGRESQL,
+        json_serializer=_json_text,
+        json_deserializer=orjson.loads,
+    )
 
 
 def _sqlite_engine(url: URL, pool_size: int, *, begin: str | None, read_only: bool) -> AsyncEngine:

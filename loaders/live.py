@@ -15,6 +15,7 @@ from crm_graph.access import Sight, Viewer, sight_of, unscoped, visible
 from crm_graph.db import among
 from crm_graph.errors import Resync
 from crm_graph.feed import Revision, Row, log
+from crm_graph.feed.log import KEPT
 from crm_graph.models import Action, Contact, Entity, Membership, Report, User, Workspace
 from loaders.pages import Where
 from loaders.sight import have_followers, load_seen, load_seen_then, load_shown, reassigned
@@ -25,6 +26,8 @@ MOST_DIFFERENCES = 500
 """How many records may come and go because of what their viewer may see, before it is easier to read the list anew."""
 NO_CHANGES = {Action.SIGNED_IN, Action.SIGNED_OUT, Action.SIGN_IN_FAILED}
 Members = set[str]
+Reached = Mapping[type[Entity], set[str]]
+"""The kinds of other records that a list's condition looks at, with the names of the columns."""
 Unsettled = Callable[[AsyncSession, Viewer, Sequence[Row], Members | None], Awaitable[Sequence[Row]]]
 
 
@@ -80,15 +83,24 @@ async def by_nothing(
     return []
 
 
-def unsettled_by(reached: Collection[type[Entity]]) -> Unsettled:
-    """What unsettles a list whose condition reaches other records: any change of such records, and of accounts where
-    contacts are reached, which follow them."""
-    entities = {model.__name__ for model in reached} | ({"Account"} if Contact in reached else set())
+def unsettled_by(reached: Reached) -> Unsettled:
+    """What unsettles a list whose condition reaches other records: that such records come and go, and changes of their
+    columns that it looks at, or that decide who sees them; and of accounts where contacts are reached, which follow
+    them."""
+    looked_at = {model.__name__: names for model, names in reached.items()}
+    if Contact in reached:
+        looked_at.setdefault("Account", set())
+
+    def matters(row: Row) -> bool:
+        if row.entity not in looked_at or row.action in NO_CHANGES:
+            return False
+        telling = looked_at[row.entity] | row.before.keys() | KEPT
+        return row.action is Action.CREATED or not telling.isdisjoint(row.names)
 
     async def unsettled(
         session: AsyncSession, viewer: Viewer, rows: Sequence[Row], members: Members | None
     ) -> Sequence[Row]:
-        return [row for row in rows if row.entity in entities and row.action not in NO_CHANGES]
+        return [row for row in rows if matters(row)]
 
     return unsettled
 

@@ -23,7 +23,7 @@ from loaders.boards import load_stage_totals, load_stages, stage_totals, stages_
 from loaders.compiled.given import bound, pinned
 from loaders.compiled.pages import At, alone
 from loaders.compiled.wire import List, Sum
-from loaders.live import Listing, Occurrence, Scope, unsettled_by
+from loaders.live import Listing, Occurrence, Reached, Scope, unsettled_by
 from loaders.opportunities import IN_STAGE
 from loaders.pages import Where
 from loaders.workspaces import load_revision, revision_of
@@ -250,14 +250,23 @@ class BoardEvent(LiveEvent):
 class BoardUpdate(LiveUpdate):
     events: list[BoardEvent] = strawberry.field(description="What became of its cards; none for a checkpoint.")
     board: strawberry.Private[PipelineBoard]
+    columns: strawberry.Private[Sequence[Occurrence]]
 
-    @strawberry.field(description="The stages whose totals this changed.")
+    @strawberry.field(
+        description="The stages whose totals this changed, and those that are new or were changed themselves."
+    )
     async def stages(self, info: Info) -> list[BoardStage]:
-        if not self.events:
+        if not self.events and not self.columns:
             return []
         touched = _stages_touched([event.occurrence for event in self.events])
+        if touched is not None:
+            touched |= {each.record_id for each in self.columns}
         columns = await self.board.columns(info.context.loaders)
         return [each for each in columns if touched is None or each.stage.id in touched]
+
+    @strawberry.field(description="The ids of stages that are no longer there.")
+    def removed_stage_ids(self) -> list[strawberry.ID]:
+        return [strawberry.ID(each.record_id) for each in self.columns if each.record is None]
 
 
 def _stages_touched(occurrences: Sequence[Occurrence]) -> set[str] | None:
@@ -282,6 +291,9 @@ async def _follow_board(info: Info, *, pipeline_id: str, filter: Any = None, aft
     def on_board(row: Row, members: object) -> bool:
         return pipeline_id in {row.before.get("pipeline_id"), row.after.get("pipeline_id")}
 
+    def was_on_board(row: Row) -> bool:
+        return row.before["pipeline_id"] == pipeline_id
+
     def belongs(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
         here = model.pipeline_id == pipeline_id
         return here if where is None else sa.and_(here, where(model, viewer))
@@ -290,13 +302,16 @@ async def _follow_board(info: Info, *, pipeline_id: str, filter: Any = None, aft
         return BoardUpdate(
             revision=revision,
             caught_up=caught_up,
-            events=events_of(BoardEvent, occurrences, revision),
+            events=events_of(BoardEvent, [each for each in occurrences if each.model is models.Opportunity], revision),
             board=PipelineBoard(pipeline=pipeline, where=where, key=None),
+            columns=[each for each in occurrences if each.model is models.Stage],
         )
 
-    scope = Scope(models.Opportunity, belongs, on_board, lambda row: row.before["pipeline_id"] == pipeline_id)
-    reached = set() if filter is None else filter.reaches()
-    return Watch(Listing([scope], unsettled_by(reached)), answer, {models.Opportunity, *reached}, after)
+    cards = Scope(models.Opportunity, belongs, on_board, was_on_board)
+    columns = Scope(models.Stage, lambda model, viewer: model.pipeline_id == pipeline_id, on_board, was_on_board)
+    reached: Reached = {} if filter is None else filter.reaches()
+    listing = Listing([cards, columns], unsettled_by(reached))
+    return Watch(listing, answer, {models.Opportunity, models.Stage, *reached}, after)
 
 
 @strawberry.type

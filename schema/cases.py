@@ -15,7 +15,7 @@ from crm_graph.feed import Revision
 from crm_graph.models import Action, CaseOrigin, CaseStatus, CaseType, Priority
 from crm_graph.services import cases, records
 from loaders.activities import activities_of
-from loaders.live import Listing, Occurrence, Scope, everything, unsettled_by
+from loaders.live import Listing, Occurrence, Reached, Scope, everything, unsettled_by
 from schema.context import Info
 from schema.declared import argument
 from schema.filters import NAMES
@@ -184,7 +184,7 @@ async def _follow_cases(info: Info, *, filter: Any = None, after: Revision | Non
         return CaseUpdate(revision=revision, caught_up=caught_up, events=events)
 
     scope = Scope(models.Case, where, lambda row, members: True, lambda row: True)
-    reached = set() if filter is None else filter.reaches()
+    reached: Reached = {} if filter is None else filter.reaches()
     return Watch(Listing([scope], unsettled_by(reached)), answer, {models.Case, *reached}, after)
 
 

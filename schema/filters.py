@@ -11,6 +11,7 @@ import operator
 import re
 import types
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
 from operator import itemgetter
@@ -30,6 +31,7 @@ from crm_graph.models.types import Enum, Text
 from crm_graph.services.records import TABLES
 from loaders import Order, PageRequest
 from loaders.compiled.given import Given, bound, gathered, pinned
+from loaders.live import Reached
 from schema.scalars import enum_type
 
 LONGEST_TEXT = 1000
@@ -228,18 +230,32 @@ class Filter:
                 conditions.append(value.where(column, name, present))
         return sa.and_(sa.true(), *conditions)
 
-    def reaches(self) -> set[Any]:
-        """The models of other records that decide whether a record meets the condition."""
-        found: set[Any] = set()
+    def reaches(self) -> Reached:
+        """The models of other records that decide whether a record meets the condition, each with the names of the
+        columns that are looked at."""
+        found: dict[Any, set[str]] = defaultdict(set)
         for name, value in vars(self).items():
             if name in {"and_", "or_", "not_"} and value:
                 for each in value if isinstance(value, list) else [value]:
-                    found |= each.reaches()
+                    _unite(found, each.reaches())
             elif isinstance(value, Filter):
-                found |= {value.model} | value.reaches()
+                _unite(found, {value.model: value._compared()}, value.reaches())
             elif isinstance(value, Comparison):
                 target = self.model.__table__.columns[name].info.get("references")
-                found |= {TABLES[target]} if target else set()
+                _unite(found, {TABLES[target]: set()} if target else {})
+        return dict(found)
+
+    def _compared(self) -> set[str]:
+        """The names of the record's own columns that are looked at."""
+        found: set[str] = set()
+        for name, value in vars(self).items():
+            if name in {"and_", "or_", "not_"} and value:
+                for each in value if isinstance(value, list) else [value]:
+                    found |= each._compared()
+            elif isinstance(value, Filter):
+                found.add(self.edges[name])
+            elif isinstance(value, Comparison):
+                found.add(name)
         return found
 
     def mentions(self, name: str) -> bool:
@@ -247,6 +263,12 @@ class Filter:
         parts = [value for key, value in vars(self).items() if key in {"and_", "or_", "not_"} and value]
         nested = [each for part in parts for each in (part if isinstance(part, list) else [part])]
         return vars(self).get(name) not in (UNSET, None) or any(each.mentions(name) for each in nested)
+
+
+def _unite(found: dict[Any, set[str]], *others: Reached) -> None:
+    for other in others:
+        for model, names in other.items():
+            found[model] |= names
 
 
 def _parts(part: Any) -> list[Any]:

@@ -115,7 +115,7 @@ class WakeUps:
         if not self._signals:
             return
         statement = sa.select(Workspace.id, Workspace.revision).where(among(Workspace.id, list(self._signals)))
-        async with self.database.read() as session:
+        async with self.database.watch() as session:
             for workspace_id, revision in await session.execute(statement):
                 if workspace_id in self._signals:
                     self._signals[workspace_id][0].correct(revision)

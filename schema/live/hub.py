@@ -15,7 +15,7 @@ from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.access import Viewer
 from crm_graph.db import OUTAGES, Database
-from crm_graph.errors import RequestError, Unauthenticated
+from crm_graph.errors import RequestError, TimedOut, Unauthenticated
 from crm_graph.feed import Feed, Revision, log
 from crm_graph.settings import Settings
 from loaders.live import Occurrence, load_viewers
@@ -131,6 +131,8 @@ class Hub:
         """The payload that tells a viewer what occurred. Raises GraphQLError where there is no answer to be made, and
         what the database raises when it is out."""
         context = Context(self.settings, self.database, self.feed, signed_in=viewer)
+        if self.settings.query_seconds:  # others wait for it
+            context.until = asyncio.get_running_loop().time() + self.settings.query_seconds
         for each in occurrences:
             if each.record is not None:
                 context.loaders.one(each.model).prime(each.record_id, each.record)
@@ -142,6 +144,8 @@ class Hub:
         for error in result.errors or ():
             if isinstance(error.original_error, OUTAGES):
                 raise error.original_error
+            if isinstance(error.original_error, TimedOut):
+                raise error
         if result.data is None:
             raise result.errors[0]
         self.schema.process_errors(result.errors or [])

@@ -112,7 +112,10 @@ class Socket:
             self._ending.set_result(close)
 
     async def _finish(self) -> None:
-        """Let what was begun be answered, but for subscriptions, which go on elsewhere."""
+        """Let what was begun be answered, but for subscriptions, which end here and go on elsewhere."""
+        for each in list(self._operations.values()):
+            if each.follows:
+                each.end()
         answering = [each.task for each in self._operations.values() if each.task is not None and not each.follows]
         if answering:
             await asyncio.wait(answering, timeout=FINISHING_SECONDS)

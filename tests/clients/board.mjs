@@ -18,6 +18,7 @@ export const BOARD_UPDATES = `
       caughtUp
       events { kind revision actor { name } opportunityId opportunity { ${CARD} } }
       stages { ${TOTALS} }
+      removedStageIds
     }
   }`;
 
@@ -29,18 +30,19 @@ export class Board {
   }
 
   // All of a message is of one revision. One without events only brings the board to that.
-  apply({ revision, events, stages }) {
+  apply({ revision, events, stages, removedStageIds }) {
     for (const { kind, opportunityId, opportunity } of events) {
       if (kind === "LEFT") this.cards.delete(opportunityId);
       else this.cards.set(opportunityId, opportunity);
     }
     for (const { stage, totals } of stages) this.totals.set(stage.id, totals);
+    for (const id of removedStageIds) this.totals.delete(id);
     this.revision = revision;
   }
 
   // The cards of a column in the order that people gave them.
   column(stageId) {
     const cards = [...this.cards.values()].filter(({ stage }) => stage.id === stageId);
-    return cards.sort((a, b) => (a.rank < b.rank ? -1 : 1));
+    return cards.sort((a, b) => (a.rank === b.rank ? (a.id < b.id ? -1 : 1) : a.rank < b.rank ? -1 : 1));
   }
 }

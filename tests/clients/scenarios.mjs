@@ -125,11 +125,12 @@ export function serves(name, open) {
       const sums = [{ currency: "USD", count: 1, amount: "1200.5", weighted: "720.3" }];
       assert.equal(opportunity.stage.id, second);
       assert.deepEqual(follower.updates, [
-        { revision: start, caughtUp: true, events: [], stages: [] },
+        { revision: start, caughtUp: true, events: [], stages: [], removedStageIds: [] },
         {
           revision,
           caughtUp: true,
           events: [{ kind: "MOVED", revision, actor: { name: "Ada Admin" }, opportunityId: deal.id, opportunity }],
+          removedStageIds: [],
           stages: [
             { stage: { id: first }, totals: { count: 0, sums: [] } },
             { stage: { id: second }, totals: { count: 1, sums } },

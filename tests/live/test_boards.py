@@ -40,6 +40,37 @@ class Pipeline:
         )
 
 
+async def test_stages_that_come_change_and_go_are_told(world: World) -> None:
+    pipeline, other = await Pipeline.make(world), await Pipeline.make(world)
+    await pipeline.deal("100")
+    board = await BoardClient.query(world, pipelineId=pipeline.id)
+    start = board.revision
+    async with following(world, BOARD_UPDATES, pipelineId=pipeline.id, after=start) as follower:
+        won = await world.make("stage", pipelineId=pipeline.id, name="Won", position=3, probability=100)
+        await settled(world)
+        await world.write("updateStage", "revision", id=pipeline.stages[1], name="Negotiation")
+        await settled(world)
+        await world.write("updateStage", "revision", id=other.stages[1], name="Elsewhere")
+        await world.write("deleteStage", "revision", id=pipeline.stages[2])
+        await settled(world)
+    async with following(world, BOARD_UPDATES, pipelineId=pipeline.id, after=start) as back:
+        pass
+
+    fresh = await BoardClient.query(world, pipelineId=pipeline.id)
+    assert fresh.names == {pipeline.stages[0]: "New", pipeline.stages[1]: "Negotiation", won: "Won"}
+    for told in (follower, back):
+        client = BoardClient(dict(board.cards), dict(board.totals), dict(board.names), start)
+        for message in told.messages:
+            client.apply(message)
+        assert (client.cards, client.totals, client.names) == (fresh.cards, fresh.totals, fresh.names)
+        assert told.events == []
+    assert [[each["stage"]["id"] for each in m["stages"]] for m in follower.messages if m["stages"]] == [
+        [won],
+        [pipeline.stages[1]],
+    ]
+    assert follower.messages[-1]["removedStageIds"] == [pipeline.stages[2]]
+
+
 async def test_each_thing_that_happens_to_a_card_is_an_event_with_its_totals(world: World) -> None:
     pipeline = await Pipeline.make(world)
     first, second, _ = pipeline.stages

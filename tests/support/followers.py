@@ -18,7 +18,7 @@ from tests.support.world import Person, World
 
 PATIENCE = 20.0
 CARD = "id name rank probability amount { amount currency } stage { id } owner { id } team { id }"
-TOTALS = "stage { id } totals { count sums { currency count amount weighted } }"
+TOTALS = "stage { id name } totals { count sums { currency count amount weighted } }"
 BOARD = f"""query Board($pipelineId: ID!, $filter: OpportunityFilter) {{
   pipelineBoard(pipelineId: $pipelineId, filter: $filter) {{
     revision stages {{ {TOTALS} cards(first: 100) {{ nodes {{ {CARD} }} }} }}
@@ -28,7 +28,7 @@ BOARD_UPDATES = f"""subscription Board($pipelineId: ID!, $filter: OpportunityFil
   pipelineBoard(pipelineId: $pipelineId, filter: $filter, after: $after) {{
     revision caughtUp
     events {{ kind revision happenedAt actor {{ id }} opportunityId opportunity {{ {CARD} }} }}
-    stages {{ {TOTALS} }}
+    stages {{ {TOTALS} }} removedStageIds
   }}
 }}"""
 
@@ -152,6 +152,7 @@ class BoardClient:
 
     cards: dict[str, Any]
     totals: dict[str, Any]
+    names: dict[str, str]
     revision: str
 
     @classmethod
@@ -163,7 +164,8 @@ class BoardClient:
         """What BOARD answers, as a client keeps it."""
         cards = {card["id"]: card for stage in board["stages"] for card in stage["cards"]["nodes"]}
         totals = {stage["stage"]["id"]: stage["totals"] for stage in board["stages"]}
-        return cls(cards, totals, board["revision"])
+        names = {stage["stage"]["id"]: stage["stage"]["name"] for stage in board["stages"]}
+        return cls(cards, totals, names, board["revision"])
 
     def apply(self, message: dict[str, Any]) -> None:
         """What docs/realtime.md tells clients to do."""
@@ -176,4 +178,8 @@ class BoardClient:
                 self.cards[event["opportunityId"]] = event["opportunity"]
         for stage in message["stages"]:
             self.totals[stage["stage"]["id"]] = stage["totals"]
+            self.names[stage["stage"]["id"]] = stage["stage"]["name"]
+        for stage_id in message["removedStageIds"]:
+            self.totals.pop(stage_id, None)
+            self.names.pop(stage_id, None)
         self.revision = message["revision"]

@@ -197,7 +197,7 @@ class Board(Client):
 
     def __init__(self, *values: Any, **variables: Any) -> None:
         super().__init__(*values, **variables)
-        self.board = BoardClient({}, {}, ".0")
+        self.board = BoardClient({}, {}, {}, ".0")
         self.compared = self.asked = 0
         self._states: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
 
