@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from crm_graph.access import Viewer, visible
 from crm_graph.feed import Row
@@ -36,14 +37,25 @@ WHOLES: Mapping[str, Sequence[Any]] = {"Contact": [CampaignMember], "Opportunity
 
 
 def customer(account_id: str) -> Listing:
-    """The account, those below it, its contacts, deals with their roles and lines, cases, activities and campaigns."""
+    """The account, its parent and those below it, its contacts, deals with their roles and lines, cases, activities
+    and campaigns."""
 
     def near(row: Row, members: Members | None = None) -> bool:
         """Whether the account is named as the row's, before or after."""
         return account_id in {row.before.get("account_id"), row.after.get("account_id")}
 
-    def itself(row: Row, members: Members | None = None) -> bool:
-        return account_id in {row.record_id, row.before.get("parent_id"), row.after.get("parent_id")}
+    def kin(row: Row, members: Members | None) -> bool:
+        named = account_id in {row.record_id, row.before.get("parent_id"), row.after.get("parent_id")}
+        return named or members is None or row.record_id in members
+
+    def was_kin(row: Row) -> bool | None:
+        """None where the row does not tell: it may be about the parent."""
+        return account_id in {row.record_id, row.before.get("parent_id")} or None
+
+    def family(each: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+        own = aliased(Account)
+        parent = sa.select(own.parent_id).where(visible(own, viewer), own.id == account_id)
+        return sa.or_(each.id == account_id, each.parent_id == account_id, each.id == parent.scalar_subquery())
 
     def linked(row: Row, members: Members | None) -> bool:
         if "links" in row.values or row.action is Action.CREATED:
@@ -98,14 +110,16 @@ def customer(account_id: str) -> Listing:
     ) -> Sequence[Row]:
         moved = [row for row in rows if row.entity in WHOLES and not COMING.isdisjoint(row.names) and near(row)]
         joined = [row for row in rows if row.entity == "CampaignMember" and not JOINING.isdisjoint(row.names)]
+        fostered = [row for row in rows if row.record_id == account_id and "parent_id" in row.names]
         handed = reassigned(rows, viewer)
+        handed += [row for row in rows if row.entity == "Account" and row.action is Action.RESTORED]
         if moved and not await take_along(session, viewer, moved):
             moved = []
         if joined and not await name_contacts(session, viewer, joined):
             joined = []
         if handed and not await touch_customer(session, viewer, account_id, {row.record_id for row in handed}):
             handed = []
-        return sorted([*moved, *joined, *handed], key=lambda row: row.revision)
+        return sorted([*moved, *joined, *fostered, *handed], key=lambda row: row.revision)
 
     async def take_along(session: AsyncSession, viewer: Viewer, rows: Sequence[Row]) -> bool:
         """Whether these contacts and deals have parts that come and go with them."""
@@ -118,15 +132,9 @@ def customer(account_id: str) -> Listing:
         named = {key for row in rows for each in (row.before, row.after) if (key := each.get("contact_id"))}
         return bool(named) and bool(await load_contacts(session, viewer, [account_id], named))
 
-    itself_or_below = Scope(
-        Account,
-        lambda each, viewer: sa.or_(each.id == account_id, each.parent_id == account_id),
-        itself,
-        lambda row: account_id in {row.record_id, row.before.get("parent_id")},
-    )
     return Listing(
         [
-            itself_or_below,
+            Scope(Account, family, kin, was_kin),
             *(belonging(model) for model in (Contact, Opportunity, Case)),
             Scope(Activity, activities, linked, was_linked),
             through(ContactRole, "opportunity_id", Opportunity),

@@ -13,6 +13,7 @@ from crm_graph.access import ASSIGNED, Viewer, is_private, saw, unscoped, visibl
 from crm_graph.db import among
 from crm_graph.feed import Row
 from crm_graph.models import (
+    Account,
     Action,
     Activity,
     ActivityLink,
@@ -170,6 +171,12 @@ async def touch_customer(session: AsyncSession, viewer: Viewer, account_id: str,
         part(ContactRole, Opportunity, "opportunity_id", "contact_id"),
         part(OpportunityLine, Opportunity, "opportunity_id"),
         part(CampaignMember, Contact, "campaign_id", "contact_id"),
+        sa.exists().where(
+            unscoped(Account, HIDDEN),
+            Account.workspace_id == viewer.workspace_id,
+            Account.id == account_id,
+            among(Account.parent_id, list(ids)),
+        ),
         sa.exists().where(
             own.workspace_id == viewer.workspace_id,
             own.account_id == account_id,

@@ -24,6 +24,7 @@ HAPPENINGS = {"ActivityEntry", "AuditEvent", "CaseStatusChange", "MemberResponse
 UNSCOPED = {
     "loaders.live._still: model": "what went out of sight is told by its id alone, to those who saw it",
     "loaders.sight.have_followers: model": "what follows a record may be hidden by now, or just have been shown",
+    "loaders.sight.touch_customer: Account": "what follows a record may be hidden by now, or just have been shown",
     "loaders.sight.load_contacts: Contact": "what follows a record may be hidden by now, or just have been shown",
     "loaders.sight.of_account: model": "what follows a record may be hidden by now, or just have been shown",
     "loaders.sight.part: model": "what follows a record may be hidden by now, or just have been shown",

@@ -73,7 +73,8 @@ async def test_the_account_and_those_below_it(world: World) -> None:
         assert await of.do("updateAccount", id=child, parentId=of.account) == [("ENTERED", child)]
         grandchild = await world.make("account", name="Grandchild", parentId=child)
         assert await of.news() == []
-        assert await of.do("updateAccount", id=of.account, parentId=of.other) == [("UPDATED", of.account)]
+        came = await of.do("updateAccount", id=of.account, parentId=of.other)
+        assert set(came) == {("UPDATED", of.account), ("ENTERED", of.other)}
         assert await of.do("deleteAccount", id=child) == [("LEFT", child)]
         assert await of.do("restoreAccount", id=child) == [("ENTERED", child)]
         assert await of.do("deleteAccount", id=grandchild) == []
@@ -333,6 +334,31 @@ async def test_what_follows_records_of_other_accounts_comes_into_sight_with_them
         assert await of.do("updateLead", id=lead, ownerId=rep.id) == []
         lost = await of.do("updateAccount", id=account, ownerId=world.admin.id)
         assert {key.partition("_")[0] for kind, key in lost if kind == "LEFT"} == {"acc", "con", "camp", "cmem"}
+
+
+async def test_the_parent_comes_changes_and_goes(world: World) -> None:
+    rep = await world.person()
+    await world.default("account", Visibility.PRIVATE)
+    account = await world.make("account", name="Acme", ownerId=rep.id)
+    above, other = [await world.make("account", name=name, ownerId=rep.id) for name in ("Above", "Other")]
+    async with following(world, CUSTOMER_UPDATES, by=rep, accountId=account) as follower:
+        of = Customer(world, follower, account, other)
+        assert set(await of.do("updateAccount", id=account, parentId=above)) == {
+            ("UPDATED", account),
+            ("ENTERED", above),
+        }
+        assert await of.do("updateAccount", id=above, name="Higher") == [("UPDATED", above)]
+        assert await of.do("updateAccount", id=other, name="Else") == []
+        assert await of.do("updateAccount", id=above, ownerId=world.admin.id) == [("LEFT", above)]
+        assert await of.do("updateAccount", id=above, ownerId=rep.id) == [("ENTERED", above)]
+        assert await of.do("deleteAccount", id=above) == [("LEFT", above)]
+        assert await of.do("restoreAccount", id=above) == [("ENTERED", above)]
+        assert set(await of.do("updateAccount", id=account, parentId=other)) == {
+            ("UPDATED", account),
+            ("LEFT", above),
+            ("ENTERED", other),
+        }
+        assert set(await of.do("updateAccount", id=account, parentId=None)) == {("UPDATED", account), ("LEFT", other)}
 
 
 async def test_activities_that_a_change_of_links_hides(world: World) -> None:
