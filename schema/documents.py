@@ -130,6 +130,10 @@ class _Remembered:
 _remembered = _Remembered()
 
 
+def remembers(schema: GraphQLSchema, text: str) -> bool:
+    return _remembered.get(schema, text) is not None
+
+
 def plans_of(node: DocumentNode) -> ExecutorPlans | None:
     """What the executor keeps of a document; None where variables decide what is selected."""
     return None if any(nodes_of(each, VariableNode) for each in nodes_of(node, DirectiveNode)) else {}

@@ -22,7 +22,7 @@ from crm_graph import metrics, tracing
 from crm_graph.errors import BadUserInput, CostExceeded, LimitExceeded, Overloaded, RequestError, Resync, Throttled
 from schema.compiled.plans import Plans
 from schema.context import Context
-from schema.documents import INTROSPECTION, Document, read_document
+from schema.documents import INTROSPECTION, Document, read_document, remembers
 from schema.executor import Executor
 from schema.limits.cost import Cost
 
@@ -39,6 +39,10 @@ class CrmSchema(strawberry.Schema):
         self._schema.extensions[INTROSPECTION] = introspection
         self.hide_suggestions = not introspection
         self._plans = Plans(self) if compiled else None
+
+    def remembers(self, text: str) -> bool:
+        """Whether a text need not be read anew."""
+        return remembers(self._schema, text)
 
     def read(self, text: str) -> Document:
         """A client's text, parsed and validated."""

@@ -4,13 +4,14 @@
     connections, edges, amounts, addresses 0, but for what is asked of their parts
     totals                                 TOTAL, whatever they are made of
     a mutation                             MUTATION, and what is asked of its payload
-    the schema itself                      SCHEMA
+    the schema itself                      SCHEMA, and as much for each list of it beyond what tools ask for
 
 It is reckoned once for a document and the sizes of its pages.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,7 @@ from graphql import (
     is_leaf_type,
     is_list_type,
     is_non_null_type,
+    print_ast,
     value_from_ast_untyped,
 )
 
@@ -44,6 +46,9 @@ LEAST = 1
 TOTAL = 5
 MUTATION = 10
 SCHEMA = 5_000
+SCHEMA_LISTS = {"types", "fields", "args", "inputFields", "interfaces", "enumValues", "possibleTypes", "directives"}
+USUAL_SCHEMA_LISTS = 12
+"""As many lists as tools ask for, to learn all of a schema."""
 LISTED = 10
 """How long a list is taken to be that is not asked for in pages, such as the stages of a board."""
 MOST_KNOWN = 100
@@ -79,7 +84,7 @@ class _Part:
     each: bool
     """Whether it is a list."""
     size: Size | None = None
-    parts: dict[str, _Part] = field(default_factory=dict)
+    parts: _Parts = field(default_factory=dict)
     conditions: list[Callable[[Variables], bool]] | None = None
     """One of these has to hold for the field to be answered; None where it always is."""
     sought: bool = False
@@ -90,7 +95,7 @@ class _Part:
         if self.conditions is not None and not any(holds(variables) for holds in self.conditions):
             return 0
         size = page if self.size is None else self.size(variables)
-        inner = sum(each.requested(variables, LISTED if self.each else size) for each in self.parts.values())
+        inner = _requested(self.parts, variables, LISTED if self.each else size)
         return (self.price + inner) * (size if self.each else 1)
 
     def actual(self, value: Any) -> int:
@@ -99,10 +104,19 @@ class _Part:
             return self.price if self.sought else 0
         if isinstance(value, list):
             return sum(self.actual(each) for each in value)
-        inner = 0
-        if isinstance(value, dict):
-            inner = sum(part.actual(value.get(key)) for key, part in self.parts.items())
-        return self.price + inner
+        return self.price + (_actual(self.parts, value) if isinstance(value, dict) else 0)
+
+
+_Parts = dict[str, list[_Part]]
+"""By their response keys, of which each may be another field for values of another type."""
+
+
+def _requested(parts: _Parts, variables: Variables, page: int = LISTED) -> int:
+    return sum(each.requested(variables, page) for some in parts.values() for each in some)
+
+
+def _actual(parts: _Parts, data: Mapping[str, Any]) -> int:
+    return sum(max(each.actual(data.get(key)) for each in some) for key, some in parts.items())
 
 
 class Cost:
@@ -120,7 +134,7 @@ class Cost:
         key = tuple([read(given) for read in self._reads])
         cost = self._known.get(key)
         if cost is None:
-            cost = max(LEAST, sum(each.requested(given) for each in self._parts.values()))
+            cost = max(LEAST, _requested(self._parts, given))
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             self._known[key] = cost
@@ -128,7 +142,11 @@ class Cost:
 
     def actual(self, data: Mapping[str, Any]) -> int:
         """What it cost, by its answer."""
-        return sum(part.actual(data.get(key)) for key, part in self._parts.items())
+        return _actual(self._parts, data)
+
+
+_Found = dict[tuple[str, ...], tuple[GraphQLNamedType | None, list[FieldNode], list[Any]]]
+"""Fields by what is the same of them, with their parents' types, and the conditions under which they are answered."""
 
 
 class _Reading:
@@ -145,40 +163,40 @@ class _Reading:
             if each.default_value is not None
         }
         self.reads: dict[Hashable, Callable[[Variables], Hashable]] = {}
+        self._lists: dict[str, int] = {}
 
-    def roots(self) -> dict[str, _Part]:
+    def roots(self) -> _Parts:
         root = self.schema.get_root_type(self.operation.operation)
         parts = self._parts(root, [self.operation.selection_set])
         if self.operation.operation is OperationType.MUTATION:
-            for part in parts.values():
+            for [part] in parts.values():
                 part.price += MUTATION
         return parts
 
-    def _parts(self, kind: GraphQLNamedType | None, sets: Iterable[SelectionSetNode]) -> dict[str, _Part]:
+    def _parts(self, kind: GraphQLNamedType | None, sets: Iterable[SelectionSetNode]) -> _Parts:
         """The fields of selections, those that are one in the answer united."""
-        found: dict[str, tuple[GraphQLNamedType | None, list[FieldNode], list[Any]]] = {}
+        found: _Found = {}
         for each in sets:
             self._collect(kind, each, [], found)
-        parts = {}
-        for key, (parent, nodes, conditions) in found.items():
+        parts: _Parts = defaultdict(list)
+        for (key, *_), (parent, nodes, conditions) in found.items():
             part = self._part(parent, nodes)
             if part is not None and (part.price or part.parts or kind is self.schema.mutation_type):
                 part.conditions = None if [] in conditions else [_all(each) for each in conditions]
-                parts[key] = part
-        return parts
+                parts[key].append(part)
+        return dict(parts)
 
     def _collect(
         self,
         kind: GraphQLNamedType | None,
         selections: SelectionSetNode,
         conditions: list[Any],
-        found: dict[str, tuple[GraphQLNamedType | None, list[FieldNode], list[Any]]],
+        found: _Found,
     ) -> None:
         for each in selections.selections:
             here = [*conditions, *self._conditions(each)]
             if isinstance(each, FieldNode):
-                key = (each.alias or each.name).value
-                _, nodes, all_conditions = found.setdefault(key, (kind, [], []))
+                _, nodes, all_conditions = found.setdefault(self._key(kind, each), (kind, [], []))
                 nodes.append(each)
                 all_conditions.append(here)
             elif isinstance(each, InlineFragmentNode):
@@ -190,11 +208,32 @@ class _Reading:
                 inner = self.schema.type_map.get(fragment.type_condition.name.value)
                 self._collect(inner, fragment.selection_set, here, found)
 
+    def _key(self, parent: GraphQLNamedType | None, node: FieldNode) -> tuple[str, ...]:
+        """The response key, and what distinguishes fields that have it in common, as those of different types may."""
+        declared = getattr(parent, "fields", {}).get(node.name.value)
+        kind = "" if declared is None else str(declared.type).replace("!", "")
+        return (node.alias or node.name).value, node.name.value, kind, *map(print_ast, node.arguments or ())
+
+    def _lists_of(self, selections: SelectionSetNode | None) -> int:
+        """How many lists of the schema are selected."""
+        count = 0
+        for each in selections.selections if selections is not None else ():
+            if isinstance(each, FragmentSpreadNode):
+                name = each.name.value
+                if name not in self._lists:
+                    self._lists[name] = self._lists_of(self.fragments[name].selection_set)
+                count += self._lists[name]
+            elif isinstance(each, (FieldNode, InlineFragmentNode)):
+                count += isinstance(each, FieldNode) and each.name.value in SCHEMA_LISTS
+                count += self._lists_of(each.selection_set)
+        return count
+
     def _part(self, parent: GraphQLNamedType | None, nodes: list[FieldNode]) -> _Part | None:
         """None for a value."""
         name = nodes[0].name.value
         if name in SCHEMAS:
-            return _Part(SCHEMA, each=False)
+            lists = sum(self._lists_of(node.selection_set) for node in nodes)
+            return _Part(SCHEMA * max(1, lists - USUAL_SCHEMA_LISTS), each=False)
         declared = getattr(parent, "fields", {}).get(name)
         if declared is None:
             return None  # __typename

@@ -8,6 +8,8 @@ from collections import OrderedDict, deque
 from crm_graph.errors import Overloaded
 
 RETRY_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
+"""How long one waits: an answer that comes later is seldom for anybody."""
 
 
 class Turns:
@@ -31,7 +33,7 @@ class Turns:
         return self._length
 
     async def take(self, key: str) -> None:
-        """Wait for a place to work at, which is to be left again. Raises Overloaded."""
+        """Wait for a place to work at, which is to be left again. Raises Overloaded, at once or after some seconds."""
         if self._at_work < self.running:
             self._at_work += 1
         else:
@@ -44,12 +46,15 @@ class Turns:
         self._queue.setdefault(key, deque()).append(place)
         self._length += 1
         try:
-            await place
-        except asyncio.CancelledError:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await place
+        except (asyncio.CancelledError, TimeoutError) as gone:
             if place.cancelled():
                 self._forget(key, place)
-            else:
+            elif place.exception() is None:
                 self.leave()  # the place was given, and nobody takes it
+            if isinstance(gone, TimeoutError):
+                raise Overloaded(RETRY_SECONDS) from None
             raise
 
     def _make_room(self, key: str) -> None:
@@ -57,14 +62,19 @@ class Turns:
         longest = max(self._queue, key=lambda each: len(self._queue[each]), default=key)
         if len(self._queue.get(longest, ())) <= len(self._queue.get(key, ())) + 1:
             raise Overloaded(RETRY_SECONDS)
-        last = self._queue[longest][-1]
+        last = next((each for each in reversed(self._queue[longest]) if not each.done()), None)
+        if last is None:  # all of them are about to leave
+            raise Overloaded(RETRY_SECONDS)
         self._forget(longest, last)
         last.set_exception(Overloaded(RETRY_SECONDS))
 
     def _forget(self, key: str, place: asyncio.Future[None]) -> None:
-        self._queue[key].remove(place)
+        places = self._queue.get(key)
+        if places is None or place not in places:
+            return  # it was passed over already
+        places.remove(place)
         self._length -= 1
-        if not self._queue[key]:
+        if not places:
             del self._queue[key]
 
     def leave(self) -> None:

@@ -36,6 +36,8 @@ from schema.transports.sessions import Connections
 from schema.transports.store import DocumentStore, Sent
 
 MOST_KNOWN = 10_000
+CHARACTERS = 50
+"""Of a text that is read for the first time, whether it is good or not: as many as cost 1."""
 COST_HEADER = b"x-crm-graph-cost"
 log = logging.getLogger(__name__)
 
@@ -112,7 +114,14 @@ class Endpoint:
                 data = await self.store.complete(data, mode, payer)
             except RequestError as fault:
                 return Request(refused_document(fault), None, None, data)
-        document, asked = self.schema.read(data.query or ""), data.operation_name
+        text, asked = data.query or "", data.operation_name
+        if not self.schema.remembers(text):
+            try:
+                _, payer = self._payer(caller, principal)
+                await self.budget.spend(payer, len(text) // CHARACTERS)
+            except RequestError as fault:
+                return Request(refused_document(fault), None, None, data)
+        document = self.schema.read(text)
         operation = document.operation(asked)
         kind = None if operation is None else operation.operation
         name = None if operation is None or operation.name is None else operation.name.value

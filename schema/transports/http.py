@@ -62,6 +62,8 @@ class HTTP:
         media = media_type(accept, page=settings.graphiql and scope["method"] == "GET")
         reply: ASGIApp
         try:
+            if media is None and parts(accept):
+                media = JSON  # of what has no parts
             if media is None:
                 raise Refusal(406, f"Accept {RESPONSE}, {JSON} or {EVENTS}.")
             if media == HTML:

@@ -37,11 +37,14 @@ def media_type(accept: bytes, *, page: bool = False) -> str | None:
 
 
 def parts(accept: bytes) -> Parts | None:
-    """How to write an answer in parts; None for a client that cannot read one."""
-    found = set()
+    """How to write an answer in parts; None for a client that cannot read one, or rather reads it as a whole."""
+    found, weights = set(), _weights(accept)
+    weight = weights.get(MULTIPART)
+    if not weight or weight < max(_weight(weights, each) for each in (RESPONSE, JSON)):
+        return None
     for each in accept.decode("latin-1").lower().split(","):
         name, *parameters = (part.strip().replace('"', "") for part in each.split(";"))
-        if name != MULTIPART or _weights(each.encode()).get(name) == 0:
+        if name != MULTIPART:
             continue
         if Parts.FORMER.value.lower() in parameters:
             found.add(Parts.FORMER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from schema import build_schema
 from schema.examples import EXAMPLES
 from schema.limits.cost import Cost
 
+ONE_KEY = (
+    f"{{ nodes(ids: {json.dumps(['a'] * 100)}) " + "{ ... on %s { nodes { id } } } ... on %s { nodes { id } } } } }"
+)
 SCHEMA = build_schema()
 LIST = "{ accounts(first: 100) { nodes { name %s } } }"
 BY_VARIABLE = "query ($first: Int = 7, $last: Int) { accounts(first: $first, last: $last) { nodes { id } } }"
@@ -60,7 +64,23 @@ def cost_of(text: str) -> Cost:
         ('mutation { deleteAccount(input: {id: "a"}) { account { owner { id } } userErrors { code } } }', 12),
         ('mutation { signIn(input: {email: "a", password: "b"}) { accessToken } signOut { revision } }', 20),
         ("subscription { changes { changes { record { id } } } }", 20),
+        # One key for fields of different types: whatever comes first, all of them count.
+        (ONE_KEY % ("Account { x: contacts(first: 1)", "Contact { x: activities(first: 100)"), 100 * 102),
+        (ONE_KEY % ("Contact { x: activities(first: 100)", "Account { x: contacts(first: 1)"), 100 * 102),
+        (ONE_KEY % ("Account { x: contacts(first: 2)", "Opportunity { x: contactRoles(first: 2)"), 100 * 5),
+        (
+            '{ node(id: "") { ... on Account { x: owner { a: id } } ... on Contact { x: account { owner { id } } } } }',
+            4,
+        ),
         (get_introspection_query(), 5_000),
+        (get_introspection_query(input_value_deprecation=True, directive_is_repeatable=True), 5_000),
+        (f"{{ __schema {{ types {{ {' '.join(f'a{n}: fields {{ name }}' for n in range(16))} }} }} }}", 25_000),
+        (f"{{ __schema {{ types {{ {' '.join(f'a{n}: fields {{ name }}' for n in range(248))} }} }} }}", 1_185_000),
+        (
+            f"{{ __schema {{ types {{ {' '.join(f'a{n}: fields {{ ...A }}' for n in range(8))} }} }} }} "
+            "fragment A on __Field { name args { name } }",
+            25_000,
+        ),
         ('{ a: __type(name: "User") { name } __schema { queryType { name } } }', 10_000),
     ],
 )

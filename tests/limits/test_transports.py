@@ -57,6 +57,22 @@ async def status(
 # Documents
 
 
+async def test_what_is_read_for_the_first_time_costs_its_sender(
+    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "budget", Budget(100, 1))
+    wrong = [f"{{ nothing{number} }} # {'x' * 2_000}" for number in range(3)]
+    codes = [(await ask(server, "http", each, world.admin))["errors"][0]["extensions"]["code"] for each in wrong]
+    assert codes == ["BAD_USER_INPUT", "BAD_USER_INPUT", "THROTTLED"]
+
+    monkeypatch.setattr(endpoint, "budget", Budget(100, 1))
+    await ask(server, "http", WHO, world.admin)  # so that it is known who pays
+    right = [f"{{ viewer {{ id }} }} # {number} {'x' * 3_000}" for number in (1, 2)]
+    answers = [await ask(server, "http", each, world.admin) for each in (right[0], right[0], right[1])]
+    assert [each.get("data") for each in answers] == [{"viewer": {"id": world.admin.id}}] * 2 + [None]
+    assert answers[2]["errors"][0]["extensions"]["code"] == "THROTTLED"
+
+
 @pytest.mark.parametrize("how", TRANSPORTS)
 @pytest.mark.parametrize("abuse", [each for each in ABUSES if len(each.text) < 200_000], ids=lambda abuse: abuse.name)
 async def test_an_abuse_is_refused(world: World, server: Server, abuse: Abuse, how: str) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from crm_graph.errors import Overloaded
+from schema.limits import turns
 from schema.limits.turns import Turns
 
 
@@ -98,3 +99,43 @@ async def test_a_place_that_nobody_takes_any_more_goes_to_the_next() -> None:
     await crowd.leave()
     assert crowd.turns._at_work == 0
     await asyncio.gather(working, staying)
+
+
+async def test_nobody_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.01)
+    crowd = Crowd(Turns(1, 2))
+    [working, waiting] = await crowd.come("a1", "b1")
+
+    with pytest.raises(Overloaded):
+        await waiting
+    assert crowd.turns.length == 0
+    await crowd.leave()
+    assert (crowd.served, crowd.turns.at_work) == (["a1"], 0)
+    await working
+
+
+async def test_who_is_about_to_go_makes_no_room_twice() -> None:
+    crowd = Crowd(Turns(1, 1))
+    [working, going] = await crowd.come("a1", "b1")
+    going.cancel()  # and b1 does not know yet
+
+    with pytest.raises(Overloaded):
+        await crowd.turns.take("c")
+    with pytest.raises(asyncio.CancelledError):
+        await going
+    await crowd.leave()
+    assert (crowd.turns.length, crowd.turns.at_work) == (0, 0)
+    await working
+
+
+async def test_who_goes_when_he_was_passed_over_goes_as_any_other() -> None:
+    crowd = Crowd(Turns(1, 2))
+    [working, going, staying] = await crowd.come("a1", "b1", "c1")
+    going.cancel()
+    crowd.turns.leave()  # c1's place, since b1 is about to go
+
+    with pytest.raises(asyncio.CancelledError):
+        await going
+    assert crowd.turns.length == 0
+    await asyncio.gather(working, staying)
+    assert crowd.served == ["a1", "c1"]

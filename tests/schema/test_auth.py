@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from crm_graph.models import ApiToken, Role, Session, SignInTry, User, now
 from crm_graph.services import auth, passwords, throttle
+from crm_graph.services.auth import tokens
 from tests.support.world import Person, World
 
 PASSWORD = "correct horse battery"
@@ -516,6 +517,21 @@ async def test_an_api_token_is_shown_once_and_works_until_it_is_revoked(world: W
     assert (revoked["userErrors"], revoked["apiToken"]) == ([], None)
     assert await who(world, made["token"]) == "UNAUTHENTICATED"
     assert [each["action"] for each in await world.changes()] == ["SIGNED_IN", "CREATED", "DELETED"]
+
+
+async def test_one_user_has_so_many_api_tokens(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "MOST_TOKENS", 2)
+    user = await world.person(Role.REP)  # who has one
+    session = (await sign_in(world, user))["accessToken"]
+    made = await create_token(world, session, name="Sync")
+    before = await world.rows(ApiToken)
+
+    refused = await create_token(world, session, name="Another")
+    assert (refused["token"], refused["userErrors"]) == (None, [{"code": "INVALID", "field": None}])
+    assert await world.rows(ApiToken) == before
+
+    await world.write("revokeApiToken", "revision", by=user, id=made["apiToken"]["id"])
+    assert (await create_token(world, session, name="Another"))["userErrors"] == []
 
 
 async def test_an_api_token_is_over_when_it_expires(world: World) -> None:

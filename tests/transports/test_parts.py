@@ -136,6 +136,10 @@ def test_paths_of_lists_within_what_was_deferred_and_of_what_failed() -> None:
         ("", None),
         ("*/*, application/json", None),
         ("multipart/mixed;q=0, application/json", None),
+        ("multipart/mixed;q=0.5, application/json", None),
+        ("*/*, multipart/mixed;q=0.9", None),
+        ("multipart/mixed;q=0.9, application/json;q=0.9", Parts.NOW),
+        ("multipart/mixed", Parts.NOW),
         ("multipart/mixed;boundary=graphql;subscriptionSpec=1.0, application/json", None),
         ("application/json, text/event-stream, multipart/mixed", Parts.NOW),
         ('multipart/mixed;boundary="-";deferSpec=20220824, */*', Parts.FORMER),
@@ -158,6 +162,13 @@ async def test_who_takes_no_parts_is_answered_as_a_whole(world: World, server: S
     async with server.websocket(world.admin) as client:
         assert await client.ask(query, id=account_id) == answer
         assert (await client.ask(ACCOUNT, id=account_id))["data"]["account"]["owner"] == {"name": "Ada Admin"}
+
+
+async def test_who_takes_parts_alone_has_what_has_none_in_json(world: World, server: Server, account_id: str) -> None:
+    assert len(parts_of(await send(server, world, ACCOUNT, "multipart/mixed", id=account_id))) == 2
+    response = await send(server, world, "{ viewer { name } }", "multipart/mixed")
+    assert response.headers["content-type"] == "application/json; charset=utf-8"
+    assert response.json() == {"data": {"viewer": {"name": "Ada Admin"}}}
 
 
 async def test_what_is_deferred_no_more_or_by_a_mutation_is_answered_as_a_whole(

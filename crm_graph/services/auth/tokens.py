@@ -8,11 +8,14 @@ import secrets
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import Viewer, unscoped
+from crm_graph.access import Viewer, unscoped, visible
 from crm_graph.errors import Forbidden, Invalid
 from crm_graph.models import ApiToken, now
 from crm_graph.services import records
 from crm_graph.services.auth.principals import API_TOKEN_PREFIX, digest
+
+MOST_TOKENS = 50
+"""Of one user: each may spend as much as a user may."""
 
 
 def new_api_token() -> str:
@@ -28,6 +31,10 @@ async def create_api_token(
     """
     if viewer.actor.startswith("token:"):
         raise Forbidden("A token makes no tokens: sign in with email and password.")
+    own = visible(ApiToken, viewer), ApiToken.user_id == viewer.user_id
+    standing = sa.or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now())
+    if (await session.scalar(sa.select(sa.func.count()).where(*own, standing)) or 0) >= MOST_TOKENS:
+        raise Invalid(f"One user has at most {MOST_TOKENS} API tokens: revoke one that is not used any more.")
     cleaned = records.clean(ApiToken, {"name": name, "expires_at": expires_at})
     if expires_at is not None and expires_at <= now():
         raise Invalid("This time is over.", "expires_at")
