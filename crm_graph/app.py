@@ -100,6 +100,7 @@ def build(settings: Settings) -> Starlette:
         lifespan=lifespan,
     )
     app.state.settings, app.state.database, app.state.feed, app.state.endpoint = settings, database, feed, endpoint
+    app.state.readiness = _Readiness(database)
     return app
 
 
@@ -171,6 +172,28 @@ def _at_a_signal(drain: Callable[[float], None], seconds: float) -> Iterator[Non
                 signal.signal(each, handler)
 
 
+class _Readiness:
+    """Whether the database can be worked with. However many want to know, it is asked once at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asking: asyncio.Task[bool] | None = None
+
+    async def ask(self) -> bool:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> bool:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await migrations.require_current(self._database, or_newer=True)
+        except (RefusedToStart, TimeoutError) as refusal:
+            log.warning("Not ready: %s", refusal or "the database does not answer")
+            return False
+        return True
+
+
 async def _healthy(request: Request) -> Response:
     """The process answers."""
     return JSONResponse({"status": "ok"})
@@ -184,11 +207,7 @@ async def _ready(request: Request) -> Response:
     broadcast = "connected" if state.feed.wakeups.connected else "reconnecting"
     if state.endpoint.connections.draining:
         return JSONResponse({"status": "stopping"}, status_code=503)
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            await migrations.require_current(state.database, or_newer=True)
-    except (RefusedToStart, TimeoutError) as refusal:
-        log.warning("Not ready: %s", refusal or "the database does not answer")
+    if not await state.readiness.ask():
         return JSONResponse({"status": "not ready", "database": "not ready", "broadcast": broadcast}, status_code=503)
     status = "ok" if state.feed.wakeups.connected else "degraded"
     return JSONResponse({"status": status, "database": "ok", "broadcast": broadcast})

@@ -14,7 +14,8 @@ from contenders import Contender, Site
 from load import Storm, steady, storm, together
 from operations import READS, Deal, Operation
 
-MOVE, MOVED_DEALS, MOST_MOVES_A_SECOND = "move", 2_000, 8_000
+MOVE, MOVED_DEALS, MOST_MOVES_A_SECOND = "move", 20_000, 8_000
+"""So many deals, if there are as many, that a move whose commit takes long is made before the same deal's next one."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ class Course:
         for _ in range(self.effort.rounds):
             for place, contender in enumerate(contenders):
                 own = range(1 + place, site.deals + 1, len(contenders))
-                numbers = random.Random(0).sample(own, MOVED_DEALS)
+                numbers = random.Random(0).sample(own, min(MOVED_DEALS, len(own)))
                 deals = asyncio.run(_as_they_stand(site, numbers))
-                turns = range(count // MOVED_DEALS)
+                turns = range(count // len(deals))
                 moves = [
                     contender.move_body(Deal(each.number, each.version + turn)) for turn in turns for each in deals
                 ]
