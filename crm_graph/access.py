@@ -316,15 +316,15 @@ def _activity_sight(row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
     }
     related = [sa.and_(key.is_not(None), _follows(key, target, viewer, _sight)) for key, target in targets.items()]
     chosen = sa.not_(link.derived)
-    return sa.or_(
+    return sa.or_(  # in the order in which they are likely, since the first that holds is enough
         row.owner_id == viewer.user_id,
+        sa.exists().where(
+            link.workspace_id == viewer.workspace_id, link.activity_id == row.id, chosen, sa.or_(*related)
+        ),
         sa.exists().where(
             participant.workspace_id == viewer.workspace_id,
             participant.activity_id == row.id,
             participant.user_id == viewer.user_id,
-        ),
-        sa.exists().where(
-            link.workspace_id == viewer.workspace_id, link.activity_id == row.id, chosen, sa.or_(*related)
         ),
     )
 

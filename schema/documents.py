@@ -106,7 +106,7 @@ class _Remembered:
     """The good documents that were asked last: as many as have ROOM characters, each with some more for itself, since
     what a document takes in memory goes by its length."""
 
-    ROOM = 500_000
+    ROOM = 2_000_000
     EACH = 500
 
     def __init__(self) -> None:

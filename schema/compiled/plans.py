@@ -112,7 +112,7 @@ class Plans:
     """Makes the statements of operations, and finds them again: those that were asked last, as many as ROOM characters
     of SQL. The documents have them, and are forgotten elsewhere."""
 
-    ROOM = 5_000_000
+    ROOM = 20_000_000
     EACH = 1_000
 
     def __init__(self, schema: CrmSchema) -> None:

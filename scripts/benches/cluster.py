@@ -15,11 +15,12 @@ from pathlib import Path
 from common import free_port
 
 USER = "postgres"  # whom to be where this runs as root, which PostgreSQL refuses to be run by
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20  # of this machine, in MB
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "shared_buffers": "1GB",  # a database server's quarter of the memory, not the default for any machine
-    "effective_cache_size": "3GB",
+    "shared_buffers": f"{MEMORY // 4}MB",  # as a database server has it, not the default for any machine
+    "effective_cache_size": f"{MEMORY // 2}MB",
     "max_wal_size": "8GB",  # no checkpoint amid the measuring
     "random_page_cost": "1.1",  # no disk turns any more
     "jit": "off",  # for everybody: to compile a statement takes longer than to run any of these
