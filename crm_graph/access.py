@@ -314,13 +314,13 @@ def _activity_sight(row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
         link.case_id: models.Case,
         link.campaign_id: models.Campaign,
     }
-    related = [sa.and_(key.is_not(None), _follows(key, target, viewer, _sight)) for key, target in targets.items()]
+    followed = {key: _follows(key, target, viewer, _sight) for key, target in targets.items()}
     chosen = sa.not_(link.derived)
+    if not all(isinstance(each, sa.True_) for each in followed.values()):  # otherwise it may be any of them
+        chosen = sa.and_(chosen, sa.or_(*(sa.and_(key.is_not(None), each) for key, each in followed.items())))
     return sa.or_(  # in the order in which they are likely, since the first that holds is enough
         row.owner_id == viewer.user_id,
-        sa.exists().where(
-            link.workspace_id == viewer.workspace_id, link.activity_id == row.id, chosen, sa.or_(*related)
-        ),
+        sa.exists().where(link.workspace_id == viewer.workspace_id, link.activity_id == row.id, chosen),
         sa.exists().where(
             participant.workspace_id == viewer.workspace_id,
             participant.activity_id == row.id,

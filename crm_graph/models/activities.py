@@ -87,11 +87,15 @@ class ActivityLink(Keyed):
 
     __tablename__ = "activity_links"
     TARGETS = ("account_id", "contact_id", "lead_id", "opportunity_id", "case_id", "campaign_id")
-    # No link twice; and from a record to its activities the index alone answers.
-    __table_args__ = tuple(sa.UniqueConstraint("workspace_id", target, "activity_id") for target in TARGETS)
+    # No link twice; and from a record to its activities, and from an activity to whether it has a link that was chosen,
+    # the index alone answers.
+    __table_args__ = (
+        *(sa.UniqueConstraint("workspace_id", target, "activity_id") for target in TARGETS),
+        sa.Index(None, "workspace_id", "activity_id", "derived"),
+    )
     prefix = "link"
 
-    activity_id: Mapped[str] = reference("activities", nullable=False)
+    activity_id: Mapped[str] = reference("activities", nullable=False, index=False)
     derived: Mapped[bool] = mapped_column(default=False)
     account_id: Mapped[str | None] = reference("accounts", index=False)
     contact_id: Mapped[str | None] = reference("contacts", index=False)
