@@ -86,7 +86,7 @@ class CrmSchema(strawberry.Schema):
         """Execute a query of a valid document, and answer it in the parts that it asks for, as they are sent: each is
         made when it is asked for, and all are read as `answer` reads."""
         await context.prove()
-        context.execution = "executed"
+        _note(context, "executed")
         async with _snapshot(context, document, name):
             result = await self._execute(
                 context, document, name, variables, executor_class=StrawberryGraphQLCoreExecutionContext
@@ -138,9 +138,7 @@ class CrmSchema(strawberry.Schema):
             text = await self._plans.answer(context, document, name, variables)
         if text is None:
             await context.prove()
-        context.execution = "executed" if text is None else "compiled"
-        if context.settings.explain:
-            context.extensions["execution"] = context.execution
+        _note(context, "executed" if text is None else "compiled")
         return text
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
@@ -174,6 +172,13 @@ def _describe(error: GraphQLError, cause: BaseException | None) -> dict[str, Any
     log.error("Error %s at %s", error_id, error.path, exc_info=cause)
     error.message = "Something went wrong on our side."
     return {"code": "INTERNAL", "id": error_id}
+
+
+def _note(context: Context, execution: str) -> None:
+    """Keep how an operation is answered, and tell it where that is explained."""
+    context.execution = execution
+    if context.settings.explain:
+        context.extensions["execution"] = execution
 
 
 def _snapshot(context: Context, document: Document, name: str | None) -> AbstractAsyncContextManager[None]:

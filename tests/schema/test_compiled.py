@@ -59,6 +59,20 @@ async def test_what_is_not_compiled_is_executed_as_a_whole(here: World) -> None:
     }
 
 
+async def test_what_is_deferred_is_executed_for_who_takes_parts_and_compiled_for_others(here: World) -> None:
+    account = await here.make("account", name="Acme")
+    body = {"query": "query ($id: ID!) { account(id: $id) { id ... @defer { name } } }", "variables": {"id": account}}
+    headers = {"Authorization": f"Bearer {here.admin.token}", "Accept": "multipart/mixed, application/json"}
+
+    parts = (await here.client.post("/graphql", json=body, headers=headers)).text
+    whole = (await here.client.post("/graphql", json=body, headers={**headers, "Accept": "*/*"})).json()
+
+    assert '"extensions":{"execution":"executed",' in parts
+    assert '"incremental":[{"data":{"name":"Acme"},"id":"0"}]' in parts
+    assert whole["data"] == {"account": {"id": account, "name": "Acme"}}
+    assert whole["extensions"]["execution"] == "compiled"
+
+
 async def test_an_object_without_fields_and_one_with_more_than_a_hundred(here: World) -> None:
     await here.make("account", name="Acme")
     many = " ".join(f"a{number}: name" for number in range(150))
