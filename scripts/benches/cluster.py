@@ -18,6 +18,7 @@ USER = "postgres"  # whom to be where this runs as root, which PostgreSQL refuse
 MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20  # of this machine, in MB
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
+    "max_connections": "300",  # of several servers with pools of their own
     "unix_socket_directories": "",
     "shared_buffers": f"{MEMORY // 4}MB",  # as a database server has it, not the default for any machine
     "effective_cache_size": f"{MEMORY // 2}MB",
