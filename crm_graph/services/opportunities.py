@@ -110,7 +110,7 @@ def check_gates(opportunity: Opportunity, stage: Stage, only: Values | None = No
     """Raises GateClosed for a field that the stage asks for and the deal lacks; with `only`, of these fields."""
     for gate in stage.required_fields or ():
         if getattr(opportunity, gate.column) is None and (only is None or gate.column in only):
-            raise GateClosed(f"The stage {stage.name} asks for this field.", gate.column)
+            raise GateClosed(f"The stage {stage.name} asks for this field: fill it first.", gate.column)
 
 
 async def add_contact_role(session: AsyncSession, viewer: Viewer, *, values: Values) -> ContactRole:

@@ -456,7 +456,7 @@ async def test_the_rules_of_deals_hold_for_imported_ones(desk: Desk) -> None:
     deals = "1;A;Lost;;;\n2;B;Nowhere;;;\n3;C;;;;\n4;D;Open;12;31.02.2026;\n5;E;Open;12 parrots;;\n"
     desk.write(DEALS, deals=DEAL_HEADER + deals)
     assert await desk.rejections() == [
-        ("deals.csv", 2, "lost_reason", "The stage Lost asks for this field."),
+        ("deals.csv", 2, "lost_reason", "The stage Lost asks for this field: fill it first."),
         ("deals.csv", 3, "stage", "There is no stage with the name «Nowhere»."),
         ("deals.csv", 4, "stage", "A value is needed."),
         ("deals.csv", 5, "closed", "A date or time is expected, in the form %d.%m.%Y. It is «31.02.2026»."),

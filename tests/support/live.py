@@ -202,6 +202,8 @@ async def serving(application: Starlette, **options: Any) -> AsyncIterator[Serve
     with socket.create_server(("127.0.0.1", 0)) as listening:
         await server.startup(sockets=[listening])
         host, port = listening.getsockname()
-        async with httpx.AsyncClient(timeout=PATIENCE) as client:
+        # A connection is not used again when the server may be about to close it: it does so after five seconds.
+        limits = httpx.Limits(keepalive_expiry=1)
+        async with httpx.AsyncClient(timeout=PATIENCE, limits=limits) as client:
             yield Server(f"{host}:{port}", application, client)
         await server.shutdown()

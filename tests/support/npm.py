@@ -18,6 +18,7 @@ import pytest
 
 from crm_graph.cli import main
 from tests.conftest import skip
+from tests.support.postgres import POOL_SIZE
 from tests.support.servers import environment, running_server
 
 CLIENTS = Path(__file__).parents[1] / "clients"
@@ -70,7 +71,8 @@ def crm_graph(*arguments: str) -> str:
 @contextlib.asynccontextmanager
 async def serving(database_url: str, folder: Path, **settings: object) -> AsyncIterator[dict[str, str]]:
     """A server of an empty database: the variables that tell the clients' tests of it."""
-    variables = environment(database_url, password=PASSWORD, user_operations=USER_OPERATIONS, **settings)
+    usual = {"password": PASSWORD, "user_operations": USER_OPERATIONS, "pool_size": POOL_SIZE}
+    variables = environment(database_url, **{**usual, **settings})
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)

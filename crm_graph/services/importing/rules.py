@@ -87,7 +87,7 @@ def _begin_opportunity(context: Context, row: Row, given: Mapping[str, Any]) -> 
             row[name] = stage[name]
     for gate in stage["required_fields"] or ():
         if row[gate.column] is None:
-            raise GateClosed(f"The stage {stage['name']} asks for this field.", gate.column)
+            raise GateClosed(f"The stage {stage['name']} asks for this field: fill it first.", gate.column)
 
 
 def _begin_line(context: Context, row: Row, given: Mapping[str, Any]) -> None:
@@ -209,7 +209,7 @@ def _change_opportunity(
             setattr(record, name, value)
         for gate in stage.required_fields or ():
             if getattr(record, gate.column) is None:
-                raise GateClosed(f"The stage {stage.name} asks for this field.", gate.column)
+                raise GateClosed(f"The stage {stage.name} asks for this field: fill it first.", gate.column)
     if record.pipeline_id != context.fact(Stage, record.stage_id, "pipeline_id"):
         raise Invalid("The deal is in a stage of another pipeline.", "pipeline_id")
 
