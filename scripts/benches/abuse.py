@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import http.client
 import json
+import multiprocessing
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -176,21 +176,25 @@ def delays(site: Site, seconds: float, token: str) -> float:
     return percentile(asyncio.run(load.steady(site.port, headers, [body], RATE, seconds)), 99)
 
 
+def attack(site: Site, begun: Any, over: Any) -> None:
+    """One abuse after the other, until it is over."""
+    begun.set()
+    while not over.is_set():
+        for send, requests in SHAPES.values():
+            if over.is_set() or requests > 100:
+                continue
+            send(site)
+            over.wait(PAUSE_SECONDS)
+
+
 @contextlib.contextmanager
 def abused(site: Site) -> Iterator[None]:
-    """Inside the block the abuses come, one after the other."""
-    over = threading.Event()
-
-    def attack() -> None:
-        while not over.is_set():
-            for send, requests in SHAPES.values():
-                if over.is_set() or requests > 100:
-                    continue
-                send(site)
-                over.wait(PAUSE_SECONDS)
-
-    attacker = threading.Thread(target=attack)
+    """Inside the block the abuses come, from a process of their own: whoever measures is not to wait for them."""
+    context = multiprocessing.get_context("spawn")
+    begun, over = context.Event(), context.Event()
+    attacker = context.Process(target=attack, args=(site, begun, over))
     attacker.start()
+    begun.wait()
     try:
         yield
     finally:

@@ -96,7 +96,7 @@ class _Crew:
         told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.head = f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{told}Content-Length: ".encode()
         self.lines: list[_Line] = []
-        self.free: list[_Line] = []
+        self.free: collections.deque[_Line] = collections.deque()  # in turn, so that none is idle until it is closed
         self.waiting: collections.deque[tuple[float, bytes]] = collections.deque()
         self.count = count
         self.delays: list[float] = []
@@ -122,7 +122,7 @@ class _Crew:
 
     def go_on(self) -> None:
         while self.free and self.waiting:
-            self.free.pop().send(*self.waiting.popleft())
+            self.free.popleft().send(*self.waiting.popleft())
 
     def close(self) -> list[float]:
         """What took how long, and what has taken how long already."""
