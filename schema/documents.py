@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound=Node)
 MOST_ERRORS = 10
 """Told of a document at a time: for each, the schema is looked through for what may have been meant."""
-overlapping.MAX_COMPLEXITY_BUDGET = 12_000
+overlapping.MAX_COMPLEXITY_BUDGET = 40_000
 """Steps of comparing each field with all of the same name, and each fragment with all beside it."""
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 IN_PARTS = {"defer", "stream"}
