@@ -72,11 +72,12 @@ class CrmSchema(strawberry.Schema):
         elif (text := await self._compiled(context, document, name, variables)) is not None:
             return ExecutionResult(orjson.Fragment(text))  # type: ignore[arg-type]  # it is written as it is
         else:
-            async with _snapshot(context, document, name):
-                plans = document.plans
-                result = await self._execute(
-                    context, document, name, variables, executor_class=self.execution_context_class, plans=plans
-                )
+            executor = {"executor_class": self.execution_context_class, "plans": document.plans}
+            try:
+                async with _snapshot(context, document, name):
+                    result = await self._execute(context, document, name, variables, **executor)
+            except Exception as error:
+                result = ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
         self.process_errors(result.errors or [])
         return result
 
@@ -114,20 +115,17 @@ class CrmSchema(strawberry.Schema):
         """What GraphQL's own execution makes of an operation: an answer, or where its document asks for it the first
         part of one with the others to come."""
         assert document.node is not None
-        try:
-            return await await_maybe(
-                experimental_execute_incrementally(
-                    self._schema,
-                    document.node,
-                    context_value=context,
-                    variable_values=variables,
-                    operation_name=name,
-                    hide_suggestions=self.hide_suggestions,
-                    **options,
-                )
+        return await await_maybe(
+            experimental_execute_incrementally(
+                self._schema,
+                document.node,
+                context_value=context,
+                variable_values=variables,
+                operation_name=name,
+                hide_suggestions=self.hide_suggestions,
+                **options,
             )
-        except Exception as error:
-            return ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
+        )
 
     async def _compiled(
         self, context: Context, document: Document, name: str | None, variables: dict[str, Any] | None
