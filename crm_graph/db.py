@@ -23,6 +23,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from crm_graph import tracing
 from crm_graph.errors import RefusedToStart
 from crm_graph.lanes import Lanes, Taken
+from crm_graph.together import Together
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 BUSY_TIMEOUT = 30_000
@@ -57,6 +58,7 @@ class Database:
             self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
             self.snapshots = self.writer.execution_options(isolation_level="REPEATABLE READ")
         self._reading, self._writing = (Lanes(self.reader, pool_size) for _ in range(2))
+        self.together = Together(self)
         self.read = async_sessionmaker(self.reader, autoflush=False, expire_on_commit=False)
         self.snapshot = async_sessionmaker(self.snapshots, autoflush=False, expire_on_commit=False)
         self.watch = async_sessionmaker(self._watcher, autoflush=False, expire_on_commit=False)
@@ -92,6 +94,13 @@ class Database:
                 raise TooDeep from None
             raise
         return text  # type: ignore[no-any-return]
+
+    async def fetch_texts(self, statement: str, values: Sequence[Any]) -> list[str | None]:
+        """The texts that a statement answers on PostgreSQL, one a row; otherwise as `fetch_text`."""
+        async with self.lane() as lane:
+            with tracing.statement(statement):
+                rows = await lane.driver.fetch(statement, *values)
+        return [text for (text,) in rows]
 
     def lane(self) -> Taken:
         """A connection in autocommit to read with, for as long as one is in the block. It is not used again after an

@@ -130,8 +130,9 @@ class _Remembered:
 _remembered = _Remembered()
 
 
-def remembers(schema: GraphQLSchema, text: str) -> bool:
-    return _remembered.get(schema, text) is not None
+def remembered(schema: GraphQLSchema, text: str) -> Document | None:
+    """The document of a text that need not be read anew."""
+    return _remembered.get(schema, text)
 
 
 def plans_of(node: DocumentNode) -> ExecutorPlans | None:
@@ -154,7 +155,7 @@ def nodes_of(node: Node, kind: type[N]) -> list[N]:
 
 def read_document(schema: GraphQLSchema, text: str) -> Document:
     """Parse and validate a client's text. A text nested too deeply to be read has an error like any other."""
-    document = _remembered.get(schema, text)
+    document = remembered(schema, text)
     if document is None:
         document = _read(schema, text)
         if not document.errors:

@@ -22,7 +22,7 @@ from crm_graph import metrics, tracing
 from crm_graph.errors import BadUserInput, CostExceeded, LimitExceeded, Overloaded, RequestError, Resync, Throttled
 from schema.compiled.plans import Plans
 from schema.context import Context
-from schema.documents import INTROSPECTION, Document, read_document, remembers
+from schema.documents import INTROSPECTION, Document, read_document, remembered
 from schema.executor import Executor
 from schema.limits.cost import Cost
 
@@ -40,9 +40,9 @@ class CrmSchema(strawberry.Schema):
         self.hide_suggestions = not introspection
         self._plans = Plans(self) if compiled else None
 
-    def remembers(self, text: str) -> bool:
-        """Whether a text need not be read anew."""
-        return remembers(self._schema, text)
+    def remembered(self, text: str) -> Document | None:
+        """The document of a text that need not be read anew."""
+        return remembered(self._schema, text)
 
     def read(self, text: str) -> Document:
         """A client's text, parsed and validated."""

@@ -37,11 +37,13 @@ class BoundedHTTP(HttpToolsProtocol):
     """Ends connections whose requests do not come to an end: uvicorn would wait for ever, and keep all of it."""
 
     _arriving: asyncio.TimerHandle | None = None
+    _begun = False
     _head = _piece = 0
     """How many bytes of the request were no part of its body, and how many came last."""
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        joined: Any = _Joined(transport, self.loop)
+        super().connection_made(joined)
         self._await()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -52,14 +54,14 @@ class BoundedHTTP(HttpToolsProtocol):
         self._piece = len(data)
         self._head += self._piece
         super().data_received(data)
+        if self._begun and self._arriving is None:
+            self._await()
         if self._head > HEAD_BYTES and not self.transport.is_closing():
             self._refuse(431, "The head of the request is too long.")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head = self._piece
-        if self._arriving is None:
-            self._await()
+        self._head, self._begun = self._piece, True
 
     def on_body(self, body: bytes) -> None:
         self._head -= len(body)
@@ -71,12 +73,15 @@ class BoundedHTTP(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._arrived()
+        joined: Any = self.transport
+        self.transport = joined.plain
         super().handle_websocket_upgrade()
 
     def _await(self) -> None:
         self._arriving = self.loop.call_later(ARRIVAL_SECONDS, self._refuse, 408, "The request took too long.")
 
     def _arrived(self) -> None:
+        self._begun = False
         if self._arriving is not None:
             self._arriving.cancel()
             self._arriving = None
@@ -86,6 +91,36 @@ class BoundedHTTP(HttpToolsProtocol):
             head = b"content-type: text/plain\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(reason)
             self.transport.write(STATUS_LINE[status] + head + reason.encode())
         self.transport.close()
+
+
+class _Joined:
+    """A transport that writes the head of an answer together with its body, where that is there at once: to write takes
+    longer than most of what an answer is made with."""
+
+    def __init__(self, plain: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self.plain = plain
+        self.is_closing = plain.is_closing  # it is asked for each answer
+        self._loop, self._held = loop, b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            self.plain.write(self._held + data)
+            self._held = b""
+        else:
+            self._held = data
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        self._flush()
+        self.plain.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            self.plain.write(self._held)
+            self._held = b""
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):

@@ -106,6 +106,7 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         # it all. SILENCE finds those who are gone for good.
         "ws_ping_timeout": None,
         "lifespan": "on",
+        "server_header": False,
         "access_log": False,
         "log_config": logs.config(settings.log_format),
         "timeout_graceful_shutdown": (settings.query_seconds or UNBOUNDED) + 5,  # what was begun is finished

@@ -98,9 +98,9 @@ def gathered(values: list[Any]) -> list[Any] | Given:
 def shape(value: Any) -> Hashable:
     """What of a variable's value decides which statement answers: not the scalars in it, unless they are pinned."""
     if isinstance(value, dict):
-        return tuple((name, shape(each)) for name, each in value.items())
+        return tuple([(name, shape(each)) for name, each in value.items()])
     if isinstance(value, list):
-        return "list" if _are_scalars(value) else tuple(shape(each) for each in value)
+        return "list" if _are_scalars(value) else tuple([shape(each) for each in value])
     return "scalar" if _is_scalar(value) else value
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +13,23 @@ from sqlalchemy.engine import Dialect
 from crm_graph.access import Viewer
 from crm_graph.db import Database
 from crm_graph.models.types import Id
+from crm_graph.together import Several
 from loaders.compiled.given import Read, Variables
 
 WORKSPACE, USER = "viewer_workspace", "viewer_user"
 """The parameters that stand for a viewer's ids."""
+_PARAMETER = re.compile(r"\$(\d+)::(TIMESTAMP WITH TIME ZONE|[A-Z]+)(?![\w(\[])")
+_OF_ROWS = re.compile(r"\b(string_agg|count|sum|max|min)\(")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """The text, and its parameters in their order: each tells its value, given the variables of a request."""
+    """The text, and its parameters in their order: each tells its value, given the variables of a request. `several`
+    answers several requests at once, where that is worth while."""
 
     text: str
     values: tuple[Read, ...]
+    several: Several | None = None
 
     @classmethod
     def of(
@@ -31,13 +37,19 @@ class Statement:
     ) -> Statement:
         """`reads` are the parameters that come with a request, by name, and `known` those that are texts of our own."""
         compiled = select.compile(dialect=dialect)
-        names = compiled.positiontup or ()
-        values = [known.get(name) or _value(compiled.binds[name], reads, dialect) for name in names]
-        return cls(str(compiled), tuple(values))
+        names, text = compiled.positiontup or (), str(compiled)
+        values = tuple(known.get(name) or _value(compiled.binds[name], reads, dialect) for name in names)
+        if dialect.name == "sqlite":
+            return cls(text, values)
+        own, askers = ([place for place, name in enumerate(names) if name in some] for some in (reads, known))
+        return cls(text, values, _for_several(text, own, _for_several(text, sorted([*own, *askers]))))
 
     async def answer(self, database: Database, variables: Variables) -> str | None:
         """The JSON. Raises BadUserInput for a value that no column can have, and what Database.fetch_text does."""
-        return await database.fetch_text(self.text, [value(variables) for value in self.values])
+        values = [value(variables) for value in self.values]
+        if self.several is not None:
+            return await database.together.fetch(self.text, self.several, values)
+        return await database.fetch_text(self.text, values)
 
 
 def pattern(viewer: Viewer) -> Viewer:
@@ -50,6 +62,27 @@ def pattern(viewer: Viewer) -> Viewer:
 def ids_of(viewer: Viewer) -> dict[str, Any]:
     """The values of those parameters."""
     return {WORKSPACE: viewer.workspace_id, USER: viewer.user_id}
+
+
+def _for_several(text: str, own: Sequence[int], wider: Several | None = None) -> Several | None:
+    """`own` are the places of the parameters that each request has its own value of. None for a statement that reads
+    more than a record and those it points to, which takes long enough to have a connection to itself."""
+    kinds: dict[int, str] = {}
+
+    def column(found: re.Match[str]) -> str:
+        place, kind = int(found[1]) - 1, found[2]
+        if place not in own:
+            return found[0]
+        kinds[place] = kind
+        return f"asked.p{place}"
+
+    body = _PARAMETER.sub(column, text)
+    if not own or len(kinds) < len(own) or _OF_ROWS.search(body):
+        return None
+    lists = ", ".join(f"${place + 1}::{kinds[place]}[]" for place in own)
+    columns = ", ".join(f"p{place}" for place in own)
+    source = f"unnest({lists}) WITH ORDINALITY AS asked({columns}, place)"
+    return Several(f"SELECT ({body}) FROM {source} ORDER BY asked.place", tuple(own), wider)
 
 
 def _value(parameter: sa.BindParameter[Any], reads: Mapping[str, Read], dialect: Dialect) -> Read:

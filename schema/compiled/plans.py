@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from graphql import (
     FragmentDefinitionNode,
     GraphQLError,
+    GraphQLInputType,
+    GraphQLLeafType,
     GraphQLNonNull,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -20,6 +22,8 @@ from graphql import (
     Undefined,
     VariableValues,
     get_variable_values,
+    is_leaf_type,
+    is_non_null_type,
 )
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
 from graphql.execution.values import VariableValueSource
@@ -63,23 +67,29 @@ class Known:
     """What is known of an operation: its variables, and the ways by who asks and the shape of their values."""
 
     node: OperationDefinitionNode
-    variables: Sequence[GraphQLVariableSignature]
+    variables: Sequence[tuple[GraphQLVariableSignature, GraphQLLeafType | None]]
+    """With their types, where these are no lists and no objects."""
     ways: _Ways = field(default_factory=dict)
 
     @classmethod
     def of(cls, schema: GraphQLSchema, node: OperationDefinitionNode) -> Known:
         found = [get_variable_signature(schema, each) for each in node.variable_definitions or ()]
-        return cls(node, [each for each in found if isinstance(each, GraphQLVariableSignature)])
+        return cls(node, [(each, _leaf(each.type)) for each in found if isinstance(each, GraphQLVariableSignature)])
 
     def read(self, schema: GraphQLSchema, sent: Mapping[str, Any]) -> VariableValues | None:
         """The values of the variables; None where they are wrong."""
         values = VariableValues({}, {})
-        for signature in self.variables:
+        for signature, leaf in self.variables:
             value = sent.get(signature.name, Undefined)
-            if isinstance(value, (dict, list)) or (value is Undefined and signature.default is not None):
+            if leaf is not None and isinstance(value, str):  # as most are
+                try:
+                    values.coerced[signature.name] = leaf.coerce_input_value(value)
+                except Exception:  # whatever a scalar raises: Python will say what is wrong
+                    return None
+            elif isinstance(value, (dict, list)) or (value is Undefined and signature.default is not None):
                 read = get_variable_values(schema, self.node.variable_definitions or (), dict(sent))
                 return read if isinstance(read, VariableValues) else None
-            if value is not Undefined or isinstance(signature.type, GraphQLNonNull):
+            elif value is not Undefined or isinstance(signature.type, GraphQLNonNull):
                 coerced = coerce_input_value(value, signature.type)
                 if coerced is Undefined:
                     return None
@@ -106,6 +116,11 @@ class _Asker:
         """The values of its parameters, beside those of variables, which cannot have such names."""
         key = None if self.principal is None else self.principal.key[1]
         return {f":{WORKSPACE}": self.viewer.workspace_id, f":{USER}": self.viewer.user_id, f":{KEY}": key}
+
+
+def _leaf(kind: GraphQLInputType) -> GraphQLLeafType | None:
+    inner = kind.of_type if is_non_null_type(kind) else kind
+    return inner if is_leaf_type(inner) else None
 
 
 class Plans:

@@ -82,11 +82,12 @@ def check_variables(variables: Mapping[str, Any] | None) -> None:
     left: list[Any] = [variables] if variables else []
     while left:
         value = left.pop()
-        inner = value.values() if isinstance(value, Mapping) else value
-        count += len(inner)
+        count += len(value)
         if count > MOST_VALUES:
             raise LimitExceeded("values of variables", MOST_VALUES)
-        left.extend(each for each in inner if isinstance(each, (dict, list)))
+        for each in value.values() if isinstance(value, dict) else value:
+            if isinstance(each, (dict, list)):
+                left.append(each)
 
 
 @dataclass(slots=True)

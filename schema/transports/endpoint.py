@@ -115,13 +115,14 @@ class Endpoint:
             except RequestError as fault:
                 return Request(refused_document(fault), None, None, data)
         text, asked = data.query or "", data.operation_name
-        if not self.schema.remembers(text):
+        document = self.schema.remembered(text)
+        if document is None:
             try:
                 _, payer = self._payer(caller, principal)
                 await self.budget.spend(payer, len(text) // CHARACTERS)
             except RequestError as fault:
                 return Request(refused_document(fault), None, None, data)
-        document = self.schema.read(text)
+            document = self.schema.read(text)
         operation = document.operation(asked)
         kind = None if operation is None else operation.operation
         name = None if operation is None or operation.name is None else operation.name.value
@@ -321,13 +322,15 @@ class Endpoint:
 
     def refused(self, request: Request) -> Sequence[Mapping[str, Any]] | None:
         """The errors of a request that no operation can be told from, or a wrong one, or one of too much."""
+        if not request.is_refused:
+            return None
         errors, fault = list(request.document.errors), request.fault
         if not errors and request.kind is None:
             errors = [GraphQLError("The request names no operation of its document.")]
         elif fault is not None:
             errors = [GraphQLError(fault.message, original_error=fault)]
         self.schema.process_errors(errors)
-        return [error.formatted for error in errors] or None
+        return [error.formatted for error in errors]
 
     def described(self, error: Exception) -> Sequence[Mapping[str, Any]]:
         """An exception as clients may read it."""

@@ -39,6 +39,7 @@ async def test_both_executions_give_the_same_answer(pair: Pair, number: int) -> 
             less = await smaller(case, pair.differ)
             answers = await pair.answers(less)
             pytest.fail(f"{difference(*answers)}\n{less}\n\nMade smaller from:\n{case}\n{difference(one, other)}")
+        assert await pair.twins(case) == [other, other], str(case)
         seen["asked"] += 1
         seen[other.execution] += 1
         seen["found something"] += one.found_something

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import event
@@ -19,6 +19,8 @@ READ = re.compile(rf'(?:\bFROM|\bJOIN|,)\s+(?:LATERAL\s+)?"?({TABLES})"?(?=[\s,)
 LOCK = re.compile(r"\bFOR (?:NO KEY )?(?:KEY )?(?:UPDATE|SHARE) OF [\w, ]+")
 MARK = re.compile(rf"/\* (?:visible|unscoped) ({TABLES}) \*/")
 
+Fetch = Callable[[str, Sequence[Any]], Coroutine[Any, Any, Any]]
+
 
 class Gate:
     """Collects the statements that read more entity tables than they carry marks for."""
@@ -29,12 +31,15 @@ class Gate:
         self._recording: list[list[str]] = []
         for engine in {each.sync_engine for each in database.engines}:
             event.listen(engine, "before_cursor_execute", self.check)
-        self._fetch_text, database.fetch_text = database.fetch_text, self._fetch  # type: ignore[method-assign]
+        for way in ("fetch_text", "fetch_texts"):  # what goes past SQLAlchemy is watched too
+            setattr(database, way, self._watched(getattr(database, way)))
 
-    async def _fetch(self, statement: str, values: Sequence[Any]) -> str | None:
-        """What goes past SQLAlchemy is watched too."""
-        self.check(None, None, statement)
-        return await self._fetch_text(statement, values)
+    def _watched(self, fetch: Fetch) -> Fetch:
+        async def watched(statement: str, values: Sequence[Any]) -> Any:
+            self.check(None, None, statement)
+            return await fetch(statement, values)
+
+        return watched
 
     def check(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         for recording in self._recording:

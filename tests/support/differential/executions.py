@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from dataclasses import dataclass, field
 
@@ -63,6 +64,12 @@ class Pair:
         document = self.read(case)
         assert not document.errors, (str(case), document.errors)
         return await self.ordinary.answer(case, document), await self.compiled.answer(case, document)
+
+    async def twins(self, case: Case) -> list[Answer]:
+        """What the compiled one answers to an operation that is asked twice at once, as one statement where that can
+        be."""
+        document = self.read(case)
+        return await asyncio.gather(*(self.compiled.answer(case, document) for _ in range(2)))
 
     async def differ(self, case: Case) -> bool:
         """Whether the answers to an operation differ; false for one that is not valid."""
