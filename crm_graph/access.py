@@ -124,19 +124,22 @@ def _marked(mark: str, kind: type[Any], condition: sa.ColumnElement[bool]) -> sa
     return _Gate(condition, sa.literal_column(f"/* {mark} {kind.__tablename__} */"))
 
 
-def visible(model: Any, viewer: Viewer, *, deleted: bool = False) -> sa.ColumnElement[bool]:
+def visible(model: Any, viewer: Viewer, *, deleted: bool = False, linked: bool = False) -> sa.ColumnElement[bool]:
     """The condition on `model` (a class or an alias of one) under which the viewer may see a row.
 
-    `deleted` lets deleted rows through as well.
+    `deleted` lets deleted rows through as well. `linked` says that the rows are activities that have links: who sees
+    records of every kind need not look whether they have.
     """
 
     def build() -> sa.ColumnElement[bool]:
-        conditions = [model.workspace_id == viewer.workspace_id, _sight(_class(model), model, viewer)]
+        conditions = [model.workspace_id == viewer.workspace_id]
+        if not linked or Visibility.PRIVATE in viewer.defaults.values():
+            conditions.append(_sight(_class(model), model, viewer))
         if not deleted:
             conditions.append(model.deleted_at.is_(None))
         return _marked("visible", _class(model), sa.and_(*conditions))
 
-    return _once(viewer, model, ("visible", model, deleted), build)
+    return _once(viewer, model, ("visible", model, deleted, linked), build)
 
 
 def saw(model: type[Any], viewer: Viewer, side: Literal["before", "after"] = "before") -> sa.ColumnElement[bool]:

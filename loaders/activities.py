@@ -23,7 +23,7 @@ def activities_of(target: str) -> Relation:
             ActivityLink.workspace_id == viewer.workspace_id, whose(key)
         )
 
-    return Relation(Activity, pairs=pairs)
+    return Relation(Activity, pairs=pairs, linked=True)
 
 
 def targets_of(model: type[Entity], target: str) -> Relation:

@@ -42,11 +42,12 @@ _MOST: sa.BindParameter[int] = sa.bindparam("most", type_=sa.Integer())
 @dataclass(frozen=True)
 class Relation:
     """The records that belong to a parent: `by` a column of theirs with the parent's id, or through `pairs`, a select
-    of (parent, child) ids for some parents."""
+    of (parent, child) ids for some parents. With `linked`, these are links of activities."""
 
     child: type[Entity]
     by: str | None = None
     pairs: Callable[[Viewer, Whose], sa.Select[Any, Any]] | None = None
+    linked: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Edge:
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which rows, in which order, and which page of them. The order ends in the id, so that no two rows tie."""
+    """Which rows, in which order, and which page of them. The order ends in the id, so that no two rows tie. `linked`
+    is as `visible` has it."""
 
     order: tuple[Order, ...] = (Order("id"),)
     first: int | None = None
@@ -93,6 +95,7 @@ class PageRequest:
     before: str | Given | Edge | None = None
     where: Where | None = field(default=None, compare=False)
     deleted: bool = False
+    linked: bool = False
 
     def check(self) -> None:
         """Raises BadUserInput naming the argument."""
@@ -221,7 +224,7 @@ def _statement(
         return build(viewer, of, request), {}
     model: Any = of.child if isinstance(of, Relation) else of
     keys, values = [order.key(model) for order in request.order], dict[str, Any]()
-    usual = PageRequest(request.order, last=request.last and 1, deleted=request.deleted)
+    usual = PageRequest(request.order, last=request.last and 1, deleted=request.deleted, linked=request.linked)
     for name, cursor in (("after", request.after), ("before", request.before)):
         if cursor is not None:
             content = _values(model, request, keys, cursor, name)
@@ -257,7 +260,7 @@ async def _records(
 
 
 def condition(model: Any, viewer: Viewer, request: PageRequest) -> sa.ColumnElement[bool]:
-    gate = visible(model, viewer, deleted=request.deleted)
+    gate = visible(model, viewer, deleted=request.deleted, linked=request.linked)
     return gate if request.where is None else sa.and_(gate, request.where(model, viewer))
 
 

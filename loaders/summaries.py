@@ -122,7 +122,7 @@ async def _nearest(
 def _linked(select: sa.Select[Any], viewer: Viewer, condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """A select of activities, with their links."""
     links = sa.and_(ActivityLink.workspace_id == Activity.workspace_id, ActivityLink.activity_id == Activity.id)
-    return select.join(ActivityLink, links).where(visible(Activity, viewer), condition)
+    return select.join(ActivityLink, links).where(visible(Activity, viewer, linked=True), condition)
 
 
 def _of(account_ids: Sequence[str]) -> Whose:

@@ -70,7 +70,7 @@ def _events(viewer: Viewer, account_ids: Sequence[str]) -> sa.CompoundSelect[Any
             Activity,
             sa.and_(Activity.workspace_id == ActivityLink.workspace_id, Activity.id == ActivityLink.activity_id),
         )
-        .where(visible(Activity, viewer), among(ActivityLink.account_id, account_ids))
+        .where(visible(Activity, viewer, linked=True), among(ActivityLink.account_id, account_ids))
         .where(ActivityLink.workspace_id == viewer.workspace_id)
     )
     responses = _changes(CampaignMember, Contact.account_id, RESPONSE, Action.RESPONDED, viewer, account_ids).join(

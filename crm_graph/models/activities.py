@@ -83,6 +83,7 @@ class ActivityLink(Keyed):
     """One record that an activity is about: exactly one of the columns is set.
 
     A `derived` link, from the account of a contact, deal or case, shows the activity there, but gives no sight of it.
+    No activity has derived links alone.
     """
 
     __tablename__ = "activity_links"

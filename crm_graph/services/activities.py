@@ -155,7 +155,7 @@ async def _relate(
     former = {each for each, row in old.items() if not row.derived}
     chosen = await _settled(session, viewer, ActivityLink, former, given)
     brought = {value for _, value in old.keys() - former}
-    unseen = brought - await _seen(session, viewer, ActivityLink, "account_id", brought)
+    unseen = brought - await _seen(session, viewer, ActivityLink, "account_id", brought) if chosen else set[str]()
     new = chosen | await _accounts_of(session, viewer, chosen) | {("account_id", value) for value in unseen}
     for each, link in old.items():
         link.derived = each not in chosen

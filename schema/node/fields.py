@@ -4,6 +4,7 @@ and the loaders; `compile` is the SQL expression that writes it in JSON."""
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 from collections.abc import Callable
 from functools import partial
@@ -135,9 +136,9 @@ class ToMany(Leading):
     def bind(self, info: Any, kwargs: dict[str, Any]) -> Callable[[Any], Any]:
         context = info.context
         if self.relation is None:  # a root field
-            return lambda source: self._all(context.loaders, page_request(self.target, kwargs))
+            return lambda source: self._all(context.loaders, self._request(kwargs))
         key = (self.origin, self.python_name, repr(kwargs))
-        relation, request = self.relation, context.loaders.remember(key, lambda: page_request(self.target, kwargs))
+        relation, request = self.relation, context.loaders.remember(key, lambda: self._request(kwargs))
 
         def read(source: Any) -> Later:
             loaders, parent = context.loaders, source.id
@@ -146,13 +147,17 @@ class ToMany(Leading):
 
         return read
 
+    def _request(self, arguments: dict[str, Any]) -> PageRequest:
+        request, linked = page_request(self.target, arguments), self.relation is not None and self.relation.linked
+        return dataclasses.replace(request, linked=True) if linked else request
+
     async def _all(self, loaders: Loaders, request: PageRequest) -> Listed:
         model = self.target.__model__
         total = lambda: asyncio.ensure_future(loaders.total(model, request))  # noqa: E731
         return Listed(await loaders.page(model, request), total)
 
     def compile(self, asked: Asked, at: At) -> Any:
-        request = page_request(self.target, asked.arguments)
+        request = self._request(asked.arguments)
         mine = None if self.relation is None else belonging(asked.viewer, self.relation, at)
         return compile_list(asked, at, self.target.__model__, request, mine)
 
