@@ -60,14 +60,15 @@ class Course:
         self.effort, self.folder = effort, folder
         self._storms: dict[tuple[str, Contender], list[Storm]] = {}
 
-    def race(self, lanes: Sequence[tuple[Operation, Contender]]) -> None:
-        """All lanes, round after round, when each contender is warm."""
+    def race(self, lanes: Sequence[tuple[Operation, Contender]], warmed: int = 500) -> None:
+        """All lanes, round after round, when each contender is warm: it has had `warmed` requests of each operation,
+        over and over."""
         warming: dict[Contender, list[bytes]] = {}
         files = {}
         for operation, contender in lanes:
             bodies = contender.bodies(operation)
             files[operation, contender] = self._write(bodies)
-            warming.setdefault(contender, []).extend(bodies[:500])
+            warming.setdefault(contender, []).extend(bodies[:warmed])
         for contender, bodies in warming.items():
             random.Random(0).shuffle(bodies)
             storm(contender.server.port, contender.headers, self._write(bodies), self.effort.warm_up)
