@@ -28,6 +28,7 @@ CrmError
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -132,13 +133,13 @@ class BadUserInput(RequestError):
 
 
 class Throttled(RequestError):
-    """`retry_after` is in seconds, None where nobody knows."""
+    """`retry_after` is in seconds, None where nobody knows; `status` tells of the bucket, where there is one."""
 
     code = "THROTTLED"
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None, status: Mapping[str, int] | None = None) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.status = retry_after, status
 
 
 class LimitExceeded(RequestError):

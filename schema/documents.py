@@ -16,6 +16,7 @@ from graphql import (
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
+    OverlappingFieldsCanBeMergedRule,
     VariableNode,
     Visitor,
     get_operation_ast,
@@ -25,12 +26,12 @@ from graphql import (
     validate,
     visit,
 )
-from graphql.validation.rules import overlapping_fields_can_be_merged as overlapping
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from crm_graph.errors import LimitExceeded, RequestError
-from schema.limits.shape import MOST, check_document, check_text
+from crm_graph.errors import RequestError
+from schema.limits.merging import MergingRule
+from schema.limits.shape import MOST, check_document
 
 if TYPE_CHECKING:
     from schema.compiled.plans import Known, Plans
@@ -40,9 +41,11 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound=Node)
 MOST_ERRORS = 10
 """Told of a document at a time: for each, the schema is looked through for what may have been meant."""
-overlapping.MAX_COMPLEXITY_BUDGET = 40_000
-"""Steps of comparing each field with all of the same name, and each fragment with all beside it."""
-RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+RULES = (
+    *(MergingRule if rule is OverlappingFieldsCanBeMergedRule else rule for rule in specified_rules),
+    MaybeNullValidationRule,
+    OneOfInputValidationRule,
+)
 IN_PARTS = {"defer", "stream"}
 """The directives that ask for an answer in parts."""
 INTROSPECTION = "introspection"
@@ -167,12 +170,9 @@ def _read(schema: GraphQLSchema, text: str) -> Document:
     told = schema.extensions.get(INTROSPECTION, True)
     rules = RULES if told else (*RULES, NoSchemaIntrospectionCustomRule)
     try:
-        check_text(text)
+        check_document(text)
         node = parse(text, max_tokens=MOST["tokens"])
-        check_document(node)
         errors = validate(schema, node, rules, MOST_ERRORS, hide_suggestions=not told)
-        if errors and errors[-1].message == "Validation aborted.":
-            raise LimitExceeded("fields and fragments to be compared", overlapping.MAX_COMPLEXITY_BUDGET)
         return Document(text, node, tuple(errors))
     except GraphQLError as error:
         return Document(text, None, (error,))

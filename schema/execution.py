@@ -152,6 +152,8 @@ class CrmSchema(strawberry.Schema):
 
 def _describe(error: GraphQLError, cause: BaseException | None) -> dict[str, Any]:
     match cause:
+        case Throttled(status=dict()):
+            return {"code": cause.code, "retryAfter": cause.retry_after, "throttleStatus": cause.status}
         case Throttled(retry_after=float()) | Overloaded():
             return {"code": cause.code, "retryAfter": cause.retry_after}
         case LimitExceeded():

@@ -80,7 +80,8 @@ class Budget:
         enough, available = await self._take(key, cost)
         if not enough:
             wait = round((cost - available) / self.rate, 3)
-            raise Throttled(f"You have asked for much in a short time. Wait {wait} seconds.", wait)
+            status = Status(self.maximum, available, self.rate).formatted()
+            raise Throttled(f"You have asked for much in a short time. Wait {wait} seconds.", wait, status)
         return Status(self.maximum, available, self.rate)
 
     async def give_back(self, key: str, cost: int) -> Status | None:

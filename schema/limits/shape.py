@@ -1,23 +1,15 @@
-"""What a document may be made of. It is looked at before it is validated, which takes many times as long as this."""
+"""What a document may be made of. Its text is looked through before it is parsed, which takes many times as long as
+this, and validated, which takes longer still."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from graphql import (
-    DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
-    GraphQLError,
-    InlineFragmentNode,
-    OperationDefinitionNode,
-    SelectionSetNode,
-)
+from graphql import GraphQLError, Source
 
 from crm_graph.errors import LimitExceeded
 
@@ -44,36 +36,34 @@ as they are spread."""
 _TOKEN = re.compile(
     r'"""(?:[^"\\]|\\"""|"(?!"")|\\)*(?:"""|\Z)|"(?:[^"\\\n]|\\.)*"?|#[^\n]*|\.\.\.|[A-Za-z_]\w*|-?\d[\w.+-]*|[^\s,\ufeff]'
 )
+_END = ""
 
 
-def check_text(text: str) -> None:
-    """Raises LimitExceeded for a text that would take long to parse."""
+def check_document(text: str) -> None:
+    """Raises LimitExceeded for a text that would take long to parse or to validate, and GraphQLError for fragments that
+    are spread within themselves or nowhere. What is no GraphQL is for the parser to tell."""
     if len(text) > LONGEST:
         raise LimitExceeded("characters", LONGEST)
-    if len(text) > MOST["tokens"]:  # a token has a character
-        tokens = [each for each in _TOKEN.findall(text) if each[0] != "#"]
-        _check("tokens", len(tokens))
-        _check("directives", tokens.count("@"))
-
-
-def check_document(document: DocumentNode) -> None:
-    """Raises LimitExceeded, and GraphQLError for fragments that are spread within themselves or nowhere."""
-    operations = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
-    fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
+    tokens = [each for each in _TOKEN.findall(text) if each[0] != "#"]
+    _check("tokens", len(tokens))
+    _check("directives", tokens.count("@"))
+    parts = _Reading(tokens).parts()
+    operations = [each for each in parts if each.name is None]
+    fragments = {each.name: each for each in parts if each.name is not None}
     _check("operations", len(operations))
     _check("fragments", len(fragments))
-    _check("variables", max((len(each.variable_definitions or ()) for each in operations), default=0))
-    measure = _Measure(fragments)
+    _check("variables", max((each.variables for each in operations), default=0))
+    sizes = _Sizes(text, fragments)
     for operation in operations:
-        size = measure.of(operation.selection_set)
-        _check("directives", size.directives + len(operation.directives or ()))
+        size = sizes.of(operation)
+        _check("levels", size.depth)
+        _check("directives", size.directives)
         _check("fields", size.fields)
         _check("aliases", size.aliases)
         _check("root fields", size.roots)
-    unused = fragments.keys() - measure.known.keys()
+    unused = [each for name, each in fragments.items() if name not in sizes.known]
     if unused:
-        unfit = [each for name, each in fragments.items() if name in unused]
-        raise GraphQLError(f"Fragment '{unfit[0].name.value}' is never used.", unfit)
+        raise _error(f"Fragment '{unused[0].name}' is never used.", text, (each.place for each in unused))
 
 
 def check_variables(variables: Mapping[str, Any] | None) -> None:
@@ -100,76 +90,153 @@ class _Size:
     roots: int = 0
     depth: int = 0
 
-    def add(self, inner: _Size) -> None:
-        self.fields += inner.fields
-        self.aliases += inner.aliases
-        self.directives += inner.directives
-        self.depth = max(self.depth, inner.depth)
+
+@dataclass(slots=True)
+class _Spread:
+    """Of a fragment, at which token and level; and whether its fields are roots there."""
+
+    name: str
+    place: int
+    level: int
+    is_root: bool
 
 
-class _Measure:
+@dataclass(slots=True)
+class _Part:
+    """An operation, or a fragment, which has a name: what is selected in it without the fragments that are spread."""
+
+    name: str | None
+    place: int
+    variables: int = 0
+    size: _Size = field(default_factory=_Size)
+    spreads: list[_Spread] = field(default_factory=list)
+
+
+class _Reading:
+    """Reads the tokens of a document, none of which is looked at twice."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self._tokens = [*tokens, _END, _END]
+
+    def parts(self) -> list[_Part]:
+        parts, place, tokens = list[_Part](), 0, self._tokens
+        while tokens[place]:
+            name = None
+            if tokens[place] == "fragment":
+                name, place = tokens[place + 1], place + 1
+            elif tokens[place] not in {"query", "mutation", "subscription", "{"}:
+                place += 1
+                continue
+            part = _Part(name, place)
+            parts.append(part)
+            place = self._selections(part, self._head(part, place))
+        return parts
+
+    def _head(self, part: _Part, place: int) -> int:
+        """Read up to the selections; answers where they begin."""
+        tokens = self._tokens
+        while tokens[place] not in {"{", _END}:
+            if tokens[place] == "(":
+                end = self._closed(place)
+                part.variables = part.variables or tokens[place:end].count("$")
+                place = end
+            else:
+                part.size.directives += tokens[place] == "@"
+                place += 1
+        return place
+
+    def _selections(self, part: _Part, place: int) -> int:
+        """Read selections to their end; answers what comes after them. Those of a fragment without a name are of the
+        ones around it."""
+        tokens, size, open_, inline = self._tokens, part.size, list[tuple[Counter[str], bool]](), False
+        while token := tokens[place]:
+            place += 1
+            if token == "{":
+                names = open_[-1][0] if inline else Counter[str]()
+                open_.append((names, open_[-1][1] if inline else not open_))
+                inline = False
+                size.depth = max(size.depth, len(open_))
+                _check("levels", len(open_))
+            elif token == "}":
+                open_.pop()
+                if not open_:
+                    break
+            elif token == "(":
+                place = self._closed(place - 1)
+            elif token == "@":
+                size.directives += 1
+                place += 1
+            elif not open_:
+                break
+            elif token == "...":
+                size.fields += 1  # a fragment counts as one, too, so that nobody can make much of nothing else
+                inline = tokens[place] in {"on", "@", "{"}
+                if tokens[place] == "on":
+                    place += 2
+                elif not inline:
+                    part.spreads.append(_Spread(tokens[place], place - 1, len(open_), open_[-1][1]))
+                    place += 1
+            else:
+                if tokens[place] == ":":
+                    size.aliases += 1
+                    place += 2
+                size.fields += 1
+                names, is_root = open_[-1]
+                size.roots += is_root
+                names[token] += 1
+                if names[token] > MOST[BESIDE]:
+                    raise LimitExceeded(BESIDE, MOST[BESIDE])
+                inline = False
+        return place
+
+    def _closed(self, place: int) -> int:
+        """What comes after the bracket that closes the one here."""
+        depth = 0
+        while token := self._tokens[place]:
+            place += 1
+            depth += (token == "(") - (token == ")")
+            if not depth:
+                break
+        return place
+
+
+class _Sizes:
     """Measures each fragment once, however often it is spread."""
 
-    def __init__(self, fragments: dict[str, FragmentDefinitionNode]) -> None:
-        self.fragments = fragments
+    def __init__(self, text: str, fragments: Mapping[str, _Part]) -> None:
         self.known: dict[str, _Size] = {}
+        self._text, self._fragments = text, fragments
         self._inside: list[str] = []
 
-    def of(self, selections: SelectionSetNode, level: int = 1) -> _Size:
-        _check("levels", level)
-        size = _Size(depth=1)
-        names = Counter(_names(selections))  # validation compares each of one name with all others
-        _check(BESIDE, max(names.values(), default=0))
-        for each in selections.selections:
-            size.directives += len(each.directives or ())
-            if isinstance(each, FieldNode):
-                size.fields += 1
-                size.aliases += each.alias is not None
-                size.roots += 1
-                size.add(self._deeper(each.selection_set, level))
-            else:
-                if isinstance(each, FragmentSpreadNode):
-                    inner = self._spread(each)
-                else:
-                    assert isinstance(each, InlineFragmentNode)
-                    inner = self._deeper(each.selection_set, level)
-                size.fields += 1  # a fragment counts as one, too, so that nobody can make much of nothing else
-                size.roots += inner.roots
-                size.add(inner)
+    def of(self, part: _Part) -> _Size:
+        size = part.size
+        for spread in part.spreads:
+            inner = self._spread(spread)
+            size.fields += inner.fields
+            size.aliases += inner.aliases
+            size.directives += inner.directives
+            size.roots += inner.roots if spread.is_root else 0
+            size.depth = max(size.depth, spread.level - 1 + inner.depth)
         _check("levels", size.depth)
         return size
 
-    def _deeper(self, selections: SelectionSetNode | None, level: int) -> _Size:
-        if selections is None:
-            return _Size()
-        inner = self.of(selections, level + 1)
-        inner.depth += 1
-        return inner
-
-    def _spread(self, spread: FragmentSpreadNode) -> _Size:
-        name = spread.name.value
+    def _spread(self, spread: _Spread) -> _Size:
+        name = spread.name
         if name in self._inside:
-            _refuse_circle([*self._inside[self._inside.index(name) :], name], spread)
-        if name not in self.known and name in self.fragments:
+            first, *between = self._inside[self._inside.index(name) :]
+            via = f" via {', '.join(repr(each) for each in between)}" if between else ""
+            raise _error(f"Cannot spread fragment '{first}' within itself{via}.", self._text, [spread.place])
+        if name not in self.known and name in self._fragments:
             self._inside.append(name)
-            self.known[name] = self.of(self.fragments[name].selection_set)
+            self.known[name] = self.of(self._fragments[name])
             self._inside.pop()
         return self.known.get(name) or _Size()  # validation will say that there is no such fragment
 
 
-def _names(selections: SelectionSetNode) -> Iterator[str]:
-    """The names in the answer."""
-    for each in selections.selections:
-        if isinstance(each, FieldNode):
-            yield (each.alias or each.name).value
-        elif isinstance(each, InlineFragmentNode):
-            yield from _names(each.selection_set)
-
-
-def _refuse_circle(names: Iterable[str], spread: FragmentSpreadNode) -> NoReturn:
-    first, *between, _ = names
-    via = f" via {', '.join(repr(each) for each in between)}" if between else ""
-    raise GraphQLError(f"Cannot spread fragment '{first}' within itself{via}.", spread)
+def _error(message: str, text: str, places: Iterable[int]) -> GraphQLError:
+    """An error that names the tokens at these places."""
+    starts = [each.start() for each in _TOKEN.finditer(text) if each[0][0] != "#"]
+    return GraphQLError(message, source=Source(text), positions=[starts[each] for each in places])
 
 
 def _check(what: str, count: int) -> None:

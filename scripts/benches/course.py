@@ -60,18 +60,19 @@ class Course:
         self.effort, self.folder = effort, folder
         self._storms: dict[tuple[str, Contender], list[Storm]] = {}
 
-    def race(self, lanes: Sequence[tuple[Operation, Contender]], warmed: int = 500) -> None:
-        """All lanes, round after round, when each contender is warm: it has had `warmed` requests of each operation,
-        over and over."""
+    def race(self, lanes: Sequence[tuple[Operation, Contender]], settle: int = 0) -> None:
+        """All lanes, round after round, when each contender is warm, and each lane was raced for `settle` seconds."""
         warming: dict[Contender, list[bytes]] = {}
         files = {}
         for operation, contender in lanes:
             bodies = contender.bodies(operation)
             files[operation, contender] = self._write(bodies)
-            warming.setdefault(contender, []).extend(bodies[:warmed])
+            warming.setdefault(contender, []).extend(bodies[:500])
         for contender, bodies in warming.items():
             random.Random(0).shuffle(bodies)
             storm(contender.server.port, contender.headers, self._write(bodies), self.effort.warm_up)
+        for (_, contender), file in files.items() if settle else ():
+            storm(contender.server.port, contender.headers, file, settle)
         for _ in range(self.effort.rounds):
             for (operation, contender), file in files.items():
                 self._storm(operation.name, contender, file)

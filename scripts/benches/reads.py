@@ -25,7 +25,7 @@ from company import EMAIL, fill
 from contenders import POOL, Contender, Site, install, ours, peers
 from course import MOVE, Course, Effort, same_answers, same_moves
 from load import check_wrk, rounded, storm
-from operations import BOARD, CUSTOMER, DEEP_PAGE, LIST, READS, RECORD, VARIETY, Operation
+from operations import BOARD, CUSTOMER, DEEP_PAGE, LIST, READS, RECORD, Operation
 from picture import draw
 from rich.console import Console
 from rich.table import Table
@@ -37,7 +37,7 @@ QUICK = Effort(rounds=1, seconds=1, warm_up=2, steady=1.5, asked=3, moves=False)
 LEAST_OF_PEER = {CUSTOMER.name: 2.0, LIST.name: 2.5, BOARD.name: 2.0, RECORD.name: 1.5}
 LEAST_OF_BOUND, LEAST_OF_STOCK, LEAST_ON_SQLITE, MOST_SLOWER, MOST_DELAY, MOST_GROWTH = 0.7, 2.0, 5.0, 1.3, 1.0, 1.1
 SHARE = 0.6
-SETTLED_SECONDS = 30
+SETTLING_SECONDS, SETTLED_ROUNDS = 20, 6
 DOCUMENTS, FIRST_SECONDS, LATER_SECONDS = 1_000, 60, 600
 
 
@@ -103,7 +103,7 @@ def compare(
                 **{each.name: percentile(times, 99) for each, times in zip((crm, peer), found, strict=True)},
             }
         names = [operation.name for operation in READS]
-        if effort.moves:
+        if effort.moves and site.deals > SIZES[0]:  # where there are enough deals that none comes round too soon
             course.race_moves([crm, *others])
             names.append(MOVE)
         show(site, course, [crm, *others], names, memory, execution)
@@ -158,8 +158,8 @@ def slower(small: Site, large: Site, effort: Effort, folder: Path) -> dict[str, 
     operations = [CUSTOMER, BOARD, DEEP_PAGE]
     with ours(small) as before, ours(large) as after:
         # As servers that have run for a while: a connection's first look at a page of a large database takes longer.
-        course = Course(dataclasses.replace(effort, warm_up=SETTLED_SECONDS), folder)
-        course.race([(operation, each) for operation in operations for each in (before, after)], warmed=VARIETY)
+        course = Course(dataclasses.replace(effort, rounds=SETTLED_ROUNDS), folder)
+        course.race([(operation, each) for operation in operations for each in (before, after)], SETTLING_SECONDS)
         return {
             each.name: course.found(each.name, before).rate / course.found(each.name, after).rate for each in operations
         }

@@ -46,7 +46,7 @@ test("a token that is not good is answered as an error", TEST, async (t) => {
 
   const follower = new Follower(client, BOARD_UPDATES, { pipelineId: (await Pipeline.make()).id });
 
-  const message = "The token is not valid. Sign in again.";
+  const message = "The token is not valid. Sign in again, or use another API token.";
   assert.deepEqual(await follower.refusal(), [{ message, code: "UNAUTHENTICATED" }]);
 });
 

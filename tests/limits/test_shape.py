@@ -51,6 +51,10 @@ def test_an_abuse_is_refused(abuse: Abuse, monkeypatch: pytest.MonkeyPatch) -> N
         *(example["query"] for example in EXAMPLES),
         "query Page { accounts { nodes { " + " ".join(f"...Row{each}" for each in range(50)) + " } } } "
         "fragment Person on User { __typename id email } " + RELAY,
+        "{ viewer { "
+        + " ".join(f"...F{each}" for each in range(200))
+        + " } } "
+        + " ".join(f"fragment F{each} on User {{ id name }}" for each in range(200)),
         "mutation { " + " ".join(f'a{each}: signOut {{ revision }}' for each in range(100)) + " }",
     ],
 )  # fmt: skip

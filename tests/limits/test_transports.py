@@ -209,7 +209,8 @@ async def test_who_asks_for_more_than_there_is_has_to_wait(
         [error] = (await ask(server, how, CREATE, world.admin, name="Bcme"))["errors"]
     wait = error["extensions"].pop("retryAfter")
     assert 5 < wait <= 7
-    assert error["extensions"] == {"code": "THROTTLED"}
+    left = {"maximumAvailable": 15, "currentlyAvailable": 11 - wait, "restoreRate": 1}
+    assert error["extensions"] == {"code": "THROTTLED", "throttleStatus": left}
     assert error["message"] == f"You have asked for much in a short time. Wait {wait} seconds."
     assert [row["name"] for row in await world.rows(Account)] == ["Acme"]
     rep = await world.person()

@@ -25,7 +25,6 @@ def _many(count: int, part: str) -> str:
 
 
 BESIDE = "fields of one name beside each other"
-COMPARED = "fields and fragments to be compared"
 ABUSES = [
     Abuse("500 aliases", f"{{ {_many(500, 'a#: viewer { id }')} }}", "aliases"),
     Abuse(
@@ -65,12 +64,6 @@ ABUSES = [
         "400 fragments",
         f"{{ viewer {{ {_many(400, '...F#')} }} }} {_many(400, 'fragment F# on User { id }')}",
         "fragments",
-    ),
-    Abuse(
-        "200 fragments beside each other",
-        f"{{ viewer {{ {_many(200, '...F#')} }} }} {_many(200, 'fragment F# on User { id name }')}",
-        COMPARED,
-        True,
     ),
     Abuse("100 operations", _many(100, "query Q# { viewer { id } }"), "operations"),
     Abuse("500 variables", f"query ({_many(500, '$v#: Int')}) {{ viewer {{ id }} }}", "variables"),

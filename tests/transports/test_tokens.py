@@ -386,7 +386,11 @@ async def test_a_socket_stays_its_users(world: World, server: Server, rep: Perso
 
 @pytest.mark.parametrize("token", ["", "crm_x", "x", "a.b.c", "\ud800", "\0"])
 async def test_a_token_that_is_none_renews_nothing(world: World, server: Server, token: str) -> None:
-    fault = {"code": "INVALID", "field": "token", "message": "The token is not valid. Sign in again."}
+    fault = {
+        "code": "INVALID",
+        "field": "token",
+        "message": "The token is not valid. Sign in again, or use another API token.",
+    }
     async with server.websocket(world.admin) as client:
         answer = await client.ask(RENEW, token=token)
         assert answer["data"]["renewToken"] == {"expiresAt": None, "user": None, "userErrors": [fault]}

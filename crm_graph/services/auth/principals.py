@@ -27,7 +27,7 @@ AUDIENCE = "crm-graph-api"
 ALGORITHM = "HS256"
 CLAIMS = ["sub", "wid", "sid", "iat", "exp", "iss", "aud"]
 EXPIRED = "The access token has expired. Refresh it."
-UNKNOWN = "The token is not valid. Sign in again."
+UNKNOWN = "The token is not valid. Sign in again, or use another API token."
 KEY = "principal_key"
 """The parameter of `proof`: the id of the session or of the API token."""
 NO_VIEWER = "sign-in knows no viewer yet"

@@ -1,0 +1,202 @@
+"""Whether fields of one name can be one in the answer, told in time that grows as the number of fields: GraphQL's own
+rule compares each of a name with all others, and each fragment with all that are spread beside it.
+
+As specified in https://spec.graphql.org/draft/#sec-Field-Selection-Merging. What has to agree is alike for all, so that
+each is compared with the first alone: the shapes of all that come to one place, and the names and arguments of those
+that may be of one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from graphql import (
+    ArgumentNode,
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLNamedType,
+    GraphQLOutputType,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    ValidationRule,
+    get_named_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_object_type,
+    print_ast,
+)
+from graphql.utilities.sort_value_node import sort_value_node
+
+from crm_graph.errors import LimitExceeded
+
+MOST_STEPS = 20_000
+"""More than any document within the other limits takes that does not ask for interfaces within interfaces."""
+COMPARED = "fields to be compared"
+
+
+class _Field(NamedTuple):
+    node: FieldNode
+    parent: GraphQLNamedType | None
+    kind: GraphQLOutputType | None
+
+    @property
+    def is_streamed(self) -> bool:
+        return any(each.name.value == "stream" for each in self.node.directives or ())
+
+
+_Group = list[_Field]
+"""Fields that come to one place in the answer."""
+_Set = tuple[GraphQLNamedType | None, SelectionSetNode]
+"""Selections of a type."""
+
+
+class MergingRule(ValidationRule):
+    """Raises LimitExceeded for a document that takes too long."""
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(context)
+        self._steps = 0
+        self._told: set[tuple[int, int]] = set()
+        self._inner: dict[tuple[int, ...], list[_Group]] = {}
+        self._seen: set[tuple[str, tuple[int, ...]]] = set()
+        """The groups that were looked through already, by their nodes."""
+
+    def enter_operation_definition(self, node: OperationDefinitionNode, *rest: object) -> None:
+        groups = self._groups([(self.context.schema.get_root_type(node.operation), node.selection_set)])
+        self._compare_fields(groups)
+        self._compare_shapes(groups)
+
+    def _compare_shapes(self, groups: Iterable[_Group]) -> None:
+        for group in groups:
+            if self._is_new("shape", group):
+                first, *others = group
+                different = next((each for each in others if _conflict(first.kind, each.kind)), None)
+                streamed = others and any(each.is_streamed for each in group)
+                if streamed:
+                    self._report("they have overlapping stream directives", first, others[0])
+                elif different is not None:
+                    self._report(
+                        f"they return conflicting types '{first.kind}' and '{different.kind}'", first, different
+                    )
+                else:
+                    self._compare_shapes(self._within(group))
+
+    def _compare_fields(self, groups: Iterable[_Group]) -> None:
+        for group in groups:
+            for part in _overlapping(group):
+                if self._is_new("fields", part):
+                    first, *others = part
+                    name = first.node.name.value
+                    different = next((each for each in others if each.node.name.value != name), None)
+                    differing = next((each for each in others if not _have_same_arguments(first, each)), None)
+                    if different is not None:
+                        other = different.node.name.value
+                        self._report(f"'{name}' and '{other}' are different fields", first, different)
+                    elif differing is not None:
+                        self._report("they have differing arguments", first, differing)
+                    else:
+                        self._compare_fields(self._within(part))
+
+    def _is_new(self, kind: str, group: _Group) -> bool:
+        key = kind, tuple([id(each.node) for each in group])
+        is_new = key not in self._seen
+        self._seen.add(key)
+        return is_new
+
+    def _report(self, reason: str, one: _Field, other: _Field) -> None:
+        pair = id(one.node), id(other.node)
+        if pair in self._told:
+            return  # they differ in more than one way
+        self._told.add(pair)
+        name = (one.node.alias or one.node.name).value
+        message = f"Fields '{name}' conflict because {reason}. Use different aliases to ask for both."
+        self.report_error(GraphQLError(message, [one.node, other.node]))
+
+    def _within(self, group: _Group) -> list[_Group]:
+        """The fields that are asked of the fields' values."""
+        key = tuple([id(each.node) for each in group])
+        found = self._inner.get(key)
+        if found is None:
+            sets = [
+                (None if each.kind is None else get_named_type(each.kind), each.node.selection_set)
+                for each in group
+                if each.node.selection_set is not None
+            ]
+            found = self._inner[key] = self._groups(sets)
+        return found
+
+    def _groups(self, sets: Sequence[_Set]) -> list[_Group]:
+        groups: dict[str, _Group] = {}
+        spread: set[str] = set()
+        for kind, selections in sets:
+            self._collect(kind, selections, groups, spread)
+        return list(groups.values())
+
+    def _collect(
+        self,
+        kind: GraphQLNamedType | None,
+        selections: SelectionSetNode,
+        groups: dict[str, _Group],
+        spread: set[str],
+    ) -> None:
+        self._steps += len(selections.selections)
+        if self._steps > MOST_STEPS:
+            raise LimitExceeded(COMPARED, MOST_STEPS)
+        types = self.context.schema.type_map
+        fields = getattr(kind, "fields", {})
+        for each in selections.selections:
+            if isinstance(each, FieldNode):
+                declared = fields.get(each.name.value)
+                field = _Field(each, kind, None if declared is None else declared.type)
+                groups.setdefault((each.alias or each.name).value, []).append(field)
+            elif isinstance(each, InlineFragmentNode):
+                on = each.type_condition
+                self._collect(kind if on is None else types.get(on.name.value), each.selection_set, groups, spread)
+            elif isinstance(each, FragmentSpreadNode) and each.name.value not in spread:
+                spread.add(each.name.value)
+                fragment = self.context.get_fragment(each.name.value)
+                if fragment is not None:
+                    on = fragment.type_condition
+                    self._collect(types.get(on.name.value), fragment.selection_set, groups, spread)
+
+
+def _overlapping(group: _Group) -> Iterable[_Group]:
+    """Those of a group that may be of one object, which two types of objects never are."""
+    parts: dict[GraphQLNamedType, _Group] = {}
+    open_: _Group = []
+    for each in group:
+        if is_object_type(each.parent):
+            parts.setdefault(each.parent, []).append(each)
+        else:
+            open_.append(each)
+    return [open_ + part for part in parts.values()] or [open_]
+
+
+def _conflict(one: Any, other: Any) -> bool:
+    """Whether values of two types, None where they are not known, have different shapes; of objects, their fields
+    tell."""
+    if one is other or one is None or other is None:
+        return False
+    for is_wrapped in (is_non_null_type, is_list_type):
+        if is_wrapped(one) or is_wrapped(other):
+            return not (is_wrapped(one) and is_wrapped(other)) or _conflict(one.of_type, other.of_type)
+    return is_leaf_type(one) or is_leaf_type(other)
+
+
+def _have_same_arguments(one: _Field, other: _Field) -> bool:
+    first, second = one.node.arguments or (), other.node.arguments or ()
+    return [*map(_written, first)] == [*map(_written, second)] or _printed(first) == _printed(second)
+
+
+def _written(argument: ArgumentNode) -> str:
+    """As it stands in the text: most that are the same are written the same, which takes less long to tell."""
+    place = argument.loc
+    return print_ast(argument) if place is None else place.source.body[place.start : place.end]
+
+
+def _printed(arguments: Sequence[ArgumentNode]) -> dict[str, str]:
+    return {each.name.value: print_ast(sort_value_node(each.value)) for each in arguments}
