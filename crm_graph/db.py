@@ -26,7 +26,7 @@ from crm_graph.lanes import Lanes, Taken
 from crm_graph.together import Together
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-BUSY_TIMEOUT = 30_000
+BUSY_TIMEOUT = 30_000  # milliseconds
 # What reading raises when the database is out, or has no connection left.
 OUTAGES = (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError, TimeoutError)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,7 +57,10 @@ class Database:
             self._watcher = _postgresql_engine(self.url, 1).execution_options(isolation_level="AUTOCOMMIT")
             self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
             self.snapshots = self.writer.execution_options(isolation_level="REPEATABLE READ")
-        self._reading, self._writing = (Lanes(self.reader, pool_size) for _ in range(2))
+        self._reading = Lanes(self.reader, pool_size)
+        # Who writes waits for whoever else does as long as on SQLite.
+        patience = None if self.is_sqlite else f"SET lock_timeout = {BUSY_TIMEOUT}"
+        self._writing = Lanes(self.reader, pool_size, patience)
         self.together = Together(self)
         self.read = async_sessionmaker(self.reader, autoflush=False, expire_on_commit=False)
         self.snapshot = async_sessionmaker(self.snapshots, autoflush=False, expire_on_commit=False)

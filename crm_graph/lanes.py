@@ -53,10 +53,10 @@ class Lane:
 
 
 class Lanes:
-    """As many as may be in use at a time."""
+    """As many as may be in use at a time. Each begins with the statement `first`, if there is one."""
 
-    def __init__(self, engine: AsyncEngine, most: int) -> None:
-        self._engine, self._turn, self._idle = engine, asyncio.Semaphore(most), list[Lane]()
+    def __init__(self, engine: AsyncEngine, most: int, first: str | None = None) -> None:
+        self._engine, self._turn, self._idle, self._first = engine, asyncio.Semaphore(most), list[Lane](), first
         self.in_use = 0
 
     def take(self) -> Taken:
@@ -71,10 +71,20 @@ class Lanes:
                 lane = self._idle.pop()
                 if not lane.is_closed:
                     return lane
-            return Lane(await self._engine.connect())
+            return await self._open()
         except BaseException:
             self.put(None)
             raise
+
+    async def _open(self) -> Lane:
+        lane = Lane(await self._engine.connect())
+        if self._first is not None:
+            try:
+                await lane.driver.execute(self._first)
+            except BaseException:
+                await asyncio.shield(lane.hang_up())
+                raise
+        return lane
 
     def put(self, lane: Lane | None) -> None:
         """Give one back, or none for one that was closed."""

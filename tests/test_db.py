@@ -1,4 +1,4 @@
-"""Who no longer waits for a statement ends it, and leaves no connection busy."""
+"""Who no longer waits for a statement ends it, and leaves no connection busy; who writes waits for others for a while."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import sqlalchemy as sa
 
 from crm_graph import db
 from crm_graph.db import Database
+from crm_graph.models import Account
+from tests.support.world import build_world, running
 
 PATIENCE = 10.0
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT tick(i) FROM n) SELECT max(i) || '' FROM n"
@@ -71,3 +73,22 @@ async def test_a_statement_is_ended_when_its_task_is_cancelled(database: Databas
             assert await read(database, AT_WORK) == 0
     assert await way(database, "SELECT 'good'") == "good"
     assert {each.pool.checkedout() for each in database.engines} == {0}  # type: ignore[attr-defined]  # of a queue
+
+
+async def test_a_write_waits_for_another_one_but_not_for_ever(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "BUSY_TIMEOUT", 300)
+    async with running(database_url) as application:
+        world = await build_world(application)
+        account = await world.make("account", name="Acme")
+
+        async with world.raw() as connection:
+            await connection.execute(sa.update(Account).where(Account.id == account).values(name="Held"))
+            answer = await world.write("updateAccount", "account { name }", id=account, name="New")
+
+        assert [each["code"] for each in answer["userErrors"]] == ["CONFLICT"]
+        assert [each["name"] for each in await world.rows(Account)] == ["Held"]
+        again = await world.write("updateAccount", "account { name }", id=account, name="New")
+        assert again["account"] == {"name": "New"}
+        await world.close()

@@ -368,6 +368,21 @@ async def test_what_the_viewer_cannot_see_stays_when_the_rest_is_replaced(world:
     assert {each["contact_id"] for each in await world.rows(Participant)} == {secret, None}
 
 
+async def test_what_was_brought_along_goes_with_the_last_record_that_was_chosen(world: World) -> None:
+    await world.default("account", Visibility.PRIVATE)
+    rep = await world.person()
+    hidden = await world.make("account", name="Hidden")
+    case = await world.make("case", subject="It does not start", accountId=hidden)
+    activity = await log(world, ownerId=rep.id, caseIds=[case])
+    brought = {(each["case_id"], each["account_id"], each["derived"]) for each in await world.rows(ActivityLink)}
+
+    answer = await world.write("updateActivity", ACTIVITY, by=rep, id=activity["id"], caseIds=[])
+
+    assert brought == {(case, None, False), (None, hidden, True)}
+    assert answer["userErrors"] == []
+    assert await world.rows(ActivityLink) == []
+
+
 async def test_a_stale_version_is_refused_with_the_activity_as_it_is(world: World) -> None:
     acme = await world.make("account", name="Acme")
     task = await log(world, type="TASK")
