@@ -80,7 +80,8 @@ class Lanes:
         lane = Lane(await self._engine.connect())
         if self._first is not None:
             try:
-                await lane.driver.execute(self._first)
+                with lane.errors(self._first):
+                    await lane.driver.execute(self._first)
             except BaseException:
                 await asyncio.shield(lane.hang_up())
                 raise

@@ -4,7 +4,7 @@ comes back, takes longer than PostgreSQL takes to look up a record."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 MOST = 20
 """How many are asked for by one statement, which takes them one after the other."""
 Values = Sequence[Any]
+log = logging.getLogger(__name__)
 
 
 class Fetches(Protocol):
@@ -20,7 +21,7 @@ class Fetches(Protocol):
     async def fetch_texts(self, statement: str, values: Values) -> list[str | None]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Several:
     """A statement that answers one text for each of several: its parameters at the places `own` are lists of their
     values, and the others are those of anybody. Where at other places, too, they may have values of their own, `wider`
@@ -59,14 +60,14 @@ class Together:
 
     def __init__(self, database: Fetches) -> None:
         self._database = database
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[Several, _Group] = {}
 
     async def fetch(self, one: str, several: Several, values: Values) -> str | None:
-        """What the statement `one` answers. Raises what `fetch_text` does. Who no longer waits ends it for nobody else;
-        where nobody waits, it is ended."""
-        group = self._groups.get(one)
+        """What the statement `one` answers; `several` is made of it, and it alone. Raises what `fetch_text` does. Who
+        no longer waits ends it for nobody else; where nobody waits, it is ended."""
+        group = self._groups.get(several)
         if group is None or len(group.asked) >= MOST:
-            group = self._groups[one] = _Group()
+            group = self._groups[several] = _Group()
             asyncio.get_running_loop().call_soon(self._send, one, several, group)
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         group.asked.append((values, answer))
@@ -77,24 +78,33 @@ class Together:
                 group.task.cancel()
 
     def _send(self, one: str, several: Several, group: _Group) -> None:
-        if self._groups.get(one) is group:
-            del self._groups[one]
+        if self._groups.get(several) is group:
+            del self._groups[several]
         group.task = asyncio.create_task(self._answer(one, several, group))
 
     async def _answer(self, one: str, several: Several, group: _Group) -> None:
         waiting = group.waiting
-        if len(waiting) > 1:
-            with contextlib.suppress(Exception):  # whose fault it is shows when each is asked for alone
-                found = await self._database.fetch_texts(*several.of([values for values, _ in waiting]))
-                for (_, answer), text in zip(waiting, found, strict=True):
-                    if not answer.done():
-                        answer.set_result(text)
-        for values, answer in group.waiting:
-            try:
-                text = await self._database.fetch_text(one, values)
-            except Exception as error:
-                if not answer.done():
-                    answer.set_exception(error)
-            else:
-                if not answer.done():
-                    answer.set_result(text)
+        try:
+            if len(waiting) > 1:
+                try:
+                    found = await self._database.fetch_texts(*several.of([values for values, _ in waiting]))
+                except Exception as error:  # whose fault it is shows when each is asked for alone
+                    log.warning("Several cannot be answered at once, and are one by one: %s", error)
+                else:
+                    for (_, answer), text in zip(waiting, found, strict=True):
+                        if not answer.done():
+                            answer.set_result(text)
+            await asyncio.gather(*(self._answer_one(one, *each) for each in group.waiting))
+        finally:
+            for _, answer in group.waiting:
+                answer.cancel()
+
+    async def _answer_one(self, one: str, values: Values, answer: asyncio.Future[str | None]) -> None:
+        try:
+            text = await self._database.fetch_text(one, values)
+        except Exception as error:
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if not answer.done():
+                answer.set_result(text)

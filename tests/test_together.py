@@ -106,6 +106,26 @@ async def test_whose_token_is_revoked_is_refused_beside_others(
     assert ways(sent) == ["fetch_texts"]
 
 
+async def test_what_stands_in_the_documents_is_not_mixed_up(here: World, sent: list[tuple[str, Sequence[Any]]]) -> None:
+    ids = [await here.make("account", name=name) for name in ("A", "B", "C")]
+    documents = [
+        f"query ($id: ID!) {{ one: account(id: {one}) {{ name }} other: account(id: {other}) {{ name }} }}"
+        for one, other in (("$id", f'"{ids[0]}"'), ("$id", f'"{ids[1]}"'), (f'"{ids[0]}"', "$id"))
+    ]
+    for each in documents:
+        await here.data(each, id=ids[2])
+    sent.clear()
+
+    found = await asyncio.gather(*(here.data(each, id=ids[2]) for each in documents for _ in range(2)))
+
+    assert [(each["one"]["name"], each["other"]["name"]) for each in found] == [
+        *[("C", "A")] * 2,
+        *[("C", "B")] * 2,
+        *[("A", "C")] * 2,
+    ]
+    assert ways(sent) == ["fetch_texts"] * 3
+
+
 async def test_lists_and_sums_are_asked_for_alone(here: World, sent: list[tuple[str, Sequence[Any]]]) -> None:
     account = await here.make("account", name="Acme")
     for selection in ("contacts { nodes { id } }", "contacts { totalCount }"):

@@ -37,7 +37,7 @@ class BoundedHTTP(HttpToolsProtocol):
     """Ends connections whose requests do not come to an end: uvicorn would wait for ever, and keep all of it."""
 
     _arriving: asyncio.TimerHandle | None = None
-    _begun = False
+    _begun = _is_websocket = False
     _head = _piece = 0
     """How many bytes of the request were no part of its body, and how many came last."""
 
@@ -54,7 +54,9 @@ class BoundedHTTP(HttpToolsProtocol):
         self._piece = len(data)
         self._head += self._piece
         super().data_received(data)
-        if self._begun and self._arriving is None:
+        # Bytes between requests end uvicorn's own patience.
+        idle = self.cycle is None or self.cycle.response_complete
+        if self._arriving is None and (self._begun or idle) and not self._is_websocket:
             self._await()
         if self._head > HEAD_BYTES and not self.transport.is_closing():
             self._refuse(431, "The head of the request is too long.")
@@ -73,7 +75,9 @@ class BoundedHTTP(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._arrived()
+        self._is_websocket = True
         joined: Any = self.transport
+        joined.flush()
         self.transport = joined.plain
         super().handle_websocket_upgrade()
 
@@ -111,16 +115,16 @@ class _Joined:
             self._held = b""
         else:
             self._held = data
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self.plain.close()
 
-    def _flush(self) -> None:
-        if self._held:
-            self.plain.write(self._held)
-            self._held = b""
+    def flush(self) -> None:
+        held, self._held = self._held, b""
+        if held and not self.plain.is_closing():
+            self.plain.write(held)
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):

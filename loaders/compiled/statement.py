@@ -18,7 +18,7 @@ from loaders.compiled.given import Read, Variables
 
 WORKSPACE, USER = "viewer_workspace", "viewer_user"
 """The parameters that stand for a viewer's ids."""
-_PARAMETER = re.compile(r"\$(\d+)::(TIMESTAMP WITH TIME ZONE|[A-Z]+)(?![\w(\[])")
+_PARAMETER = re.compile(r"\$(\d+)::(TIMESTAMP WITH TIME ZONE|[A-Z]+)(?![\w(\[]| WITH| PRECISION)")
 _OF_ROWS = re.compile(r"\b(string_agg|count|sum|max|min)\(")
 
 
@@ -42,7 +42,8 @@ class Statement:
         if dialect.name == "sqlite":
             return cls(text, values)
         own, askers = ([place for place, name in enumerate(names) if name in some] for some in (reads, known))
-        return cls(text, values, _for_several(text, own, _for_several(text, sorted([*own, *askers]))))
+        wider = _for_several(text, sorted([*own, *askers]))
+        return cls(text, values, None if wider is None else _for_several(text, own, wider))
 
     async def answer(self, database: Database, variables: Variables) -> str | None:
         """The JSON. Raises BadUserInput for a value that no column can have, and what Database.fetch_text does."""

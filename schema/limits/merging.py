@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from graphql import (
-    ArgumentNode,
     FieldNode,
     FragmentSpreadNode,
     GraphQLError,
@@ -33,8 +32,8 @@ from graphql.utilities.sort_value_node import sort_value_node
 
 from crm_graph.errors import LimitExceeded
 
-MOST_STEPS = 20_000
-"""More than any document within the other limits takes that does not ask for interfaces within interfaces."""
+MOST_STEPS = 30_000
+"""Fields that are looked at, each several times: more than any document of the usual kind takes."""
 COMPARED = "fields to be compared"
 
 
@@ -60,6 +59,7 @@ class MergingRule(ValidationRule):
     def __init__(self, context: Any) -> None:
         super().__init__(context)
         self._steps = 0
+        self._arguments: dict[int, dict[str, str]] = {}
         self._told: set[tuple[int, int]] = set()
         self._inner: dict[tuple[int, ...], list[_Group]] = {}
         self._seen: set[tuple[str, tuple[int, ...]]] = set()
@@ -87,21 +87,44 @@ class MergingRule(ValidationRule):
 
     def _compare_fields(self, groups: Iterable[_Group]) -> None:
         for group in groups:
-            for part in _overlapping(group):
-                if self._is_new("fields", part):
-                    first, *others = part
-                    name = first.node.name.value
-                    different = next((each for each in others if each.node.name.value != name), None)
-                    differing = next((each for each in others if not _have_same_arguments(first, each)), None)
-                    if different is not None:
-                        other = different.node.name.value
-                        self._report(f"'{name}' and '{other}' are different fields", first, different)
-                    elif differing is not None:
-                        self._report("they have differing arguments", first, differing)
-                    else:
-                        self._compare_fields(self._within(part))
+            open_, parts = _by_object(group)
+            good = [self._agree([*open_[:1], *part]) for part in (open_, *parts)]
+            for part in parts or [[]] if all(good) else []:
+                if self._is_new("fields", open_ + part):
+                    self._compare_fields(self._within(open_ + part))
+
+    def _agree(self, fields: _Group) -> bool:
+        """Whether the names and the arguments of fields are those of the first."""
+        self._count(len(fields))
+        for each in fields[1:]:
+            first, name, other = fields[0], fields[0].node.name.value, each.node.name.value
+            if name != other:
+                self._report(f"'{name}' and '{other}' are different fields", first, each)
+                return False
+            if not self._have_same_arguments(first.node, each.node):
+                self._report("they have differing arguments", first, each)
+                return False
+        return True
+
+    def _have_same_arguments(self, one: FieldNode, other: FieldNode) -> bool:
+        if not (one.arguments or other.arguments):
+            return True
+        return _written(one) == _written(other) or self._printed(one) == self._printed(other)
+
+    def _printed(self, node: FieldNode) -> dict[str, str]:
+        printed = self._arguments.get(id(node))
+        if printed is None:
+            printed = {each.name.value: print_ast(sort_value_node(each.value)) for each in node.arguments or ()}
+            self._arguments[id(node)] = printed
+        return printed
+
+    def _count(self, steps: int) -> None:
+        self._steps += steps
+        if self._steps > MOST_STEPS:
+            raise LimitExceeded(COMPARED, MOST_STEPS)
 
     def _is_new(self, kind: str, group: _Group) -> bool:
+        self._count(len(group))
         key = kind, tuple([id(each.node) for each in group])
         is_new = key not in self._seen
         self._seen.add(key)
@@ -143,9 +166,7 @@ class MergingRule(ValidationRule):
         groups: dict[str, _Group],
         spread: set[str],
     ) -> None:
-        self._steps += len(selections.selections)
-        if self._steps > MOST_STEPS:
-            raise LimitExceeded(COMPARED, MOST_STEPS)
+        self._count(len(selections.selections))
         types = self.context.schema.type_map
         fields = getattr(kind, "fields", {})
         for each in selections.selections:
@@ -164,8 +185,8 @@ class MergingRule(ValidationRule):
                     self._collect(types.get(on.name.value), fragment.selection_set, groups, spread)
 
 
-def _overlapping(group: _Group) -> Iterable[_Group]:
-    """Those of a group that may be of one object, which two types of objects never are."""
+def _by_object(group: _Group) -> tuple[_Group, list[_Group]]:
+    """Those of a group that may be of any object, and those of each type of objects, of which no object is two."""
     parts: dict[GraphQLNamedType, _Group] = {}
     open_: _Group = []
     for each in group:
@@ -173,7 +194,7 @@ def _overlapping(group: _Group) -> Iterable[_Group]:
             parts.setdefault(each.parent, []).append(each)
         else:
             open_.append(each)
-    return [open_ + part for part in parts.values()] or [open_]
+    return open_, list(parts.values())
 
 
 def _conflict(one: Any, other: Any) -> bool:
@@ -187,16 +208,7 @@ def _conflict(one: Any, other: Any) -> bool:
     return is_leaf_type(one) or is_leaf_type(other)
 
 
-def _have_same_arguments(one: _Field, other: _Field) -> bool:
-    first, second = one.node.arguments or (), other.node.arguments or ()
-    return [*map(_written, first)] == [*map(_written, second)] or _printed(first) == _printed(second)
-
-
-def _written(argument: ArgumentNode) -> str:
-    """As it stands in the text: most that are the same are written the same, which takes less long to tell."""
-    place = argument.loc
-    return print_ast(argument) if place is None else place.source.body[place.start : place.end]
-
-
-def _printed(arguments: Sequence[ArgumentNode]) -> dict[str, str]:
-    return {each.name.value: print_ast(sort_value_node(each.value)) for each in arguments}
+def _written(node: FieldNode) -> list[str]:
+    """The arguments as they stand in the text: most that are the same are written the same, which is soon told."""
+    places = [each.loc for each in node.arguments or ()]
+    return [place.source.body[place.start : place.end] for place in places if place is not None]

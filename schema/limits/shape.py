@@ -29,13 +29,14 @@ MOST = {
     "aliases": 250,
     "root fields": 100,
 }
-"""The first four are those of a whole document; the others, of one operation with its fragments, which count as often
-as they are spread."""
+"""Tokens, operations, fragments and directives are those of a whole document; variables, those of one operation; the
+others, of one operation with its fragments, which count as often as they are spread, as directives do there."""
 
-# Strings run to the end of the text where they are not closed, so that no text is looked through twice.
+# Lines end in \n or in \r, as GraphQL has it. Strings run to the end of the text where they are not closed, so that no text is looked through twice.
 _TOKEN = re.compile(
-    r'"""(?:[^"\\]|\\"""|"(?!"")|\\)*(?:"""|\Z)|"(?:[^"\\\n]|\\.)*"?|#[^\n]*|\.\.\.|[A-Za-z_]\w*|-?\d[\w.+-]*|[^\s,\ufeff]'
+    r'"""(?:[^"\\]|\\"""|"(?!"")|\\)*(?:"""|\Z)|"(?:[^"\\\n\r]|\\.)*"?|#[^\n\r]*|\.\.\.|[A-Za-z_]\w*|-?\d[\w.+-]*|[^\s,\ufeff]'
 )
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _END = ""
 
 
@@ -122,7 +123,7 @@ class _Reading:
         parts, place, tokens = list[_Part](), 0, self._tokens
         while tokens[place]:
             name = None
-            if tokens[place] == "fragment":
+            if tokens[place] == "fragment" and _NAME.fullmatch(tokens[place + 1]):
                 name, place = tokens[place + 1], place + 1
             elif tokens[place] not in {"query", "mutation", "subscription", "{"}:
                 place += 1

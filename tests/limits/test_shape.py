@@ -100,6 +100,22 @@ def test_wrong_fragments_are_told_as_validation_tells_them(text: str, message: s
     assert error.original_error is None
 
 
+@pytest.mark.parametrize("comment", ["#\r", "# ...\n", "#\r\n", '"""', "\ufeff#\r"])
+def test_a_line_ends_where_graphql_ends_it(comment: str) -> None:
+    text = f"{comment}{{ viewer {{ {'manager { ' * 30} id {'} ' * 30} }} }}"
+    [error] = read_document(SCHEMA, text).errors
+    expected = "Syntax Error: Unterminated string." if comment == '"""' else "A document has at most 25 levels."
+    assert error.message == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["fragment", "{a} fragment", "fragment {a}", "{a:", "{a @", "{a ... on", "}", "{a(", "..."]
+)
+def test_what_is_cut_off_is_told_by_the_parser(text: str) -> None:
+    [error] = read_document(SCHEMA, text).errors
+    assert error.message.startswith("Syntax Error: ")
+
+
 def test_strings_and_comments_are_not_counted_for_what_is_in_them() -> None:
     filler = "@ { } ... " * 700
     for text in (f'{{ account(id: "{filler}") {{ id }} }}', f'{{ account(id: """{filler}""") {{ id }} }}'):

@@ -1,0 +1,29 @@
+"""links brought along"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """What a record brought along goes with it: links that nothing that was chosen stands beside."""
+    link, other = (
+        sa.table("activity_links", *map(sa.column, ("workspace_id", "activity_id", "derived"))).alias(name)
+        for name in ("link", "other")
+    )
+    beside = sa.exists().where(
+        other.c.workspace_id == link.c.workspace_id,
+        other.c.activity_id == link.c.activity_id,
+        sa.not_(sa.type_coerce(other.c.derived, sa.Boolean)),
+    )
+    op.execute(sa.delete(link).where(sa.type_coerce(link.c.derived, sa.Boolean), sa.not_(beside)))
+
+
+def downgrade() -> None:
+    """They were of no use."""
