@@ -51,6 +51,12 @@ class Context:
             self._loaders = Loaders(self.database, self.viewer, self.until)
         return self._loaders
 
+    def forget(self) -> None:
+        """What was read is not needed any more. Loaders and what is in them hold each other: they would be there until
+        Python looks for garbage, and make that take long."""
+        if self._loaders is not None:
+            self._loaders.forget()
+
     @property
     def holder(self) -> Principal | None:
         """The principal, where there is one."""

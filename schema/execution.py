@@ -78,6 +78,7 @@ class CrmSchema(strawberry.Schema):
                     result = await self._execute(context, document, name, variables, **executor)
             except Exception as error:
                 result = ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
+            context.forget()
         self.process_errors(result.errors or [])
         return result
 
@@ -103,6 +104,7 @@ class CrmSchema(strawberry.Schema):
                 for each in (*(part.incremental or ()), *(part.completed or ())):
                     self.process_errors(each.errors or [])
                 yield {**part.formatted}
+        context.forget()
 
     async def _execute(
         self,

@@ -1,4 +1,4 @@
-"""Who no longer waits for a statement ends it, and leaves no connection busy; who writes waits for others for a while."""
+"""Who no longer waits for a statement ends it, and leaves no connection busy; who writes waits for others."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ MOST = {
 """Tokens, operations, fragments and directives are those of a whole document; variables, those of one operation; the
 others, of one operation with its fragments, which count as often as they are spread, as directives do there."""
 
-# Lines end in \n or in \r, as GraphQL has it. Strings run to the end of the text where they are not closed, so that no text is looked through twice.
+# Lines end in \n or in \r, as GraphQL has it. Strings run to the end of the text where they are not closed, so that no
+# text is looked through twice.
 _TOKEN = re.compile(
     r'"""(?:[^"\\]|\\"""|"(?!"")|\\)*(?:"""|\Z)|"(?:[^"\\\n\r]|\\.)*"?|#[^\n\r]*|\.\.\.|[A-Za-z_]\w*|-?\d[\w.+-]*|[^\s,\ufeff]'
 )

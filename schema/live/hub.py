@@ -141,6 +141,7 @@ class Hub:
         executor = self._executor(operation.node, variables, operation.name, context, value, operation.plans)
         async with context.loaders.hold(session):
             result: Any = await await_maybe(execute_subscription_event(executor))
+        context.forget()
         for error in result.errors or ():
             if isinstance(error.original_error, OUTAGES):
                 raise error.original_error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
+from common import percentile
 from company import key
 from contenders import Contender, Site
 from load import Storm, steady, storm, together
@@ -93,14 +94,15 @@ class Course:
                 done = self._storm(MOVE, contender, self._write(moves))
                 assert done.requests < count, "the moves came round to the first ones, which were made already"
 
-    def delays(self, operation: Operation, contenders: Sequence[Contender], rate: float) -> list[list[float]]:
-        """The milliseconds of each contender's answers at a rate."""
+    def delays(self, operation: Operation, contenders: Sequence[Contender], rate: float) -> list[float]:
+        """The 99th percentile of the milliseconds of each contender's answers at a rate: the middle of the rounds."""
         delays: list[list[float]] = [[] for _ in contenders]
         for _ in range(self.effort.rounds):
             for each, found in zip(contenders, delays, strict=True):
                 bodies = each.bodies(operation)
-                found += uvloop.run(steady(each.server.port, each.headers, bodies, rate, self.effort.steady))
-        return delays
+                times = uvloop.run(steady(each.server.port, each.headers, bodies, rate, self.effort.steady))
+                found.append(percentile(times, 99))
+        return [percentile(each, 50) for each in delays]
 
     def found(self, name: str, contender: Contender) -> Storm:
         """What came out for an operation."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import cluster
-from common import database, environment, finish, options, percentile, prepare, say, tokens
+from common import database, environment, finish, options, prepare, say, tokens
 from company import EMAIL, fill
 from contenders import POOL, Contender, Site, install, ours, peers
 from course import MOVE, Course, Effort, same_answers, same_moves
@@ -100,7 +100,7 @@ def compare(
             found = course.delays(operation, [crm, peer], rate)
             delays[operation.name] = {
                 "requests_a_second": rate,
-                **{each.name: percentile(times, 99) for each, times in zip((crm, peer), found, strict=True)},
+                **{each.name: delay for each, delay in zip((crm, peer), found, strict=True)},
             }
         names = [operation.name for operation in READS]
         if effort.moves and site.deals > SIZES[0]:  # where there are enough deals that none comes round too soon

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import enum
+import gc
 import itertools
 from decimal import Decimal
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from graphql import experimental_execute_incrementally, parse
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.utils.await_maybe import await_maybe
 
+from crm_graph.models import Account
 from crm_graph.settings import Settings
 from schema.context import Context
 from schema.declared import Declared, Later
@@ -281,3 +283,25 @@ async def test_a_list_takes_a_statement_a_level(world: World) -> None:
             _, errors = await asked(world, LIST, executor)
         assert errors == []
         assert len([each for each in sent if "FROM" in each and "api_tokens" not in each]) == 5
+
+
+def records() -> list[Any]:
+    return [each for each in gc.get_objects() if isinstance(each, Account)]
+
+
+async def test_what_was_read_does_not_wait_for_the_collector(world: World) -> None:
+    for name in ("A", "B"):
+        account = await world.make("account", name=name)
+        await world.make("contact", lastName=name, accountId=account)
+    timelines = "{ accounts { nodes { name timeline { totalCount } contacts { nodes { account { name } } } } } }"
+    await world.data(timelines)
+    gc.collect()
+    before = len(records())
+
+    gc.disable()
+    try:
+        await world.data(timelines)  # no timeline is compiled
+        await asyncio.sleep(0)
+        assert len(records()) == before
+    finally:
+        gc.enable()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,10 +15,8 @@ depends_on = None
 
 def upgrade() -> None:
     """What a record brought along goes with it: links that nothing that was chosen stands beside."""
-    link, other = (
-        sa.table("activity_links", *map(sa.column, ("workspace_id", "activity_id", "derived"))).alias(name)
-        for name in ("link", "other")
-    )
+    link: Any = sa.table("activity_links", *map(sa.column, ("workspace_id", "activity_id", "derived")))
+    other = link.alias()
     beside = sa.exists().where(
         other.c.workspace_id == link.c.workspace_id,
         other.c.activity_id == link.c.activity_id,
