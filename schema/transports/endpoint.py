@@ -272,10 +272,14 @@ class Endpoint:
         return Context(self.settings, self.database, self.feed, caller)
 
     async def authenticate(self, token: str) -> Principal:
-        """Raises Unauthenticated."""
-        self._known.pop(token, None)
-        principal = await auth.authenticate(self.database, self.settings, token)
+        """Raises Unauthenticated. Meanwhile he is who he was: nobody is to wait among strangers for that."""
+        try:
+            principal = await auth.authenticate(self.database, self.settings, token)
+        except Unauthenticated:
+            self._known.pop(token, None)
+            raise
         self._known[token] = principal
+        self._known.move_to_end(token)
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
         return principal
