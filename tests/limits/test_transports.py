@@ -10,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from crm_graph.models import Account
+from crm_graph.services import auth
 from loaders import Loaders
 from loaders.compiled.statement import Statement
 from schema import Budget, Endpoint, Turns
+from schema.caller import Caller
 from schema.transports.negotiation import JSON, RESPONSE
 from tests.limits.conftest import Change
 from tests.support.abuse import ABUSES, Abuse
@@ -363,3 +365,22 @@ async def test_a_mutation_that_began_is_run_to_its_end(
     monkeypatch.setattr(endpoint.schema, "answer", slowly)
     assert "errors" not in await ask(server, "http", CREATE, world.admin, name="Acme")
     assert (await ask(server, "http", WHO, world.admin))["errors"][0]["extensions"] == {"code": "TIMEOUT"}
+
+
+async def test_who_is_proven_anew_is_no_stranger_meanwhile(
+    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await status(server, LIST, world.admin)  # by which the token is known
+    prove, payers = auth.authenticate, []
+
+    async def proving(*args: Any) -> Any:
+        payers.append(endpoint._payer(Caller({"type": "http", "headers": [authorization]}), None))
+        return await prove(*args)
+
+    authorization = (b"authorization", f"Bearer {world.admin.token}".encode())
+    monkeypatch.setattr(auth, "authenticate", proving)
+    await endpoint.authenticate(world.admin.token)
+
+    [(is_sure, payer)] = payers
+    assert is_sure
+    assert payer.startswith("token:")
