@@ -58,7 +58,6 @@ def check_document(text: str) -> None:
     sizes = _Sizes(text, fragments)
     for operation in operations:
         size = sizes.of(operation)
-        _check("levels", size.depth)
         _check("directives", size.directives)
         _check("fields", size.fields)
         _check("aliases", size.aliases)
@@ -186,8 +185,7 @@ class _Reading:
                 names, is_root = open_[-1]
                 size.roots += is_root
                 names[token] += 1
-                if names[token] > MOST[BESIDE]:
-                    raise LimitExceeded(BESIDE, MOST[BESIDE])
+                _check(BESIDE, names[token])
                 inline = False
         return place
 
