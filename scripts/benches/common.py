@@ -19,12 +19,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 CRM_GRAPH = str(Path(sys.executable).parent / "crm-graph")
+T = TypeVar("T")
 EMAIL = "ada@bench.example"
 IDLE_SECONDS = 2
 if str(ROOT) not in sys.path:
@@ -203,6 +205,15 @@ def _listens(port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+@contextlib.contextmanager
+def at_once(contexts: Sequence[contextlib.AbstractContextManager[T]]) -> Iterator[list[T]]:
+    """Several contexts, which are entered side by side."""
+    with contextlib.ExitStack() as stack:
+        with ThreadPoolExecutor() as pool:
+            entered = list(pool.map(stack.enter_context, contexts))
+        yield entered
 
 
 def serving(env: Mapping[str, str]) -> contextlib.AbstractContextManager[Server]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from common import ROOT, Client, Server, running, say, serving
+from common import ROOT, Client, Server, at_once, running, say, serving
 from company import key
 from operations import (
     LIST,
@@ -137,6 +137,14 @@ def ours(site: Site, name: str = "crm-graph", *, compiled: bool = True, explain:
 
 
 @contextlib.contextmanager
+def both_ours(site: Site, *, explain: bool = False) -> Iterator[list[Contender]]:
+    """This server, and the same that compiles nothing."""
+    plain = ours(site, "crm-graph, not compiled", compiled=False)
+    with at_once([ours(site, explain=explain), plain]) as contenders:
+        yield contenders
+
+
+@contextlib.contextmanager
 def peers(site: Site, node: str) -> Iterator[list[Contender]]:
     """PostGraphile, stock Strawberry, and the statements by hand."""
     commands: dict[str, tuple[type[Contender], Sequence[str]]] = {
@@ -144,11 +152,8 @@ def peers(site: Site, node: str) -> Iterator[list[Contender]]:
         "Strawberry": (Contender, [sys.executable, str(PEERS / "stock.py")]),
         "by hand": (Contender, [sys.executable, str(PEERS / "bound.py")]),
     }
-    with contextlib.ExitStack() as stack:
-        yield [
-            kind(name, stack.enter_context(running(command, site.peers_env)), site)
-            for name, (kind, command) in commands.items()
-        ]
+    with at_once([running(command, site.peers_env) for _, command in commands.values()]) as servers:
+        yield [kind(name, server, site) for (name, (kind, _)), server in zip(commands.items(), servers, strict=True)]
 
 
 def install() -> str:

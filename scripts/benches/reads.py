@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from cluster import cluster
-from common import database, environment, finish, options, prepare, say, tokens
+from common import at_once, database, environment, finish, options, prepare, say, tokens
 from company import EMAIL, fill
-from contenders import POOL, Contender, Site, install, ours, peers
+from contenders import POOL, Contender, Site, both_ours, install, ours, peers
 from course import MOVE, Course, Effort, same_answers, same_moves
 from load import check_wrk, rounded, storm
 from operations import BOARD, CUSTOMER, DEEP_PAGE, LIST, READS, RECORD, Operation
@@ -33,7 +33,7 @@ from sqlalchemy.engine import make_url
 
 SIZES = [10_000, 100_000, 1_000_000]
 FULL = Effort(rounds=3, seconds=3, warm_up=6, steady=4, asked=20, moves=True)
-QUICK = Effort(rounds=1, seconds=1, warm_up=2, steady=1.5, asked=3, moves=False)
+QUICK = Effort(rounds=1, seconds=1, warm_up=1, steady=1.5, asked=3, moves=False)
 LEAST_OF_PEER = {CUSTOMER.name: 2.0, LIST.name: 2.5, BOARD.name: 2.0, RECORD.name: 1.5}
 LEAST_OF_BOUND, LEAST_OF_STOCK, LEAST_ON_SQLITE, MOST_SLOWER, MOST_DELAY, MOST_GROWTH = 0.7, 2.0, 5.0, 1.3, 1.0, 1.1
 SHARE = 0.6
@@ -72,11 +72,7 @@ def company(server: str, deals: int, visibility: str) -> Iterator[Site]:
 def check(site: Site, node: str, asked: int) -> dict[str, str]:
     """How this server answers each operation, by its name. Raises AssertionError where one of the servers answers
     otherwise than the others, or this one does not compile."""
-    with (
-        ours(site, explain=True) as crm,
-        ours(site, "crm-graph, not compiled", compiled=False) as plain,
-        peers(site, node) as others,
-    ):
+    with at_once([both_ours(site, explain=True), peers(site, node)]) as ((crm, plain), others):
         same_answers([crm, plain, *others], asked)
         execution = {operation.name: crm.execution(operation) for operation in [*READS, DEEP_PAGE]}
         assert set(execution.values()) == {"compiled"}, execution
@@ -88,7 +84,7 @@ def compare(
     site: Site, node: str, effort: Effort, folder: Path, timed: Sequence[Operation], execution: Mapping[str, str]
 ) -> dict[str, Any]:
     """All servers on one company; and delays of the operations that are `timed`."""
-    with ours(site) as crm, ours(site, "crm-graph, not compiled", compiled=False) as plain, peers(site, node) as others:
+    with at_once([both_ours(site), peers(site, node)]) as ((crm, plain), others):
         peer, stock, bound = others
         same_moves([crm, *others])
         course = Course(effort, folder)
@@ -171,7 +167,7 @@ def on_sqlite(site: Site, effort: Effort, folder: Path) -> float:
         env = {**site.env, "CRM_GRAPH_DATABASE_URL": url}
         asyncio.run(copy(site.url, url))
         small = Site(url, site.deals, site.workspace_id, env, site.token)
-        with ours(small) as compiled, ours(small, "not compiled", compiled=False) as plain:
+        with both_ours(small) as (compiled, plain):
             same_answers([compiled, plain], effort.asked)
             course = Course(dataclasses.replace(effort, seconds=max(2, effort.seconds)), folder)  # it is slow
             course.race([(CUSTOMER, each) for each in (compiled, plain)])
