@@ -29,7 +29,7 @@ class Action(enum.StrEnum):
     RESPONDED: somebody responded to the campaign.
     SIGNED_IN: the user signed in.
     SIGNED_OUT: the user signed out, or was signed out.
-    SIGN_IN_FAILED: somebody tried to sign in as the user, and did not know the password.
+    SIGN_IN_FAILED: somebody did not know the password, to sign in or to change it; or the user may not sign in.
     """
 
     CREATED = "CREATED"

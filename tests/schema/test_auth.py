@@ -164,8 +164,9 @@ async def test_whatever_was_wrong_the_answer_and_the_work_are_the_same(
     await world.feed.settle()
     after = await world.everything()
     failed = [(each["record_id"], each["action"], each["actor"], each["user_id"]) for each in after.pop("changes")]
-    assert failed == [(rep.id, "SIGN_IN_FAILED", "nobody", None)] * 4
-    assert [each.pop("revision") for each in (*before["workspaces"], *after["workspaces"])] == [0, 4]
+    about = [rep.id] * 4 + [inactive.partition("@")[0]]
+    assert failed == [(each, "SIGN_IN_FAILED", "nobody", None) for each in about]
+    assert [each.pop("revision") for each in (*before["workspaces"], *after["workspaces"])] == [0, 5]
     assert after == {name: rows for name, rows in before.items() if name != "changes"}
     assert await world.rows(Session) == []
 
@@ -627,7 +628,11 @@ async def test_a_password_is_changed_only_by_one_who_knows_it_and_to_a_good_one(
         (PASSWORD, "\ud800" * 9, {"code": "INVALID", "field": "newPassword"}),
     ]:
         assert await change(world, token, current, new) == {"user": None, "userErrors": [error]}
-    assert await world.everything() == before
+    after = await world.everything()
+    told = [(each["action"], each["cause"], each["user_id"]) for each in after["changes"][len(before["changes"]) :]]
+    assert told == [("SIGN_IN_FAILED", "changePassword", rep.id)] * 2
+    assert [each.pop("revision") for each in (*before["workspaces"], *after["workspaces"])] == [1, 3]
+    assert after | {"changes": before["changes"]} == before
 
 
 async def test_guesses_of_the_current_password_are_throttled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

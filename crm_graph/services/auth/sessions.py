@@ -152,6 +152,8 @@ async def change_password(feed: Feed, settings: Settings, principal: Principal, 
         user = await records.find(session, viewer, User, viewer.user_id or "")
     known = user.password_hash
     if not await passwords.matches(known, current):
+        async with feed.transaction(viewer, "changePassword") as session:
+            journal_of(session).note(user, {}, Action.SIGN_IN_FAILED)
         raise Invalid("The current password is wrong.", "current_password")
     try:
         password_hash = await passwords.hashed(new)
@@ -181,16 +183,17 @@ def _candidates(email: str) -> sa.Select[User, Workspace]:
         sa.select(User, Workspace)
         .join(Workspace, Workspace.id == User.workspace_id)
         .where(unscoped(User, NO_VIEWER), User.email == email, User.password_hash.is_not(None))
-        .where(User.active, User.deleted_at.is_(None))
-        .order_by(User.created_at, User.id)
+        .where(User.deleted_at.is_(None))
+        .order_by(User.active.desc(), User.created_at, User.id)
         .limit(CANDIDATES)
     )
 
 
 async def _matching(candidates: Sequence[Any], password: str) -> tuple[User, Workspace]:
-    """The first whose password it is. Raises Unauthenticated, after as many comparisons whoever was asked for."""
+    """The first whose password it is, and who may sign in. Raises Unauthenticated, after as many comparisons whoever
+    was asked for."""
     for user, workspace in candidates:
-        if await passwords.matches(user.password_hash, password):
+        if await passwords.matches(user.password_hash if user.active else None, password):
             return user, workspace
     for _ in range(len(candidates), CANDIDATES):
         await passwords.matches(None, password)
