@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -16,7 +17,8 @@ import pytest
 from graphql import GraphQLSchema, build_schema
 
 import schema
-from tests.support.npm import CLIENTS, node_with, serving
+from tests.support.npm import CLIENTS, EMAIL, PASSWORD, node_with, serving
+from tests.support.wire import wire_to
 
 ROOT = Path(__file__).parents[1]
 SCHEMA, RELEASED = ROOT / "docs" / "schema.graphql", ROOT / "docs" / "schema.released.graphql"
@@ -37,9 +39,9 @@ class Workshop:
         shutil.copy(OPERATIONS, folder)
         shutil.copy(SCHEMA, folder / "schema.graphql")
 
-    def change(self, before: str, after: str) -> None:
-        """Change the schema, in one place."""
-        path = self.folder / "schema.graphql"
+    def change(self, before: str, after: str, name: str = "schema.graphql") -> None:
+        """Change a file, in one place."""
+        path = self.folder / name
         assert path.read_text().count(before) == 1
         path.write_text(path.read_text().replace(before, after))
 
@@ -80,19 +82,29 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict
 def board(server: dict[str, str]) -> dict[str, str]:
     """The same, and of a pipeline with one stage and no deals."""
     pipeline = make(server, "pipeline", name="Sales")
-    make(server, "stage", pipelineId=pipeline, name="New", probability=20, position=0)
-    return {**server, "PIPELINE": pipeline}
+    stage = make(server, "stage", pipelineId=pipeline, name="New", probability=20, position=0)
+    return {**server, "PIPELINE": pipeline, "STAGE": stage}
+
+
+def make_deal(board: dict[str, str], name: str) -> None:
+    make(board, "opportunity", name=name, stageId=board["STAGE"], amount={"amount": "5", "currency": "USD"})
 
 
 def make(server: dict[str, str], entity: str, **values: Any) -> str:
     """The id of a new record."""
-    kind = entity.capitalize()
-    document = f"mutation ($input: Create{kind}Input!) {{ made: create{kind}(input: $input) {{ {entity} {{ id }} }} }}"
+    record_id: str = write(server, f"create{entity.capitalize()}", f"{entity} {{ id }}", **values)[entity]["id"]
+    return record_id
+
+
+def write(server: dict[str, str], mutation: str, selection: str, **values: Any) -> Any:
+    """The payload of a mutation, which must be done."""
+    kind, selected = f"{mutation[0].upper()}{mutation[1:]}Input", f"userErrors {{ message }} {selection}"
+    document = f"mutation ($input: {kind}!) {{ done: {mutation}(input: $input) {{ {selected} }} }}"
     headers = {"Authorization": f"Bearer {server['CRM_GRAPH_TOKEN']}"}
     body = {"query": document, "variables": {"input": values}}
-    answer = httpx.post(server["CRM_GRAPH_URL"], json=body, headers=headers).json()
-    record_id: str = answer["data"]["made"][entity]["id"]
-    return record_id
+    done = httpx.post(server["CRM_GRAPH_URL"], json=body, headers=headers).json()["data"]["done"]
+    assert done["userErrors"] == []
+    return done
 
 
 def test_relay_compiler(workshop: Workshop) -> None:
@@ -112,11 +124,49 @@ def test_graphql_eslint_with_relays_rules(workshop: Workshop) -> None:
     assert "@graphql-eslint/relay-page-info" in workshop.run("eslint", "schema.graphql", code=1)
 
 
-def test_graphql_codegen_makes_a_typed_client(workshop: Workshop, board: dict[str, str]) -> None:
-    workshop.run("graphql-codegen", "--config", "codegen.json")
-    workshop.run("tsc")
+async def test_graphql_codegen_makes_a_typed_client_whose_board_stays_live(
+    workshop: Workshop, board: dict[str, str]
+) -> None:
+    workshop.change("keepAlive: 15_000", "keepAlive: 500", "socket.ts")
+    workshop.change("client.terminate(), 5_000", "client.terminate(), 1_000", "socket.ts")
+    await asyncio.to_thread(workshop.run, "graphql-codegen", "--config", "codegen.json")
+    await asyncio.to_thread(workshop.run, "tsc")
+    url = httpx.URL(board["CRM_GRAPH_URL"])
+    token = write(board, "signIn", "accessToken", email=EMAIL, password=PASSWORD)["accessToken"]
+    async with wire_to(url.netloc.decode()) as (wire, address):
+        of_client = {**board, "CRM_GRAPH_URL": f"http://{address}/graphql", "CRM_GRAPH_TOKEN": token}
+        client = await asyncio.create_subprocess_exec(
+            *(workshop.node, "built/client.js", "Typed"),
+            cwd=workshop.folder,
+            env={**os.environ, **of_client},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(TOOL_SECONDS):
+                assert await told(client, "ENTERED") == "ENTERED Typed: 1250.5 USD, New"
+                wire.cut()
+                make_deal(board, "After a cut")
+                assert await told(client, "ENTERED") == "ENTERED After a cut: 5 USD, New"
+                wire.silence()
+                make_deal(board, "After a silence")
+                assert await told(client, "ENTERED") == "ENTERED After a silence: 5 USD, New"
+                write({**board, "CRM_GRAPH_TOKEN": token}, "signOutEverywhere", "revision")
+                assert await told(client, "4403") == "4403 token revoked"
+                assert await client.wait() == 1
+        finally:
+            if client.returncode is None:
+                client.kill()
+                await client.wait()
 
-    assert run(workshop.folder, workshop.node, "built/client.js", variables=board) == "Typed: 1250.5 USD\n"
+
+async def told(client: asyncio.subprocess.Process, beginning: str) -> str:
+    """The next line of a client that begins so."""
+    assert client.stdout is not None
+    while line := (await client.stdout.readline()).decode():
+        if line.startswith(beginning):
+            return line.rstrip()
+    raise AssertionError(f"No line begins with {beginning!r}.")
 
 
 def test_ariadne_codegen_makes_a_python_client(tmp_path: Path, board: dict[str, str]) -> None:
@@ -175,6 +225,7 @@ def undated(told: GraphQLSchema) -> list[str]:
     [
         ("operations.graphql", "graphql"),
         ("tools/codegen.json", "json"),
+        ("tools/socket.ts", "ts"),
         ("tools/client.ts", "ts"),
         ("tools/tsconfig.json", "json"),
         ("python/pyproject.toml", "toml"),

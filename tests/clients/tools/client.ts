@@ -1,4 +1,3 @@
-import { createClient } from "graphql-sse";
 import {
   BoardDocument,
   CreateOpportunityDocument,
@@ -6,50 +5,107 @@ import {
   type CardFragment,
   type TypedDocumentString,
 } from "./gql/graphql.js";
+import { connect } from "./socket.js";
 
-declare const process: { env: Record<"CRM_GRAPH_URL" | "CRM_GRAPH_TOKEN" | "PIPELINE", string> };
-const { CRM_GRAPH_URL: url, CRM_GRAPH_TOKEN: token, PIPELINE: pipelineId } = process.env;
-const headers = { Authorization: `Bearer ${token}` };
-const live = createClient({ url, headers, retryAttempts: Infinity });
+const client = connect(setting("CRM_GRAPH_URL").replace("http", "ws"), () => setting("CRM_GRAPH_TOKEN"));
+client.on("closed", (end) => console.error("The connection ended:", explained(end)));
+const pipelineId = setting("PIPELINE");
+const names = new Map<string, string>(); // of stages
+const cards = new Map<string, CardFragment>();
+const ends = new Map<string, CardFragment>(); // the last card that was read of a stage which has more
 
-async function ask<Data, Variables>(document: TypedDocumentString<Data, Variables>, variables: Variables) {
-  const request = { method: "POST", headers: { ...headers, "Content-Type": "application/json" } };
-  const response = await fetch(url, { ...request, body: JSON.stringify({ query: document, variables }) });
-  const { data, errors } = (await response.json()) as { data: Data; errors?: { message: string }[] };
-  if (errors) throw new Error(errors.map(({ message }) => message).join("\n"));
-  return data;
+function setting(name: string): string {
+  const value = process.env[name];
+  if (!value) throw new Error(`Set ${name} first.`);
+  return value;
 }
 
-async function* follow<Data, Variables extends Record<string, unknown>>(
+async function* answers<Data, Variables extends Record<string, unknown>>(
   document: TypedDocumentString<Data, Variables>,
   variables: Variables,
 ) {
-  for await (const { data, errors } of live.iterate<Data>({ query: document.toString(), variables })) {
-    if (errors) throw new Error(errors.map(({ message }) => message).join("\n"));
+  for await (const { data, errors } of client.iterate<Data>({ query: document.toString(), variables })) {
+    if (errors) throw errors;
     if (data) yield data;
   }
 }
 
-const { pipelineBoard: board } = await ask(BoardDocument, { pipelineId });
-if (!board) throw new Error("There is no such pipeline, or it may not be seen.");
-const cards = new Map<string, CardFragment>();
-for (const { cards: page } of board.stages) for (const card of page.nodes) cards.set(card.id, card);
-
-const stageId = board.stages[0]!.stage.id;
-const input = { name: "Typed", stageId, amount: { amount: "1250.50", currency: "USD" } };
-const { createOpportunity: made } = await ask(CreateOpportunityDocument, { input });
-if (made.userErrors.length) throw new Error(made.userErrors.map(({ message }) => message).join("\n"));
-
-for await (const { pipelineBoard: update } of follow(FollowBoardDocument, { pipelineId, after: board.revision })) {
-  for (const { kind, opportunityId, opportunity } of update.events) {
-    if (kind === "LEFT" || !opportunity) cards.delete(opportunityId);
-    else cards.set(opportunityId, opportunity);
-  }
-  if (update.caughtUp && cards.size) break;
+async function ask<Data, Variables extends Record<string, unknown>>(
+  document: TypedDocumentString<Data, Variables>,
+  variables: Variables,
+) {
+  for await (const data of answers(document, variables)) return data;
+  throw new Error("There was no answer.");
 }
-for (const { name, amount } of cards.values()) console.log(`${name}: ${amount?.amount} ${amount?.currency}`);
+
+function isHeld(card: CardFragment): boolean {
+  const end = ends.get(card.stage?.id ?? "");
+  return !end || card.rank < end.rank || (card.rank === end.rank && card.id <= end.id);
+}
+
+function text({ name, amount, stage }: CardFragment): string {
+  return `${name}: ${amount?.amount} ${amount?.currency}, ${names.get(stage?.id ?? "")}`;
+}
+
+async function read(): Promise<string> {
+  const { pipelineBoard: board } = await ask(BoardDocument, { pipelineId });
+  if (!board) throw new Error("There is no such pipeline, or it may not be seen.");
+  for (const kept of [names, cards, ends]) kept.clear();
+  for (const { stage, cards: page } of board.stages) {
+    names.set(stage.id, stage.name);
+    for (const card of page.nodes) cards.set(card.id, card);
+    if (page.pageInfo.hasNextPage) ends.set(stage.id, page.nodes.at(-1)!);
+  }
+  for (const card of cards.values()) console.log(text(card));
+  return board.revision;
+}
+
+async function follow(after: string): Promise<void> {
+  const variables = { pipelineId, after };
+  for await (const { pipelineBoard: update } of answers(FollowBoardDocument, variables)) {
+    for (const { stage } of update.stages) names.set(stage.id, stage.name);
+    for (const id of update.removedStageIds) names.delete(id);
+    for (const { kind, opportunityId, opportunity: card } of update.events) {
+      if (card && isHeld(card)) cards.set(card.id, card);
+      else cards.delete(opportunityId);
+      console.log(kind, card ? text(card) : opportunityId);
+    }
+    if (update.caughtUp) console.log(`${cards.size} cards at ${update.revision}`);
+    variables.after = update.revision; // whoever comes back goes on from here
+  }
+}
+
+async function add(name: string): Promise<void> {
+  const input = { name, stageId: [...names.keys()][0]!, amount: { amount: "1250.50", currency: "USD" } };
+  const { createOpportunity: made } = await ask(CreateOpportunityDocument, { input });
+  for (const { field, message } of made.userErrors) console.error(`${field}: ${message}`);
+}
+
+function isResync(reason: unknown): boolean {
+  return Array.isArray(reason) && reason.some(({ extensions }) => extensions.code === "RESYNC");
+}
+
+// What ended an operation: its errors, or how the server closed the socket, or what went wrong here.
+function explained(reason: unknown): string {
+  if (Array.isArray(reason)) return reason.map(({ message }) => message).join("\n");
+  const { code, reason: why, message } = reason as Partial<CloseEvent & Error>;
+  return message ?? `${code} ${why}`;
+}
 
 // @ts-expect-error The id of a pipeline is a string.
 export const wrong = () => ask(BoardDocument, { pipelineId: 1 });
 // @ts-expect-error Cards have no such field.
 export const unknown = (card: CardFragment) => card.probability;
+
+const toAdd = process.argv.slice(2);
+for (;;) {
+  try {
+    const revision = await read();
+    for (const name of toAdd.splice(0)) await add(name);
+    await follow(revision);
+  } catch (reason) {
+    if (isResync(reason)) continue;
+    console.error(explained(reason));
+    process.exit(1);
+  }
+}
