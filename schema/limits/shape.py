@@ -16,9 +16,10 @@ from crm_graph.errors import LimitExceeded
 LONGEST = 100_000
 """In characters: strings, comments and spaces take time too, and are one token or none."""
 MOST_VALUES = 20_000
-BESIDE = "fields of one name beside each other"
+BESIDE, OF_ONE = "fields of one name beside each other", "characters of one string or name"
 MOST = {
     "tokens": 6_000,
+    OF_ONE: 20_000,
     "operations": 50,
     "fragments": 250,
     "variables": 250,
@@ -48,6 +49,7 @@ def check_document(text: str) -> None:
         raise LimitExceeded("characters", LONGEST)
     tokens = [each for each in _TOKEN.findall(text) if each[0] != "#"]
     _check("tokens", len(tokens))
+    _check(OF_ONE, max(map(len, tokens), default=0))
     _check("directives", tokens.count("@"))
     parts = _Reading(tokens).parts()
     operations = [each for each in parts if each.name is None]

@@ -24,7 +24,7 @@ def _many(count: int, part: str) -> str:
     return " ".join(part.replace("#", str(number)) for number in range(count))
 
 
-BESIDE = "fields of one name beside each other"
+BESIDE, OF_ONE = "fields of one name beside each other", "characters of one string or name"
 ABUSES = [
     Abuse("500 aliases", f"{{ {_many(500, 'a#: viewer { id }')} }}", "aliases"),
     Abuse(
@@ -77,7 +77,9 @@ ABUSES = [
     Abuse("99 fields that there are not", f"{{ {_many(99, 'opportunitx#')} }}", None, True),
     Abuse("a comment of a megabyte", f"{{ viewer {{ id }} }} #{'x' * 1_000_000}", "characters"),
     Abuse("a string of a megabyte", f'{{ account(id: "{"x" * 1_000_000}") {{ id }} }}', "characters"),
-    Abuse("a string without an end", '{ account(id: """' + '\\"""' * 24_000, None),
+    Abuse("a string without an end", '{ account(id: """' + '\\"""' * 24_000, OF_ONE),
+    Abuse("a string of escapes", '{ account(id: "' + "\\n" * 40_000 + '") { id } }', OF_ONE),
+    Abuse("a long name", f"{{ {'a' * 90_000} }}", OF_ONE),
     Abuse("nothing but quotes", "{ account(id: " + '"' * 50_000, "tokens"),
     Abuse("a list in a list", f"{{ account(id: {'[' * 3_000}", None),
     Abuse("an object in an object", f"{{ accounts(filter: {'{and: ' * 1_000}", None),
