@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import shutil
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from tests.support.servers import free_port, until_listening
@@ -68,7 +68,7 @@ async def _relay(addresses: Sequence[str], folder: Path, port: int) -> AsyncIter
                 with contextlib.suppress(OSError):
                     theirs, out = await asyncio.open_connection(host, int(at))
                     with contextlib.closing(out):
-                        await asyncio.gather(_copy(reader, out), _copy(theirs, writer))
+                        await asyncio.gather(copy(reader, out), copy(theirs, writer))
                     return
 
     server = await asyncio.start_server(serve, "127.0.0.1", port)
@@ -76,9 +76,11 @@ async def _relay(addresses: Sequence[str], folder: Path, port: int) -> AsyncIter
     server.close()
 
 
-async def _copy(reader: StreamReader, writer: StreamWriter) -> None:
+async def copy(reader: StreamReader, writer: StreamWriter, is_lost: Callable[[], bool] = lambda: False) -> None:
+    """Carry all that comes, but what is lost on the way."""
     with contextlib.suppress(OSError):
         while piece := await reader.read(65_536):
-            writer.write(piece)
-            await writer.drain()
+            if not is_lost():
+                writer.write(piece)
+                await writer.drain()
     writer.close()

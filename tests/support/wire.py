@@ -7,6 +7,8 @@ import contextlib
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 
+from tests.support.proxies import copy
+
 
 class Wire:
     """Carries connections to an address."""
@@ -29,15 +31,9 @@ class Wire:
     async def carry(self, near: StreamReader, back: StreamWriter) -> None:
         far, out = await asyncio.open_connection(self._host, int(self._port))
         self._ends += [back, out]
-        await asyncio.gather(self._copy(near, out), self._copy(far, back))
-
-    async def _copy(self, reader: StreamReader, writer: StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while piece := await reader.read(65_536):
-                if writer not in self._silent:
-                    writer.write(piece)
-                    await writer.drain()
-        writer.close()
+        await asyncio.gather(
+            copy(near, out, lambda: out in self._silent), copy(far, back, lambda: back in self._silent)
+        )
 
 
 @contextlib.asynccontextmanager
