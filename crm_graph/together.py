@@ -47,6 +47,7 @@ class Several:
 class _Group:
     """Those who are asked for together, and what answers them."""
 
+    loop: asyncio.AbstractEventLoop
     asked: list[tuple[Values, asyncio.Future[str | None]]] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
 
@@ -67,9 +68,9 @@ class Together:
         no longer waits ends it for nobody else; where nobody waits, it is ended."""
         group = self._groups.get(several)
         if group is None or len(group.asked) >= MOST:
-            group = self._groups[several] = _Group()
-            asyncio.get_running_loop().call_soon(self._send, one, several, group)
-        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+            group = self._groups[several] = _Group(asyncio.get_running_loop())
+            group.loop.call_soon(self._send, one, several, group)
+        answer: asyncio.Future[str | None] = group.loop.create_future()
         group.asked.append((values, answer))
         try:
             return await answer
@@ -80,7 +81,7 @@ class Together:
     def _send(self, one: str, several: Several, group: _Group) -> None:
         if self._groups.get(several) is group:
             del self._groups[several]
-        group.task = asyncio.create_task(self._answer(one, several, group))
+        group.task = group.loop.create_task(self._answer(one, several, group))
 
     async def _answer(self, one: str, several: Several, group: _Group) -> None:
         waiting = group.waiting
@@ -94,7 +95,8 @@ class Together:
                     for (_, answer), text in zip(waiting, found, strict=True):
                         if not answer.done():
                             answer.set_result(text)
-            await asyncio.gather(*(self._answer_one(one, *each) for each in group.waiting))
+            if waiting := group.waiting:
+                await asyncio.gather(*(self._answer_one(one, *each) for each in waiting))
         finally:
             for _, answer in group.waiting:
                 answer.cancel()

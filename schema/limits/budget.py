@@ -7,8 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -44,8 +43,7 @@ return {taken, math.floor(level)}
 much it took, nothing where there was not enough, and what is left. A bucket that would be full is forgotten."""
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """What a bucket holds, and what there is in it now."""
 
     maximum: int

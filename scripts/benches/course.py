@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import uvloop
 from common import percentile
 from company import key
 from contenders import Contender, Site
-from load import Storm, steady, storm, together
+from load import Storm, middle, steady, storm
 from operations import READS, Deal, Operation
 
 MOVE, MOVED_DEALS, MOST_MOVES_A_SECOND = "move", 20_000, 8_000
@@ -25,7 +26,7 @@ class Effort:
 
     rounds: int
     seconds: int
-    warm_up: int
+    warm_up: int  # all at once
     steady: float
     asked: int  # of each operation, before anything is timed
     moves: bool
@@ -69,9 +70,10 @@ class Course:
             bodies = contender.bodies(operation)
             files[operation, contender] = self._write(bodies)
             warming.setdefault(contender, []).extend(bodies[:500])
-        for contender, bodies in warming.items():
+        for bodies in warming.values():
             random.Random(0).shuffle(bodies)
-            storm(contender.server.port, contender.headers, self._write(bodies), self.effort.warm_up)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._warm, warming, map(self._write, list(warming.values()))))
         for (_, contender), file in files.items() if settle else ():
             storm(contender.server.port, contender.headers, file, settle)
         for _ in range(self.effort.rounds):
@@ -105,8 +107,17 @@ class Course:
         return [percentile(each, 50) for each in delays]
 
     def found(self, name: str, contender: Contender) -> Storm:
-        """What came out for an operation."""
-        return together(self._storms[name, contender])
+        """What came out for an operation: the middle of the rounds."""
+        return middle(self._storms[name, contender])
+
+    def times(self, name: str, one: Contender, other: Contender) -> float:
+        """How many times as fast as the other one it is: the middle of the rounds, in each of which both had the same
+        few seconds of the machine."""
+        rounds = zip(self._storms[name, one], self._storms[name, other], strict=True)
+        return percentile([mine.rate / others.rate for mine, others in rounds], 50)
+
+    def _warm(self, contender: Contender, file: Path) -> None:
+        storm(contender.server.port, contender.headers, file, self.effort.warm_up)
 
     def _storm(self, name: str, contender: Contender, file: Path) -> Storm:
         done = storm(contender.server.port, contender.headers, file, self.effort.seconds)

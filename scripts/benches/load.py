@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -22,16 +23,12 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 @dataclass
 class Storm:
-    """What wrk measured in one or several runs of the same: requests, and milliseconds."""
+    """What wrk measured: requests, requests a second, and milliseconds."""
 
-    requests: int
-    seconds: float
+    requests: float
+    rate: float
     p50: float
     p99: float
-
-    @property
-    def rate(self) -> float:
-        return self.requests / self.seconds
 
     def figures(self) -> dict[str, float]:
         return {"requests_a_second": self.rate, "p50_ms": self.p50, "p99_ms": self.p99}
@@ -42,10 +39,9 @@ def rounded(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
-def together(storms: Sequence[Storm]) -> Storm:
-    """Several as one; its percentiles are the middle ones of theirs."""
-    p50, p99 = (percentile([getattr(each, name) for each in storms], 50) for name in ("p50", "p99"))
-    return Storm(sum(each.requests for each in storms), sum(each.seconds for each in storms), p50, p99)
+def middle(storms: Sequence[Storm]) -> Storm:
+    """Of each figure the middle one of those that several have."""
+    return Storm(*(percentile(figures, 50) for figures in zip(*map(dataclasses.astuple, storms), strict=True)))
 
 
 def check_wrk() -> None:
@@ -62,9 +58,10 @@ def storm(port: int, headers: dict[str, str], bodies: Path, seconds: int) -> Sto
     done = subprocess.run([*command, url, "--", str(bodies)], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["wrong"] + found["lost"] == 0, f"{bodies.name}: {found}"
-    if not found["requests"]:
-        return Storm(1, found["seconds"], 1000 * found["seconds"], 1000 * found["seconds"])
-    return Storm(found["requests"], found["seconds"], found["p50"], found["p99"])
+    requests, milliseconds = found["requests"], 1000 * found["seconds"]
+    if not requests:
+        return Storm(1, 1000 / milliseconds, milliseconds, milliseconds)
+    return Storm(requests, 1000 * requests / milliseconds, found["p50"], found["p99"])
 
 
 async def steady(

@@ -39,6 +39,11 @@ class Operation:
         return dataclasses.replace(self, document=f"{head}{brace} {name}: {rest.lstrip()}")
 
 
+def title_of(document: str) -> str:
+    """The name of its operation."""
+    return document.partition("(")[0].split()[1]
+
+
 def _account(deals: int, chance: random.Random) -> Variables:
     return {"id": key("acc", chance.randint(1, accounts_of(deals)))}
 
