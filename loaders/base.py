@@ -95,7 +95,7 @@ class Loaders:
                 raise
 
         reading = asyncio.ensure_future(run())
-        reading.add_done_callback(_hear)
+        hear(reading)
         return await asyncio.shield(reading)
 
     def _link(self) -> Any:
@@ -173,10 +173,9 @@ class Loaders:
         )
 
 
-def _hear(reading: asyncio.Future[Any]) -> None:
-    """Take note of how it ended, as nobody else does who was cancelled meanwhile."""
-    if not reading.cancelled():
-        reading.exception()
+def hear(reading: asyncio.Future[Any]) -> None:
+    """Take note of how it ends: whoever asked for it may not wait any more, and asyncio would complain."""
+    reading.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 @functools.lru_cache(maxsize=500)

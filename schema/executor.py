@@ -36,6 +36,7 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.models.types import decimal_text, time_text
+from loaders.base import hear
 from schema.declared import Declared, Later
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
@@ -132,6 +133,8 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
                         row[key] = complete(value.result(), run)
         except Exception:
             self._failed = True
+            for value, *_ in (*awaited, *run.awaited):
+                hear(value.value if isinstance(value, Later) else value)
             return await await_maybe(again())
         return completed
 

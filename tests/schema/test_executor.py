@@ -19,6 +19,7 @@ from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.models import Account
 from crm_graph.settings import Settings
+from loaders.base import Loaders
 from schema.context import Context
 from schema.declared import Declared, Later
 from schema.executor import Executor
@@ -274,6 +275,23 @@ async def test_the_graph(world: World) -> None:
     expected = await asked(world, CUSTOMER, Stock, id=accounts[0])
     assert expected[1] == []
     assert await asked(world, CUSTOMER, Executor, id=accounts[0]) == expected
+
+
+async def test_what_cannot_be_read_is_told_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await seeded(world)
+    text = "{ accounts { nodes { name owner { name } parent { name } contacts { nodes { account { name } } } } } }"
+
+    async def fail(*arguments: Any) -> None:
+        raise ConnectionResetError("The database is out.")
+
+    monkeypatch.setattr(Loaders, "_records", fail)
+    expected = await asked(world, text, Stock)
+    assert [len(expected[0]["accounts"]["nodes"]), len(expected[1])] == [4, 11]
+    assert await asked(world, text, Executor) == expected
+    gc.collect()
+    assert [each for each in caplog.records if each.name == "asyncio"] == []
 
 
 async def test_a_list_takes_a_statement_a_level(world: World) -> None:
