@@ -100,3 +100,33 @@ async def test_totals_are_filled_from_the_deals_that_there_are(fresh: Database) 
             for *key, count, high, low, weighted_high, weighted_low in rows
         }
     assert found == TOTALS
+
+
+async def test_lists_come_in_order_after_an_upgrade_that_was_broken_off(fresh: Database) -> None:
+    async with fresh.writer.begin() as connection:
+        await connection.run_sync(migrations._run, command.upgrade, "0006")
+        await connection.execute(sa.text("CREATE INDEX ix_cases_workspace_id_contact_id_id ON cases (contact_id)"))
+    assert await on_cases(fresh, "contact_id") == {
+        "ix_cases_workspace_id_contact_id": ["workspace_id", "contact_id"],
+        "ix_cases_workspace_id_contact_id_id": ["contact_id"],
+    }
+
+    await migrations.upgrade(fresh.writer)
+    await migrations.check(fresh.writer)
+    upgraded = {"ix_cases_workspace_id_contact_id_id": ["workspace_id", "contact_id", "id"]}
+    assert await on_cases(fresh, "contact_id") == upgraded
+
+    async with fresh.writer.connect() as connection:
+        await connection.run_sync(migrations._run, command.downgrade, "0006")
+        await connection.commit()
+    assert await on_cases(fresh, "contact_id") == {"ix_cases_workspace_id_contact_id": ["workspace_id", "contact_id"]}
+
+    await migrations.upgrade(fresh.writer)
+    assert await on_cases(fresh, "contact_id") == upgraded
+
+
+async def on_cases(database: Database, column: str) -> dict[str, list[str | None]]:
+    """The indexes of cases that have this column: their names and their columns."""
+    async with database.reader.connect() as connection:
+        found = await connection.run_sync(lambda sync: sa.inspect(sync).get_indexes("cases"))
+    return {str(each["name"]): each["column_names"] for each in found if column in each["column_names"]}

@@ -52,6 +52,7 @@ def run(connection: sa.Connection) -> None:
         compare_type=True,
         render_item=render,
         on_version_apply=tell,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()

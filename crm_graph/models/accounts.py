@@ -53,6 +53,7 @@ class Account(Assigned):
         sa.UniqueConstraint("workspace_id", "external_id"),
         sa.Index(None, "workspace_id", "name"),
         sa.Index(None, "workspace_id", "domain"),
+        sa.Index(None, "workspace_id", "parent_id", "id"),
     )
     prefix = "acc"
 
@@ -69,7 +70,7 @@ class Account(Assigned):
     currency: Mapped[str | None] = mapped_column(types.Currency())
     billing_address: Mapped[Address | None] = mapped_column(types.Value(Address))
     shipping_address: Mapped[Address | None] = mapped_column(types.Value(Address))
-    parent_id: Mapped[str | None] = reference("accounts")
+    parent_id: Mapped[str | None] = reference("accounts", index=False)
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Contact(Assigned):
         sa.UniqueConstraint("workspace_id", "external_id"),
         sa.Index(None, "workspace_id", "last_name"),
         sa.Index(None, "workspace_id", "email"),
+        sa.Index(None, "workspace_id", "account_id", "id"),
     )
     prefix = "con"
 
@@ -124,4 +126,4 @@ class Contact(Assigned):
     email_opt_out_at: Mapped[dt.datetime | None]
     phone_opt_out: Mapped[bool] = mapped_column(default=False)
     phone_opt_out_at: Mapped[dt.datetime | None]
-    account_id: Mapped[str | None] = reference("accounts")
+    account_id: Mapped[str | None] = reference("accounts", index=False)

@@ -84,6 +84,8 @@ class Case(Assigned):
         sa.UniqueConstraint("workspace_id", "external_id"),
         sa.UniqueConstraint("workspace_id", "number"),
         sa.Index(None, "workspace_id", "status", "id"),
+        sa.Index(None, "workspace_id", "account_id", "id"),
+        sa.Index(None, "workspace_id", "contact_id", "id"),
     )
     prefix = "case"
     EVENTS = {
@@ -100,8 +102,8 @@ class Case(Assigned):
     priority: Mapped[Priority] = mapped_column(types.Enum(Priority), default=Priority.MEDIUM)
     origin: Mapped[CaseOrigin | None] = mapped_column(types.Enum(CaseOrigin))
     type: Mapped[CaseType | None] = mapped_column(types.Enum(CaseType))
-    account_id: Mapped[str | None] = reference("accounts")
-    contact_id: Mapped[str | None] = reference("contacts")
+    account_id: Mapped[str | None] = reference("accounts", index=False)
+    contact_id: Mapped[str | None] = reference("contacts", index=False)
     first_response_at: Mapped[dt.datetime | None]
     resolved_at: Mapped[dt.datetime | None]
     closed_at: Mapped[dt.datetime | None]

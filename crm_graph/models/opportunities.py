@@ -22,13 +22,14 @@ class Opportunity(Assigned):
         sa.UniqueConstraint("workspace_id", "external_id"),
         sa.Index(None, "workspace_id", "stage_id", "rank", "id"),
         sa.Index(None, "workspace_id", "close_date", "id"),
+        sa.Index(None, "workspace_id", "account_id", "id"),
     )
     prefix = "opp"
     EVENTS = {"stage_id": "MOVED"}
 
     name: Mapped[str]
     description: Mapped[str | None] = mapped_column(types.Text(types.LONG_TEXT))
-    account_id: Mapped[str | None] = reference("accounts")
+    account_id: Mapped[str | None] = reference("accounts", index=False)
     pipeline_id: Mapped[str] = reference("pipelines", nullable=False)
     stage_id: Mapped[str] = reference("stages", nullable=False, index=False)
     rank: Mapped[str] = mapped_column(types.Text(1000))
