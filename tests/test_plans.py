@@ -242,3 +242,17 @@ async def test_totals_of_a_board_are_those_kept(reader: Reader) -> None:
     )
     tables = {node.get("Relation Name") for node in await reader.plan()}
     assert tables - {None} == {"pipelines", "stages", "stage_totals", "workspaces"}
+
+
+async def test_a_long_list_of_an_account_is_read_from_where_it_begins(reader: Reader) -> None:
+    account, lists = key(models.Account, 9), ("contacts", "opportunities", "cases")
+    async with reader.database.writer.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        for table in lists:
+            some = f"SELECT id FROM {table} ORDER BY md5(id) LIMIT 500"
+            update = f"UPDATE {table} SET account_id = '{account}' WHERE workspace_id = '{WORKSPACE}' AND id IN ({some})"
+            await connection.exec_driver_sql(update)
+            await connection.exec_driver_sql(f"VACUUM ANALYZE {table}")
+    first = " ".join(f"{each}(first: 20) {{ nodes {{ id }} }}" for each in lists)
+    answer = await check(reader, f"query ($id: ID!) {{ account(id: $id) {{ id {first} }} }}", id=account)
+    assert [len(answer["account"][each]["nodes"]) for each in lists] == [20, 20, 20]
