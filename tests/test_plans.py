@@ -249,9 +249,8 @@ async def test_a_long_list_of_an_account_is_read_from_where_it_begins(reader: Re
     async with reader.database.writer.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         for table in lists:
-            some = f"SELECT id FROM {table} ORDER BY md5(id) LIMIT 500"
-            update = f"UPDATE {table} SET account_id = '{account}' WHERE workspace_id = '{WORKSPACE}' AND id IN ({some})"
-            await connection.exec_driver_sql(update)
+            some = f"workspace_id = '{WORKSPACE}' AND id IN (SELECT id FROM {table} ORDER BY md5(id) LIMIT 500)"
+            await connection.exec_driver_sql(f"UPDATE {table} SET account_id = '{account}' WHERE {some}")
             await connection.exec_driver_sql(f"VACUUM ANALYZE {table}")
     first = " ".join(f"{each}(first: 20) {{ nodes {{ id }} }}" for each in lists)
     answer = await check(reader, f"query ($id: ID!) {{ account(id: $id) {{ id {first} }} }}", id=account)
