@@ -7,8 +7,10 @@ import {
 } from "./gql/graphql.js";
 import { connect } from "./socket.js";
 
-const client = connect(setting("CRM_GRAPH_URL").replace("http", "ws"), () => setting("CRM_GRAPH_TOKEN"));
-client.on("closed", (end) => console.error("The connection ended:", explained(end)));
+const url = setting("CRM_GRAPH_URL").replace("http", "ws");
+const token = setting("CRM_GRAPH_TOKEN");
+const client = connect(url, () => token);
+client.on("closed", (end) => console.error(`The connection to ${url} ended:`, explained(end)));
 const pipelineId = setting("PIPELINE");
 const names = new Map<string, string>(); // of stages
 const cards = new Map<string, CardFragment>();
