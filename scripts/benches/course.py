@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -72,10 +73,11 @@ class Course:
             warming.setdefault(contender, []).extend(bodies[:500])
         for bodies in warming.values():
             random.Random(0).shuffle(bodies)
+        warm_ups = {contender: self._write(bodies) for contender, bodies in warming.items()}
         with ThreadPoolExecutor() as pool:
-            list(pool.map(self._warm, warming, map(self._write, list(warming.values()))))
+            list(pool.map(_ask, warm_ups, warm_ups.values(), itertools.repeat(self.effort.warm_up)))
         for (_, contender), file in files.items() if settle else ():
-            storm(contender.server.port, contender.headers, file, settle)
+            _ask(contender, file, settle)
         for _ in range(self.effort.rounds):
             for (operation, contender), file in files.items():
                 self._storm(operation.name, contender, file)
@@ -116,11 +118,8 @@ class Course:
         rounds = zip(self._storms[name, one], self._storms[name, other], strict=True)
         return percentile([mine.rate / others.rate for mine, others in rounds], 50)
 
-    def _warm(self, contender: Contender, file: Path) -> None:
-        storm(contender.server.port, contender.headers, file, self.effort.warm_up)
-
     def _storm(self, name: str, contender: Contender, file: Path) -> Storm:
-        done = storm(contender.server.port, contender.headers, file, self.effort.seconds)
+        done = _ask(contender, file, self.effort.seconds)
         self._storms.setdefault((name, contender), []).append(done)
         return done
 
@@ -128,6 +127,10 @@ class Course:
         file = self.folder / str(len(list(self.folder.iterdir())))
         file.write_bytes(b"\n".join(bodies))
         return file
+
+
+def _ask(contender: Contender, file: Path, seconds: int) -> Storm:
+    return storm(contender.server.port, contender.headers, file, seconds)
 
 
 async def _as_they_stand(site: Site, numbers: Sequence[int]) -> list[Deal]:
