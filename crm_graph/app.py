@@ -21,12 +21,13 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crm_graph import metrics, migrations, tracing
-from crm_graph.db import Database
+from crm_graph import migrations
+from crm_graph.changelog import Feed
+from crm_graph.database import Database
 from crm_graph.errors import RefusedToStart
-from crm_graph.feed import Feed
-from crm_graph.headers import CommonHeaders
 from crm_graph.models.types import Phone
+from crm_graph.observability import metrics, tracing
+from crm_graph.observability.headers import CommonHeaders
 from crm_graph.settings import Settings
 from schema import HTTP, Budget, Connections, DocumentStore, Endpoint, Hub, Turns, WebSockets, build_schema
 

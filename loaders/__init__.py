@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loaders.base import Loaders, Values
-from loaders.pages import Order, Page, PageRequest, Relation
+from loaders.core.dataloaders import Loaders, Values
+from loaders.core.pages import Order, Page, PageRequest, Relation
 
 __all__ = ["Loaders", "Order", "Page", "PageRequest", "Relation", "Values"]

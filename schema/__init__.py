@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from schema.build import build_schema
-from schema.limits.budget import Budget
-from schema.limits.turns import Turns
-from schema.live.hub import Hub
-from schema.transports.endpoint import Endpoint
+from schema.limits.admission import Turns
+from schema.limits.rate_limiter import Budget
+from schema.subscriptions.manager import Hub
+from schema.transports.connections import Connections
 from schema.transports.http import HTTP
-from schema.transports.sessions import Connections
-from schema.transports.store import DocumentStore
+from schema.transports.operation_service import Endpoint
+from schema.transports.persisted_queries import DocumentStore
 from schema.transports.websocket import WebSockets
 
 __all__ = ["HTTP", "Budget", "Connections", "DocumentStore", "Endpoint", "Hub", "Turns", "WebSockets", "build_schema"]

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import strawberry
 
-from schema import (
-    accounts,
-    activities,
-    audit,
-    auth,
-    boards,
-    campaigns,
-    cases,
-    changes,
-    customers,
-    leads,
-    nodes,
-    opportunities,
-    pipelines,
-    users,
-    workspaces,
-)
-from schema.execution import CrmSchema
-from schema.federation import subgraph_query
-from schema.node import TYPES, connect_modules
-from schema.scalars import config
-from schema.timelines import ENTRIES
+from schema.accounts import accounts, customers
+from schema.accounts.timelines import ENTRIES
+from schema.activities import activities
+from schema.core import TYPES, connect_modules, nodes
+from schema.core.federation import subgraph_query
+from schema.core.scalars import config
+from schema.execution.schema import CrmSchema
+from schema.marketing import campaigns
+from schema.platform import audit, auth, changes, users, workspaces
+from schema.sales import boards, leads, opportunities, pipelines
+from schema.service import cases
 
 
 @strawberry.type(description="What can be read.")

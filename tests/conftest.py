@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from starlette.applications import Starlette
 
 from crm_graph import migrations
-from crm_graph.db import Database
+from crm_graph.database import Database
 from tests.support.live import Server, serving
 from tests.support.postgres import create_database, drop_database
 from tests.support.world import World, build_world, running
@@ -80,7 +80,7 @@ async def world(application: Starlette, caplog: pytest.LogCaptureFixture) -> Asy
     yield world
     await world.close()
     assert application.state.gate.breaches == []
-    assert [record for record in caplog.get_records("call") if record.name == "schema.compiled.plans"] == []
+    assert [record for record in caplog.get_records("call") if record.name == "schema.execution.plan_cache"] == []
 
 
 @pytest.fixture

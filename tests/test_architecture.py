@@ -14,7 +14,7 @@ import crm_graph
 import loaders
 import schema
 from crm_graph import migrations
-from crm_graph.db import Database
+from crm_graph.database import Database
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("crm_graph", "loaders", "schema")
@@ -22,35 +22,40 @@ LONGEST_MODULE = 400
 HAPPENINGS = {"ActivityEntry", "AuditEvent", "CaseStatusChange", "MemberResponse", "StageMove"}
 """What lists have that is no record, and has no id."""
 UNSCOPED = {
-    "loaders.live._still: model": "what went out of sight is told by its id alone, to those who saw it",
-    "loaders.sight.have_followers: model": "what follows a record may be hidden by now, or just have been shown",
-    "loaders.sight.touch_customer: Account": "what follows a record may be hidden by now, or just have been shown",
-    "loaders.sight.load_contacts: Contact": "what follows a record may be hidden by now, or just have been shown",
-    "loaders.sight.of_account: model": "what follows a record may be hidden by now, or just have been shown",
-    "loaders.sight.part: model": "what follows a record may be hidden by now, or just have been shown",
-    "services.auth.principals._holding: ApiToken": "sign-in knows no viewer yet",
-    "services.auth.principals._holding: User": "sign-in knows no viewer yet",
-    "services.auth.sessions._candidates: User": "sign-in knows no viewer yet",
-    "services.auth.tokens.revoke_tokens: ApiToken": "who manages users ends tokens that only their holders see",
-    "services.campaigns._check_used: CampaignMember": "members that the viewer cannot see keep their status",
-    "services.campaigns._members: CampaignMember": "a person has one place in a campaign, removed ones included",
-    "services.importing.directory._load: model": "rows are compared with, and point to, what nobody sees too",
-    "services.importing.store._differing: model": "an import changes what it says, whoever sees it",
-    "services.importing.store._load: model": "an import changes what it says, whoever sees it",
-    "services.importing.store._next_ranks: Opportunity": "unseen cards keep their places",
-    "services.leads._latest_campaign: Campaign": "a deal came from its campaign whoever converts the lead",
-    "services.leads._latest_campaign: CampaignMember": "a deal came from its campaign whoever converts the lead",
-    "services.leads._move_activities: Activity": "a lead takes along what the viewer cannot see",
-    "services.leads._move_memberships: CampaignMember": "a person keeps the places that the viewer cannot see",
-    "services.opportunities._rank: Opportunity": "unseen cards keep their places",
-    "services.opportunities._settle_primary: ContactRole": "a deal has one primary role, unseen ones included",
-    "services.opportunities.add_contact_role: ContactRole": "a person has one role in a deal, removed ones included",
-    "services.pipelines.delete: Opportunity": "deals that the viewer cannot see are deals too",
-    "services.records._check_external_id: model": "an external id is taken by unseen and deleted records too",
-    "services.records.check_acyclic: model": "a cycle may pass through unseen records",
-    "services.records.check_acyclic: next_up": "a cycle may pass through unseen records",
-    "services.users._check_email: User": "an email is taken by deleted users too",
-    "services.users.rebuild_reports: User": "deleted users stay in the chain",
+    "loaders.live.lists._still: model": "what went out of sight is told by its id alone, to those who saw it",
+    "loaders.live.visibility.have_followers: model": "what follows a record may be hidden by now, "
+    "or just have been shown",
+    "loaders.live.visibility.touch_customer: Account": "what follows a record may be hidden by now, "
+    "or just have been shown",
+    "loaders.live.visibility.load_contacts: Contact": "what follows a record may be hidden by now, "
+    "or just have been shown",
+    "loaders.live.visibility.of_account: model": "what follows a record may be hidden by now, or just have been shown",
+    "loaders.live.visibility.part: model": "what follows a record may be hidden by now, or just have been shown",
+    "auth.principals._holding: ApiToken": "sign-in knows no viewer yet",
+    "auth.principals._holding: User": "sign-in knows no viewer yet",
+    "auth.sessions._candidates: User": "sign-in knows no viewer yet",
+    "auth.tokens.revoke_tokens: ApiToken": "who manages users ends tokens that only their holders see",
+    "services.marketing.campaigns._check_used: CampaignMember": "members that the viewer cannot see keep their status",
+    "services.marketing.campaigns._members: CampaignMember": "a person has one place in a campaign, "
+    "removed ones included",
+    "services.importing.lookup_index._load: model": "rows are compared with, and point to, what nobody sees too",
+    "services.importing.bulk_writer._differing: model": "an import changes what it says, whoever sees it",
+    "services.importing.bulk_writer._load: model": "an import changes what it says, whoever sees it",
+    "services.importing.bulk_writer._next_ranks: Opportunity": "unseen cards keep their places",
+    "services.sales.leads._latest_campaign: Campaign": "a deal came from its campaign whoever converts the lead",
+    "services.sales.leads._latest_campaign: CampaignMember": "a deal came from its campaign whoever converts the lead",
+    "services.sales.leads._move_activities: Activity": "a lead takes along what the viewer cannot see",
+    "services.sales.leads._move_memberships: CampaignMember": "a person keeps the places that the viewer cannot see",
+    "services.sales.opportunities._rank: Opportunity": "unseen cards keep their places",
+    "services.sales.opportunities._settle_primary: ContactRole": "a deal has one primary role, unseen ones included",
+    "services.sales.opportunities.add_contact_role: ContactRole": "a person has one role in a deal, "
+    "removed ones included",
+    "services.sales.pipelines.delete: Opportunity": "deals that the viewer cannot see are deals too",
+    "records.crud._check_external_id: model": "an external id is taken by unseen and deleted records too",
+    "records.crud.check_acyclic: model": "a cycle may pass through unseen records",
+    "records.crud.check_acyclic: next_up": "a cycle may pass through unseen records",
+    "services.platform.users._check_email: User": "an email is taken by deleted users too",
+    "services.platform.users.rebuild_reports: User": "deleted users stay in the chain",
 }
 """Every look past the gate: the function, what it reads, and why."""
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from crm_graph import models
-from crm_graph.db import Condition
+from crm_graph.database import Condition
 from crm_graph.errors import Forbidden
 from crm_graph.models import Role, Visibility
 

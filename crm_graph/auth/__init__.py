@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm_graph.services.auth.principals import (
+from crm_graph.auth.principals import (
     API_TOKEN_PREFIX,
     KEY,
     Principal,
@@ -13,7 +13,7 @@ from crm_graph.services.auth.principals import (
     renew,
     standing,
 )
-from crm_graph.services.auth.sessions import (
+from crm_graph.auth.sessions import (
     CANDIDATES,
     SignedIn,
     change_password,
@@ -23,7 +23,7 @@ from crm_graph.services.auth.sessions import (
     sign_out,
     sign_out_everywhere,
 )
-from crm_graph.services.auth.tokens import create_api_token, new_api_token, revoke_api_token, revoke_tokens
+from crm_graph.auth.tokens import create_api_token, new_api_token, revoke_api_token, revoke_tokens
 
 __all__ = [
     "API_TOKEN_PREFIX",

@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import DEFAULTS, Viewer, unscoped
-from crm_graph.db import among
+from crm_graph.database import among
+from crm_graph.database.prepared import Link, fetch
 from crm_graph.errors import Forbidden, Invalid, Unauthenticated
 from crm_graph.models import ApiToken, Session, User, Workspace, now
 from crm_graph.settings import Settings
-from crm_graph.statements import Link, fetch
 
 API_TOKEN_PREFIX = "crm_"
 ISSUER = "crm-graph"

@@ -15,14 +15,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import records
 from crm_graph.access import Viewer, unscoped, visible
+from crm_graph.auth import passwords, throttle
+from crm_graph.auth.principals import Principal, access_token, digest, holder, viewer_of
+from crm_graph.auth.tokens import revoke_tokens
+from crm_graph.changelog import Feed, advance, journal_of
 from crm_graph.errors import Conflict, Invalid, Unauthenticated
-from crm_graph.feed import Feed, advance, journal_of
 from crm_graph.models import Action, Session, User, Workspace, now
-from crm_graph.models.users import SignInEmail
-from crm_graph.services import idempotency, passwords, records, throttle
-from crm_graph.services.auth.principals import Principal, access_token, digest, holder, viewer_of
-from crm_graph.services.auth.tokens import revoke_tokens
+from crm_graph.models.platform.users import SignInEmail
+from crm_graph.records import idempotency
 from crm_graph.settings import Settings
 
 # An email may be known in several workspaces. A failed sign-in compares so many passwords, whoever it was for.

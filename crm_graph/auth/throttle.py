@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.db import Database
+from crm_graph.database import Database
 from crm_graph.errors import Throttled
 from crm_graph.models import SignInTry, now
 

@@ -8,11 +8,11 @@ import secrets
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import records
 from crm_graph.access import Viewer, unscoped, visible
+from crm_graph.auth.principals import API_TOKEN_PREFIX, digest
 from crm_graph.errors import Forbidden, Invalid
 from crm_graph.models import ApiToken, now
-from crm_graph.services import records
-from crm_graph.services.auth.principals import API_TOKEN_PREFIX, digest
 
 MOST_TOKENS = 50
 """Of one user: each may spend as much as a user may."""

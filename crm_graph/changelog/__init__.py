@@ -3,10 +3,10 @@ commits; nothing is published that did not."""
 
 from __future__ import annotations
 
-from crm_graph.feed.feed import Feed, advance
-from crm_graph.feed.journal import Entry, Journal, journal_of
-from crm_graph.feed.log import Revision, Row, Tail
-from crm_graph.feed.updates import flush
-from crm_graph.feed.wakeups import CHANNEL
+from crm_graph.changelog.flush import flush
+from crm_graph.changelog.journal import Entry, Journal, journal_of
+from crm_graph.changelog.log import Revision, Row, Tail
+from crm_graph.changelog.notifier import CHANNEL
+from crm_graph.changelog.transaction import Feed, advance
 
 __all__ = ["CHANNEL", "Entry", "Feed", "Journal", "Revision", "Row", "Tail", "advance", "flush", "journal_of"]

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import get_history
 from sqlalchemy.orm.exc import StaleDataError
 
-from crm_graph.feed.journal import journal_of
+from crm_graph.changelog.journal import journal_of
+from crm_graph.database.prepared import fetch
 from crm_graph.models import Entity
-from crm_graph.statements import fetch
 
 _KNOWN = ("workspace_id", "id", "version")
 

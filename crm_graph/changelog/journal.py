@@ -15,10 +15,10 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import History, get_history
 
 from crm_graph.access import Viewer
-from crm_graph.feed.rollup import Deltas
+from crm_graph.changelog.rollups import Deltas
+from crm_graph.database.prepared import fetch, insert_many
 from crm_graph.models import Action, Base, Change, Entity, Workspace, now
 from crm_graph.models.types import wire
-from crm_graph.statements import fetch, insert_many
 
 BOOKKEEPING = {"version", "updated_at"}
 WEIGHTY = {"amount", "currency", "probability", "quantity", "price", "role", "active", "deleted_at"}

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from broadcaster import Broadcast
 
-from crm_graph.db import Database, among
+from crm_graph.database import Database, among
 from crm_graph.models import Workspace
 
 CHANNEL = "crm_graph.changes"

@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph.database.prepared import send_many
 from crm_graph.models import StageTotal
-from crm_graph.models.totals import SPLIT
+from crm_graph.models.sales.stage_totals import SPLIT
 from crm_graph.models.types import AMOUNT_SCALE
-from crm_graph.statements import send_many
 
 if TYPE_CHECKING:
-    from crm_graph.feed.journal import Entry
+    from crm_graph.changelog.journal import Entry
 
 KEY = [column.key for column in StageTotal.__table__.primary_key]
 SUMS = [column.key for column in StageTotal.__table__.columns if not column.primary_key]

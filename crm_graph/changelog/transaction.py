@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from crm_graph.access import Viewer
-from crm_graph.db import Database
+from crm_graph.changelog.flush import flush
+from crm_graph.changelog.journal import Journal, journal_of
+from crm_graph.changelog.notifier import WakeUps
+from crm_graph.database import Database
 from crm_graph.errors import Conflict, Duplicate
-from crm_graph.feed.journal import Journal, journal_of
-from crm_graph.feed.updates import flush
-from crm_graph.feed.wakeups import WakeUps
 
 # What the databases call two transactions that met (serialisation, deadlock, lock not available), and a taken key.
 MET = {"40001", "40P01", "55P03", "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"}

@@ -6,7 +6,9 @@ import sys
 
 import typer
 
-from crm_graph.cli import database, documents, exporting, importing, serving
+from crm_graph.cli import database, exporting, importing
+from crm_graph.cli import persisted_queries as documents
+from crm_graph.cli import serve as serving
 from crm_graph.errors import CrmError, Fault, RefusedToStart
 
 REFUSED = 2

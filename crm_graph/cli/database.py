@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crm_graph.cli.opening import opened
+from crm_graph.cli.database_session import opened
 from crm_graph.settings import Settings
 
 In = Annotated[
@@ -33,7 +33,7 @@ async def _migrate(settings: Settings, console: Any) -> int:
     import sqlalchemy as sa
 
     from crm_graph import migrations
-    from crm_graph.db import Database
+    from crm_graph.database import Database
 
     steps: list[str] = []
 
@@ -88,7 +88,7 @@ def _password(from_stdin: bool) -> str:
 
 
 async def _create_workspace(settings: Settings, **values: str) -> tuple[str, str]:
-    from crm_graph.services import setup
+    from crm_graph.services.platform import setup
 
     async with opened(settings) as feed:
         return await setup.create_workspace(feed, **values)
@@ -104,7 +104,8 @@ def token(
 
 
 async def _make_token(settings: Settings, wanted: str | None, email: str, name: str) -> str:
-    from crm_graph.services import auth, setup
+    from crm_graph import auth
+    from crm_graph.services.platform import setup
 
     async with opened(settings) as feed:
         async with feed.database.read() as session:

@@ -10,14 +10,14 @@ from crm_graph.errors import RefusedToStart
 from crm_graph.settings import Settings
 
 if TYPE_CHECKING:
-    from crm_graph.feed import Feed
+    from crm_graph.changelog import Feed
 
 
 async def check(settings: Settings) -> None:
     """Raises RefusedToStart where the database or the broadcast is not ready to be served from."""
     from crm_graph import migrations
-    from crm_graph.db import Database
-    from crm_graph.feed import wakeups
+    from crm_graph.changelog import notifier as wakeups
+    from crm_graph.database import Database
 
     database = Database(settings.database_url, pool_size=1)
     try:
@@ -36,8 +36,8 @@ async def check(settings: Settings) -> None:
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Feed]:
     """The database and its feed, for one command. Raises RefusedToStart."""
-    from crm_graph.db import Database
-    from crm_graph.feed import Feed
+    from crm_graph.changelog import Feed
+    from crm_graph.database import Database
     from crm_graph.models.types import Phone
 
     await check(settings)

@@ -18,7 +18,7 @@ def schema(
     from graphql import introspection_from_schema
 
     from schema import build_schema
-    from schema.federation import print_subgraph
+    from schema.core.federation import print_subgraph
 
     built = build_schema(federation=federation)
     if introspection:

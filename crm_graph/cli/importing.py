@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from crm_graph.cli.database import In
-from crm_graph.cli.opening import opened
+from crm_graph.cli.database_session import opened
 from crm_graph.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ async def _import(
     settings: Settings, wanted: str | None, mapping: Path, folder: Path, options: dict[str, Any]
 ) -> Report:
     from crm_graph.access import Viewer
-    from crm_graph.services import importing, setup
+    from crm_graph.services import importing
+    from crm_graph.services.platform import setup
 
     async with opened(settings) as feed:
         async with feed.database.read() as session:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from crm_graph.cli.opening import opened
+from crm_graph.cli.database_session import opened
 from crm_graph.settings import Settings
 
 Manifest = Annotated[Path, typer.Argument(help="What the client's compiler wrote.", exists=True, dir_okay=False)]
@@ -28,7 +28,7 @@ def trust(
 def _read(settings: Settings, manifest: Path) -> dict[str, str]:
     """The manifest's texts by their ids. Raises Invalid for one that is none, or that has a wrong document."""
     from crm_graph.errors import Invalid
-    from crm_graph.services import documents
+    from crm_graph.services.platform import persisted_queries as documents
     from schema import build_schema
 
     try:
@@ -43,7 +43,7 @@ def _read(settings: Settings, manifest: Path) -> dict[str, str]:
 
 
 async def _trust(settings: Settings, texts: Mapping[str, str], alone: bool) -> tuple[int, int]:
-    from crm_graph.services import documents
+    from crm_graph.services.platform import persisted_queries as documents
 
     async with opened(settings) as feed:
         return await documents.trust(feed.database, texts, alone=alone)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crm_graph import logs
-from crm_graph.cli.opening import check
+from crm_graph.cli.database_session import check
 from crm_graph.errors import RefusedToStart
+from crm_graph.observability import logs
 from crm_graph.settings import Settings
 
 if TYPE_CHECKING:
-    from crm_graph.services.demo.home import Home
+    from crm_graph.services.demo.workspace_dir import Home
 
 LOCAL = {"127.0.0.1", "::1", "localhost"}
 SILENCE = 60_000
@@ -55,7 +55,7 @@ def demo(
     """Serve generated data from a folder of its own, with GraphiQL signed in. Later starts go on with the same data."""
     from rich.console import Console
 
-    from crm_graph.services.demo.home import Home
+    from crm_graph.services.demo.workspace_dir import Home
 
     console = Console(highlight=False)
     with _listen(host, port) as listening:
@@ -93,7 +93,7 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
     """Serve until a signal comes."""
     import uvicorn
 
-    from crm_graph.cli.server import BoundedHTTP, BoundedWebSocket, Server
+    from crm_graph.server.uvicorn_protocols import BoundedHTTP, BoundedWebSocket, Server
 
     options: dict[str, Any] = {
         "loop": "uvloop",

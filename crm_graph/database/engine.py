@@ -20,10 +20,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from crm_graph import tracing
+from crm_graph.database.batching import Together
+from crm_graph.database.pool import Lanes, Taken
 from crm_graph.errors import RefusedToStart
-from crm_graph.lanes import Lanes, Taken
-from crm_graph.together import Together
+from crm_graph.observability import tracing
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 BUSY_TIMEOUT = 30_000  # milliseconds

@@ -17,9 +17,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
-from crm_graph import tracing
-from crm_graph.db import Database
-from crm_graph.lanes import fail
+from crm_graph.database import Database
+from crm_graph.database.pool import fail
+from crm_graph.observability import tracing
 
 M = TypeVar("M", bound=DeclarativeBase)
 Link = AsyncSession | Database

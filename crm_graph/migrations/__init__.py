@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from crm_graph.db import Database
+from crm_graph.database import Database
 from crm_graph.errors import RefusedToStart
 
 # Alembic is imported where it is needed: a server only compares two revisions, and starts in half a second less.

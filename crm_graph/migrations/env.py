@@ -8,7 +8,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from alembic import context
 
-from crm_graph.db import Database
+from crm_graph.database import Database
 from crm_graph.models import Base, types
 from crm_graph.settings import Settings
 

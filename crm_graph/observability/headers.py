@@ -8,7 +8,7 @@ import secrets
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from crm_graph.logs import REQUEST_ID
+from crm_graph.observability.logs import REQUEST_ID
 
 REQUEST_ID_HEADER = b"x-request-id"
 SAFE = [

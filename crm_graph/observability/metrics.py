@@ -1,4 +1,4 @@
-"""What this process does, counted for Prometheus. docs/operations.md tells what to make of it."""
+"""What this process does, counted for Prometheus. docs/operators/operations.md tells what to make of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _operations = Histogram(
     ["operation", "type", "execution"],
     buckets=SECONDS,
 )
-_cost = Counter("crm_graph_cost", "What operations cost, as docs/limits.md has it.", ["operation", "type"])
+_cost = Counter("crm_graph_cost", "What operations cost, as docs/operators/limits.md has it.", ["operation", "type"])
 _begun = Counter("crm_graph_subscriptions_begun", "Subscriptions that were begun.", ["operation"])
 _errors = Counter("crm_graph_errors", "Errors that clients were told.", ["code"])
 _lag = Histogram(

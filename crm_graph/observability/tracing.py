@@ -17,12 +17,12 @@ from sqlalchemy import event
 from starlette.requests import HTTPConnection
 
 from crm_graph.errors import RefusedToStart
-from crm_graph.logs import TRACE_ID
+from crm_graph.observability.logs import TRACE_ID
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-    from crm_graph.db import Database
+    from crm_graph.database import Database
 
 _NOTHING: AbstractContextManager[None] = contextlib.nullcontext()
 _STRING = re.compile(r'"""(?:[^"\\]|\\"""|"(?!"")|\\)*"""|"(?:[^"\\\n]|\\.)*"')

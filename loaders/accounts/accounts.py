@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from crm_graph.access import Viewer, visible
 from crm_graph.models import Account, Campaign, CampaignMember, Case, Contact, ContactRole, Opportunity
-from loaders.pages import Relation, Whose
+from loaders.core.pages import Relation, Whose
 
 CHILDREN = Relation(Account, by="parent_id")
 CONTACTS = Relation(Contact, by="account_id")

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from crm_graph.access import Viewer, visible
-from crm_graph.feed import Row
+from crm_graph.changelog import Row
 from crm_graph.models import (
     Account,
     Action,
@@ -25,8 +25,8 @@ from crm_graph.models import (
     Opportunity,
     OpportunityLine,
 )
-from loaders.live import Listing, Members, Scope
-from loaders.sight import have_followers, load_contacts, reassigned, touch_customer
+from loaders.live.lists import Listing, Members, Scope
+from loaders.live.visibility import have_followers, load_contacts, reassigned, touch_customer
 
 SHOWING = {"owner_id", "chosen_links", "participants", "deleted_at"}
 """The fields of an activity, beside its links, that decide who sees it."""

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from crm_graph.access import Viewer, visible
-from crm_graph.db import among
+from crm_graph.database import among
 from crm_graph.models import (
     Activity,
     ActivityLink,
@@ -23,8 +23,8 @@ from crm_graph.models import (
     StageCategory,
     now,
 )
-from loaders.boards import Totals, totals_by
-from loaders.pages import Whose
+from loaders.core.pages import Whose
+from loaders.sales.boards import Totals, totals_by
 
 _TIMES: list[Any] = [Activity.happens_at, Activity.id]
 

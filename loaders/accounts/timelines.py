@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible
-from crm_graph.db import among
+from crm_graph.database import among
 from crm_graph.models import Action, Activity, ActivityLink, CampaignMember, Case, Change, Contact, Opportunity
-from loaders.cursors import decode, encode
-from loaders.pages import Page, PageRequest
+from loaders.core.cursors import decode, encode
+from loaders.core.pages import Page, PageRequest
 
 ACTIVITY, MOVE, STATUS, RESPONSE = range(4)
 _OF = "timeline"

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
-from crm_graph.db import among
+from crm_graph.database import among
 from crm_graph.models import Activity, ActivityLink, Entity, Participant
-from loaders.pages import Relation, Whose
+from loaders.core.pages import Relation, Whose
 
 
 def activities_of(target: str) -> Relation:

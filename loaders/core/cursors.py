@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm_graph.db import storable
+from crm_graph.database import storable
 from crm_graph.errors import BadUserInput, Fault
 from crm_graph.models.types import Text, wire
 

@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry.dataloader import DataLoader
 
 from crm_graph.access import Viewer, visible
-from crm_graph.db import Database, among
+from crm_graph.database import Database, among
+from crm_graph.database.prepared import Link, fetch_records
 from crm_graph.errors import TimedOut
 from crm_graph.models import Entity
-from crm_graph.statements import Link, fetch_records
-from loaders.compiled.statement import ids_of
-from loaders.pages import Page, PageRequest, Relation, load_counts, load_page, load_pages, load_total
-from loaders.records import Rules, columns_of, pattern_of
+from loaders.core.pages import Page, PageRequest, Relation, load_counts, load_page, load_pages, load_total
+from loaders.core.records import Rules, columns_of, pattern_of
+from loaders.sql_json.statement import ids_of
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -18,15 +18,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible
-from crm_graph.db import Database, among, fold
+from crm_graph.database import Database, among, fold
+from crm_graph.database.prepared import Link, fetch_records, record_of
 from crm_graph.errors import BadUserInput
 from crm_graph.models import Entity
 from crm_graph.models.types import Enum, Text
-from crm_graph.statements import Link, fetch_records, record_of
-from loaders.compiled.given import Given, bound
-from loaders.compiled.statement import ids_of
-from loaders.cursors import decode, encode
-from loaders.records import Rules, columns_of, execute, names_of, pattern_of
+from loaders.core.cursors import decode, encode
+from loaders.core.records import Rules, columns_of, execute, names_of, pattern_of
+from loaders.sql_json.statement import ids_of
+from loaders.sql_json.variables import Given, bound
 
 LARGEST_PAGE = 100
 USUAL_PAGE = 25

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
 from crm_graph.models import Entity, Role, Visibility
-from loaders.compiled.statement import ids_of, pattern
+from loaders.sql_json.statement import ids_of, pattern
 
 
 class Rules(NamedTuple):

@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Sight, Viewer, sight_of, unscoped, visible
-from crm_graph.db import among
+from crm_graph.changelog import Revision, Row, log
+from crm_graph.changelog.log import KEPT
+from crm_graph.database import among
 from crm_graph.errors import Resync
-from crm_graph.feed import Revision, Row, log
-from crm_graph.feed.log import KEPT
 from crm_graph.models import Action, Contact, Entity, Membership, Report, User, Workspace
-from loaders.pages import Where
-from loaders.sight import have_followers, load_seen, load_seen_then, load_shown, reassigned
+from loaders.core.pages import Where
+from loaders.live.visibility import have_followers, load_seen, load_seen_then, load_shown, reassigned
 
 MOST_MEMBERS = 5_000
 """The longest list whose members are kept in mind."""

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import ASSIGNED, Viewer, is_private, saw, unscoped, visible
-from crm_graph.db import among
-from crm_graph.feed import Row
+from crm_graph.changelog import Row
+from crm_graph.database import among
 from crm_graph.models import (
     Account,
     Action,

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible
-from crm_graph.db import among
+from crm_graph.database import among
 from crm_graph.models import Campaign, CampaignMember
-from loaders.pages import Relation, Whose
+from loaders.core.pages import Relation, Whose
 
 CHILDREN = Relation(Campaign, by="parent_id")
 MEMBERS = Relation(CampaignMember, by="campaign_id")

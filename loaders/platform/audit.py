@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.access import Viewer
 from crm_graph.errors import Denied
 from crm_graph.models import Action, Change, Role
-from crm_graph.models.changes import IS_AUDITED
-from loaders.cursors import decode, encode
-from loaders.pages import Page, PageRequest
+from crm_graph.models.platform.changes import IS_AUDITED
+from loaders.core.cursors import decode, encode
+from loaders.core.pages import Page, PageRequest
 
 _OF = "audit"
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from crm_graph.access import Viewer, visible
 from crm_graph.models import Account, ApiToken, Case, Lead, Membership, Opportunity, Team, User
-from loaders.pages import Relation, Whose
+from loaders.core.pages import Relation, Whose
 
 DIRECT_REPORTS = Relation(User, by="manager_id")
 OWNED_ACCOUNTS = Relation(Account, by="owner_id")

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
-from crm_graph.feed import log
+from crm_graph.changelog import log
 from crm_graph.models import Workspace
-from loaders.compiled.wire import Plain
+from loaders.sql_json.expressions import Plain
 
 
 def revision_of(viewer: Viewer) -> sa.Select[Any]:

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible, visible_totals
-from crm_graph.db import among
+from crm_graph.database import among
 from crm_graph.models import Opportunity, Stage, StageTotal
-from crm_graph.models.totals import SPLIT
+from crm_graph.models.sales.stage_totals import SPLIT
 from crm_graph.models.types import AMOUNT_SCALE
-from loaders.pages import Where, Whose
+from loaders.core.pages import Where, Whose
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crm_graph.models import ContactRole, Opportunity, OpportunityLine, Stage
-from loaders.pages import Relation
+from loaders.core.pages import Relation
 
 ROLES = Relation(ContactRole, by="opportunity_id")
 LINES = Relation(OpportunityLine, by="opportunity_id")

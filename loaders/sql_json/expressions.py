@@ -19,11 +19,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import UserDefinedType
 
-from crm_graph.db import sqlite_function
+from crm_graph.database import sqlite_function
 from crm_graph.models import types
-from crm_graph.models.totals import SPLIT
+from crm_graph.models.sales.stage_totals import SPLIT
 from crm_graph.models.types import AMOUNT_SCALE, decimal_text
-from loaders.cursors import mark, text_of
+from loaders.core.cursors import mark, text_of
 
 _NAME = re.compile(r'[\w."]+')
 
@@ -241,7 +241,7 @@ def _is_object(element: IsObject, compiler: SQLCompiler, **kwargs: Any) -> str:
 
 
 class CursorText(FunctionElement[str]):
-    """A row's place in a list, as clients get it: see loaders/cursors.py."""
+    """A row's place in a list, as clients get it: see loaders/core/cursors.py."""
 
     name = "cursor_text"
     type = Plain()

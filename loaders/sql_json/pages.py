@@ -12,8 +12,8 @@ from sqlalchemy.orm import aliased
 
 from crm_graph.access import Viewer
 from crm_graph.models import Entity
-from loaders.compiled.wire import CursorText, List
-from loaders.pages import PageRequest, Relation, Whose, bounds, condition, list_name, ordering
+from loaders.core.pages import PageRequest, Relation, Whose, bounds, condition, list_name, ordering
+from loaders.sql_json.expressions import CursorText, List
 
 
 class Columns:

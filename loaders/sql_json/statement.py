@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
 from crm_graph.access import Viewer
-from crm_graph.db import Database
+from crm_graph.database import Database
+from crm_graph.database.batching import Several
 from crm_graph.models.types import Id
-from crm_graph.together import Several
-from loaders.compiled.given import Read, Variables
+from loaders.sql_json.variables import Read, Variables
 
 WORKSPACE, USER = "viewer_workspace", "viewer_user"
 """The parameters that stand for a viewer's ids."""

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 import strawberry
 
-from crm_graph import models
+from crm_graph import models, records
 from crm_graph.models import AccountType
-from crm_graph.services import contacts, records
-from loaders import accounts as relations
-from loaders.activities import activities_of
-from schema.node import Connection, Money, Node, by_id, column, connection, edge, money, node, value_type
-from schema.summaries import AccountSummary, summary
-from schema.timelines import TimelineEntry, timeline
-from schema.writes import Payload, RecordInput, mutation
+from crm_graph.services.accounts import contacts
+from loaders.accounts import accounts as relations
+from loaders.activities.activities import activities_of
+from schema.accounts.summaries import AccountSummary, summary
+from schema.accounts.timelines import TimelineEntry, timeline
+from schema.core import Connection, Money, Node, by_id, column, connection, edge, money, node, value_type
+from schema.core.mutations import Payload, RecordInput, mutation
 
 if TYPE_CHECKING:
-    from schema.activities import Activity
-    from schema.campaigns import Campaign
-    from schema.cases import Case
-    from schema.opportunities import Opportunity
-    from schema.users import Team, User
+    from schema.activities.activities import Activity
+    from schema.marketing.campaigns import Campaign
+    from schema.platform.users import Team, User
+    from schema.sales.opportunities import Opportunity
+    from schema.service.cases import Case
 
 
 @value_type("A postal address.")

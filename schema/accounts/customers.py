@@ -9,15 +9,15 @@ import strawberry
 from strawberry import UNSET
 
 from crm_graph import models
+from crm_graph.changelog import Revision
 from crm_graph.errors import BadUserInput
-from crm_graph.feed import Revision
-from loaders.customers import customer
-from loaders.live import Occurrence
-from schema.context import Info
-from schema.declared import argument
-from schema.live.watch import LiveEvent, LiveUpdate, Watch, events_of, live
-from schema.node import Node
-from schema.scalars import enum_type
+from loaders.accounts.customers import customer
+from loaders.live.lists import Occurrence
+from schema.core import Node
+from schema.core.context import Info
+from schema.core.declared import argument
+from schema.core.scalars import enum_type
+from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
 
 
 @enum_type

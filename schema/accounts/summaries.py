@@ -10,8 +10,7 @@ import strawberry
 
 from crm_graph import models
 from crm_graph.models import Stage, StageCategory
-from loaders.compiled.pages import At, alone
-from loaders.summaries import (
+from loaders.accounts.summaries import (
     HAPPENED,
     PLANNED,
     deals,
@@ -22,13 +21,14 @@ from loaders.summaries import (
     nearest,
     open_cases,
 )
-from schema.boards import DealTotals, write_totals, write_worth
-from schema.compiled.asked import Asked
-from schema.declared import Declared
-from schema.node import Money, compile_first, figure
+from loaders.sql_json.pages import At, alone
+from schema.core import Money, compile_first, figure
+from schema.core.declared import Declared
+from schema.core.selection import Asked
+from schema.sales.boards import DealTotals, write_totals, write_worth
 
 if TYPE_CHECKING:
-    from schema.activities import Activity
+    from schema.activities.activities import Activity
 
 
 class _Deals(Declared):

@@ -11,18 +11,26 @@ from strawberry.types.arguments import StrawberryArgument
 from crm_graph import models
 from crm_graph.models import CaseStatus, Change
 from loaders import Page, PageRequest
-from loaders.timelines import ACTIVITY, MOVE, RESPONSE, STATUS, load_changes, load_timeline_counts, load_timelines
-from schema.context import Info
-from schema.declared import Declared
-from schema.node import Listed, page_arguments
+from loaders.accounts.timelines import (
+    ACTIVITY,
+    MOVE,
+    RESPONSE,
+    STATUS,
+    load_changes,
+    load_timeline_counts,
+    load_timelines,
+)
+from schema.core import Listed, page_arguments
+from schema.core.context import Info
+from schema.core.declared import Declared
 
 if TYPE_CHECKING:
-    from schema.activities import Activity
-    from schema.campaigns import CampaignMember
-    from schema.cases import Case
-    from schema.opportunities import Opportunity
-    from schema.pipelines import Stage
-    from schema.users import User
+    from schema.activities.activities import Activity
+    from schema.marketing.campaigns import CampaignMember
+    from schema.platform.users import User
+    from schema.sales.opportunities import Opportunity
+    from schema.sales.pipelines import Stage
+    from schema.service.cases import Case
 
 
 async def _change(entry: Any, info: Info) -> Change:

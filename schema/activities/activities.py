@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import strawberry
 
-from crm_graph import models
+from crm_graph import models, records
 from crm_graph.models import ActivityDirection, ActivityType, Priority
-from crm_graph.services import activities, records
+from crm_graph.services.activities import activities
 from loaders import Order
-from loaders.activities import load_participants, participants_of, targets_of
-from schema.filters import NAMES
-from schema.node import Connection, Node, by_id, column, compile_rows, connection, edge, figure, node
-from schema.writes import VERSION, Payload, RecordInput, mutation, write_input
+from loaders.activities.activities import load_participants, participants_of, targets_of
+from schema.core import Connection, Node, by_id, column, compile_rows, connection, edge, figure, node
+from schema.core.filters import NAMES
+from schema.core.mutations import VERSION, Payload, RecordInput, mutation, write_input
 
 if TYPE_CHECKING:
-    from schema.accounts import Account, Contact
-    from schema.campaigns import Campaign
-    from schema.cases import Case
-    from schema.leads import Lead
-    from schema.opportunities import Opportunity
-    from schema.users import Team, User
+    from schema.accounts.accounts import Account, Contact
+    from schema.marketing.campaigns import Campaign
+    from schema.platform.users import Team, User
+    from schema.sales.leads import Lead
+    from schema.sales.opportunities import Opportunity
+    from schema.service.cases import Case
 
 
 @node(models.Activity, "Something that was done, or is to be done.", order=(Order("happens_at", descending=True),))

@@ -11,7 +11,8 @@ how a field is resolved, filtered and ordered by, and what the inputs that write
 
 from __future__ import annotations
 
-from schema.node.declare import (
+from schema.core.connections import Connection, Edge, Listed, Money, Node, PageInfo
+from schema.core.declare import (
     TYPES,
     by_id,
     column,
@@ -24,8 +25,7 @@ from schema.node.declare import (
     node,
     value_type,
 )
-from schema.node.fields import ToMany, compile_first, compile_one, compile_rows, compile_value, page_arguments
-from schema.node.shapes import Connection, Edge, Listed, Money, Node, PageInfo
+from schema.core.fields import ToMany, compile_first, compile_one, compile_rows, compile_value, page_arguments
 
 __all__ = [
     "TYPES",

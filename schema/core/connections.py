@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 import strawberry
 
 from loaders import Page
-from schema.declared import Declared
-from schema.scalars import CurrencyCode
+from schema.core.declared import Declared
+from schema.core.scalars import CurrencyCode
 
 T = TypeVar("T")
 

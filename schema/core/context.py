@@ -9,13 +9,13 @@ from typing import Any
 import strawberry
 
 from crm_graph.access import Viewer
-from crm_graph.db import Database
+from crm_graph.auth import Principal
+from crm_graph.changelog import Feed
+from crm_graph.database import Database
 from crm_graph.errors import Unauthenticated
-from crm_graph.feed import Feed
-from crm_graph.services.auth import Principal
 from crm_graph.settings import Settings
 from loaders import Loaders
-from schema.caller import Caller
+from schema.core.caller import Caller
 
 
 @dataclass

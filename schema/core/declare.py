@@ -14,14 +14,14 @@ from strawberry import UNSET
 from strawberry.types.base import StrawberryList, StrawberryOptional
 
 from crm_graph.models import Entity
-from crm_graph.services.records import label
+from crm_graph.records import label
 from loaders import Order, Relation, Values
-from loaders.compiled.pages import At
-from schema.compiled.asked import Asked
-from schema.filters import NAMES, comparison_of, filter_type, input_type, order_type
-from schema.node.fields import ById, Column, Figure, MoneyColumn, ToMany, ToOne, Write
-from schema.scalars import enum_type
-from schema.writes import VERSION, MoneyInput, write_input
+from loaders.sql_json.pages import At
+from schema.core.fields import ById, Column, Figure, MoneyColumn, ToMany, ToOne, Write
+from schema.core.filters import NAMES, comparison_of, filter_type, input_type, order_type
+from schema.core.mutations import VERSION, MoneyInput, write_input
+from schema.core.scalars import enum_type
+from schema.core.selection import Asked
 
 T = TypeVar("T")
 TYPES: dict[str, Any] = {}

@@ -19,9 +19,9 @@ from strawberry.types.union import StrawberryUnion
 from crm_graph.errors import BadUserInput
 from crm_graph.models import Entity
 from loaders import Loaders
-from schema.declared import Declared, argument
-from schema.node import TYPES
-from schema.scalars import Representation
+from schema.core import TYPES
+from schema.core.declared import Declared, argument
+from schema.core.scalars import Representation
 
 LINK = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key", "@shareable"])'
 KEYS = {"id": "id", "externalId": "external_id"}

@@ -21,16 +21,16 @@ from strawberry.types.lazy_type import LazyType
 from crm_graph.access import visible
 from crm_graph.models import types
 from loaders import Loaders, PageRequest, Relation, Values
-from loaders.compiled.given import bound
-from loaders.compiled.pages import At, alone, belonging
-from loaders.compiled.wire import ITEM, IsObject, Items, List, Part, written
-from schema.compiled.asked import Asked
-from schema.compiled.lists import compile_list
-from schema.context import Info
-from schema.declared import Declared, Later, argument
-from schema.filters import NAMES, page_request
-from schema.node.shapes import Listed, Money
-from schema.scalars import CurrencyCode
+from loaders.sql_json.expressions import ITEM, IsObject, Items, List, Part, written
+from loaders.sql_json.pages import At, alone, belonging
+from loaders.sql_json.variables import bound
+from schema.core.connections import Listed, Money
+from schema.core.context import Info
+from schema.core.declared import Declared, Later, argument
+from schema.core.filters import NAMES, page_request
+from schema.core.lists import compile_list
+from schema.core.scalars import CurrencyCode
+from schema.core.selection import Asked
 
 Write = bool | Literal["create"]
 """Whether clients may set a field: always, never, or only when they create the record."""

@@ -25,14 +25,14 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.utils.str_converters import to_camel_case
 
 from crm_graph.access import Viewer, visible
-from crm_graph.db import TextArray, among, fold, fold_text, storable
+from crm_graph.database import TextArray, among, fold, fold_text, storable
 from crm_graph.errors import BadUserInput
 from crm_graph.models.types import Enum, Text
-from crm_graph.services.records import TABLES
+from crm_graph.records import TABLES
 from loaders import Order, PageRequest
-from loaders.compiled.given import Given, bound, gathered, pinned
-from loaders.live import Reached
-from schema.scalars import enum_type
+from loaders.live.lists import Reached
+from loaders.sql_json.variables import Given, bound, gathered, pinned
+from schema.core.scalars import enum_type
 
 LONGEST_TEXT = 1000
 MOST_VALUES = 1000

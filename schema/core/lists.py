@@ -7,10 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_graph.models import Entity
-from loaders.compiled.pages import At, Rows, alone, rows_of, total_of
-from loaders.compiled.wire import Literal
-from loaders.pages import PageRequest, Whose
-from schema.compiled.asked import Asked
+from loaders.core.pages import PageRequest, Whose
+from loaders.sql_json.expressions import Literal
+from loaders.sql_json.pages import At, Rows, alone, rows_of, total_of
+from schema.core.selection import Asked
 
 
 def compile_list(asked: Asked, at: At, model: type[Entity], request: PageRequest, mine: Whose | None) -> Any:

@@ -20,13 +20,13 @@ from strawberry import UNSET, Some
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.utils.str_converters import to_camel_case
 
+from crm_graph.changelog import advance, flush
 from crm_graph.errors import Code, Conflict, Duplicate, Fault, Invalid
-from crm_graph.feed import advance, flush
 from crm_graph.models import Entity
-from crm_graph.services import idempotency
-from schema.declared import Declared, argument
-from schema.filters import NAMES, input_type
-from schema.scalars import CurrencyCode, enum_type
+from crm_graph.records import idempotency
+from schema.core.declared import Declared, argument
+from schema.core.filters import NAMES, input_type
+from schema.core.scalars import CurrencyCode, enum_type
 
 Service = Callable[..., Awaitable[Any]]
 ErrorCode = enum_type(Code, "ErrorCode")

@@ -10,17 +10,17 @@ import strawberry
 from strawberry import UNSET
 from strawberry.types.arguments import StrawberryArgument
 
-from crm_graph.db import TextArray, storable
+from crm_graph.database import TextArray, storable
 from crm_graph.errors import BadUserInput
 from crm_graph.models.types import Id
-from loaders.compiled.given import Given, bound, gathered, pinned
-from loaders.compiled.pages import At
-from loaders.compiled.wire import ITEM, Document, Each, Literal
-from loaders.pages import LARGEST_PAGE
-from schema.compiled.asked import Asked
-from schema.context import Info
-from schema.declared import Declared, argument
-from schema.node import TYPES, Node, compile_one
+from loaders.core.pages import LARGEST_PAGE
+from loaders.sql_json.expressions import ITEM, Document, Each, Literal
+from loaders.sql_json.pages import At
+from loaders.sql_json.variables import Given, bound, gathered, pinned
+from schema.core import TYPES, Node, compile_one
+from schema.core.context import Info
+from schema.core.declared import Declared, argument
+from schema.core.selection import Asked
 
 ID = Id()
 

@@ -30,8 +30,8 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
 
 from crm_graph.access import Viewer
-from loaders.compiled.pages import At
-from loaders.compiled.wire import Literal, Object, written
+from loaders.sql_json.expressions import Literal, Object, written
+from loaders.sql_json.pages import At
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 

@@ -30,12 +30,12 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from crm_graph.errors import RequestError
-from schema.limits.merging import MergingRule
-from schema.limits.shape import MOST, check_document
+from schema.limits.document_limits import MOST, check_document
+from schema.limits.field_merging import MergingRule
 
 if TYPE_CHECKING:
-    from schema.compiled.plans import Known, Plans
-    from schema.executor import Plans as ExecutorPlans
+    from schema.execution.executor import Plans as ExecutorPlans
+    from schema.execution.plan_cache import Known, Plans
     from schema.limits.cost import Cost
 
 N = TypeVar("N", bound=Node)

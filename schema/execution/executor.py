@@ -36,8 +36,8 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.models.types import decimal_text, time_text
-from loaders.base import hear
-from schema.declared import Declared, Later
+from loaders.core.dataloaders import hear
+from schema.core.declared import Declared, Later
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 PLAIN = {"String": str, "ID": str, "CurrencyCode": str, "Boolean": bool}

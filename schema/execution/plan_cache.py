@@ -31,17 +31,17 @@ from graphql.utilities import coerce_input_value
 from sqlalchemy.engine import Dialect
 
 from crm_graph.access import Viewer
-from crm_graph.db import TooDeep
+from crm_graph.auth import KEY, Principal, proof
+from crm_graph.database import TooDeep
 from crm_graph.errors import BadUserInput
-from crm_graph.services.auth import KEY, Principal, proof
-from loaders.compiled.given import Parameters, Read, shape
-from loaders.compiled.statement import USER, WORKSPACE, Statement, pattern
-from schema.compiled.asked import Operation, Uncompiled
-from schema.context import Context
-from schema.documents import Document
+from loaders.sql_json.statement import USER, WORKSPACE, Statement, pattern
+from loaders.sql_json.variables import Parameters, Read, shape
+from schema.core.context import Context
+from schema.core.selection import Operation, Uncompiled
+from schema.execution.documents import Document
 
 if TYPE_CHECKING:
-    from schema.execution import CrmSchema
+    from schema.execution.schema import CrmSchema
 
 _ASKER = {name: itemgetter(f":{name}") for name in (WORKSPACE, USER, KEY)}
 log = logging.getLogger(__name__)

@@ -18,12 +18,12 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext
 from strawberry.utils.await_maybe import await_maybe
 
-from crm_graph import metrics, tracing
 from crm_graph.errors import BadUserInput, CostExceeded, LimitExceeded, Overloaded, RequestError, Resync, Throttled
-from schema.compiled.plans import Plans
-from schema.context import Context
-from schema.documents import INTROSPECTION, Document, read_document, remembered
-from schema.executor import Executor
+from crm_graph.observability import metrics, tracing
+from schema.core.context import Context
+from schema.execution.documents import INTROSPECTION, Document, read_document, remembered
+from schema.execution.executor import Executor
+from schema.execution.plan_cache import Plans
 from schema.limits.cost import Cost
 
 _STANDS_AT = re.compile(r"\b(revision|pipelineBoard)\b")

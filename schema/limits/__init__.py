@@ -1,1 +1,1 @@
-"""What the server lets be asked of it, and how much: docs/limits.md tells clients."""
+"""What the server lets be asked of it, and how much: docs/operators/limits.md tells clients."""

@@ -40,7 +40,7 @@ from graphql import (
     value_from_ast_untyped,
 )
 
-from loaders.pages import LARGEST_PAGE, USUAL_PAGE
+from loaders.core.pages import LARGEST_PAGE, USUAL_PAGE
 
 LEAST = 1
 TOTAL = 5

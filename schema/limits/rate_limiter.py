@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from crm_graph.auth import Principal
+from crm_graph.auth.throttle import network
 from crm_graph.errors import Throttled
-from crm_graph.services.auth import Principal
-from crm_graph.services.throttle import network
 from schema.limits.cost import LEAST, Cost
 
 MOST_KNOWN = 100_000

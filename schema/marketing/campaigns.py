@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Optional
 
 import strawberry
 
-from crm_graph import models
+from crm_graph import models, records
 from crm_graph.models import CampaignStatus, CampaignType
-from crm_graph.services import campaigns, records
-from loaders import campaigns as relations
-from loaders.activities import activities_of
-from loaders.opportunities import OF_CAMPAIGN
-from schema.node import (
+from crm_graph.services.marketing import campaigns
+from loaders.activities.activities import activities_of
+from loaders.marketing import campaigns as relations
+from loaders.sales.opportunities import OF_CAMPAIGN
+from schema.core import (
     Connection,
     Money,
     Node,
@@ -27,14 +27,14 @@ from schema.node import (
     node,
     value_type,
 )
-from schema.writes import VERSION, Payload, RecordInput, mutation, write_input
+from schema.core.mutations import VERSION, Payload, RecordInput, mutation, write_input
 
 if TYPE_CHECKING:
-    from schema.accounts import Contact
-    from schema.activities import Activity
-    from schema.leads import Lead
-    from schema.opportunities import Opportunity
-    from schema.users import Team, User
+    from schema.accounts.accounts import Contact
+    from schema.activities.activities import Activity
+    from schema.platform.users import Team, User
+    from schema.sales.leads import Lead
+    from schema.sales.opportunities import Opportunity
 
 
 @value_type("A status that members of a campaign may have.")

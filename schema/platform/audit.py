@@ -12,14 +12,14 @@ from strawberry.utils.str_converters import to_camel_case
 
 from crm_graph import models
 from crm_graph.models import Action
-from loaders.audit import AuditFilter, count_audit, load_audit
-from loaders.pages import PageRequest
-from schema.declared import Declared, argument
-from schema.node import Connection, Listed, edge, page_arguments
-from schema.scalars import enum_type
+from loaders.core.pages import PageRequest
+from loaders.platform.audit import AuditFilter, count_audit, load_audit
+from schema.core import Connection, Listed, edge, page_arguments
+from schema.core.declared import Declared, argument
+from schema.core.scalars import enum_type
 
 if TYPE_CHECKING:
-    from schema.users import User
+    from schema.platform.users import User
 
 AuditAction: Any = enum_type(Action, "AuditAction")
 CLIENT = "client"

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import strawberry
 
-from crm_graph import models
+from crm_graph import auth, models
+from crm_graph.auth import SignedIn
+from crm_graph.changelog import advance
 from crm_graph.errors import Fault
-from crm_graph.feed import advance
-from crm_graph.services import auth, users
-from crm_graph.services.auth import SignedIn
-from loaders.compiled.pages import At
-from loaders.compiled.wire import Literal
-from schema.compiled.asked import Asked
-from schema.context import Context, Info
-from schema.declared import Declared
-from schema.filters import input_type
-from schema.node import compile_one, edge
-from schema.users import UserPayload
-from schema.writes import Payload, Result, UserError, Write, mutation, user_error
+from crm_graph.services.platform import users
+from loaders.sql_json.expressions import Literal
+from loaders.sql_json.pages import At
+from schema.core import compile_one, edge
+from schema.core.context import Context, Info
+from schema.core.declared import Declared
+from schema.core.filters import input_type
+from schema.core.mutations import Payload, Result, UserError, Write, mutation, user_error
+from schema.core.selection import Asked
+from schema.platform.users import UserPayload
 
 if TYPE_CHECKING:
-    from schema.users import ApiToken, User
+    from schema.platform.users import ApiToken, User
 
 INPUT = strawberry.argument(description="What to write.")
 

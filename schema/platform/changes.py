@@ -11,16 +11,16 @@ import strawberry
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.utils.str_converters import to_camel_case
 
+from crm_graph.changelog import Revision
 from crm_graph.errors import BadUserInput
-from crm_graph.feed import Revision
 from crm_graph.models import Action
-from loaders.live import NO_CHANGES, Ledger, Occurrence, load_log
-from schema import accounts, activities, auth, campaigns, cases, leads, opportunities, pipelines, users  # noqa: F401  # the types below are theirs
-from schema.context import Info
-from schema.declared import Declared, argument
-from schema.live.watch import AFTER, LiveEvent, LiveUpdate, Watch, events_of, live
-from schema.node import TYPES, Node
-from schema.scalars import enum_type
+from loaders.live.lists import NO_CHANGES, Ledger, Occurrence, load_log
+from schema.core import TYPES, Node
+from schema.core.context import Info
+from schema.core.declared import Declared, argument
+from schema.core.scalars import enum_type
+from schema.sales import leads, opportunities, pipelines  # noqa: F401  # the types below are theirs
+from schema.subscriptions.source import AFTER, LiveEvent, LiveUpdate, Watch, events_of, live
 
 LARGEST_PAGE = 500
 USUAL_PAGE = 100

@@ -9,16 +9,16 @@ import strawberry
 
 from crm_graph import models
 from crm_graph.models import Role
-from crm_graph.services import users
-from loaders import users as relations
-from schema.node import Connection, Node, by_id, column, connection, edge, node
-from schema.writes import Payload, RecordInput, mutation, write_input
+from crm_graph.services.platform import users
+from loaders.platform import users as relations
+from schema.core import Connection, Node, by_id, column, connection, edge, node
+from schema.core.mutations import Payload, RecordInput, mutation, write_input
 
 if TYPE_CHECKING:
-    from schema.accounts import Account
-    from schema.cases import Case
-    from schema.leads import Lead
-    from schema.opportunities import Opportunity
+    from schema.accounts.accounts import Account
+    from schema.sales.leads import Lead
+    from schema.sales.opportunities import Opportunity
+    from schema.service.cases import Case
 
 
 @node(models.Team, "People who work on the same records; also a queue that cases wait in.")

@@ -9,15 +9,15 @@ import strawberry
 
 from crm_graph import models
 from crm_graph.models import Visibility
-from crm_graph.services import workspaces
-from loaders.compiled.pages import At, alone
-from loaders.workspaces import load_revision, load_workspace, revision_of
-from schema.compiled.asked import Asked
-from schema.context import Info
-from schema.declared import Declared
-from schema.node import maybe
-from schema.scalars import CurrencyCode, enum_type
-from schema.writes import Payload, mutation, write_input
+from crm_graph.services.platform import workspaces
+from loaders.platform.workspaces import load_revision, load_workspace, revision_of
+from loaders.sql_json.pages import At, alone
+from schema.core import maybe
+from schema.core.context import Info
+from schema.core.declared import Declared
+from schema.core.mutations import Payload, mutation, write_input
+from schema.core.scalars import CurrencyCode, enum_type
+from schema.core.selection import Asked
 
 enum_type(Visibility)
 NAME = "What the company is called."

@@ -16,29 +16,29 @@ from strawberry.types.arguments import StrawberryArgument
 
 from crm_graph import models
 from crm_graph.access import Viewer, visible
+from crm_graph.changelog import Revision, Row
 from crm_graph.errors import BadUserInput
-from crm_graph.feed import Revision, Row
 from loaders import Loaders, Order, PageRequest
-from loaders.boards import load_stage_totals, load_stages, stage_totals, stages_of
-from loaders.compiled.given import bound, pinned
-from loaders.compiled.pages import At, alone
-from loaders.compiled.wire import List, Sum
-from loaders.live import Listing, Occurrence, Reached, Scope, unsettled_by
-from loaders.opportunities import IN_STAGE
-from loaders.pages import Where
-from loaders.workspaces import load_revision, revision_of
-from schema.compiled.asked import Asked
-from schema.compiled.lists import compile_list
-from schema.context import Info
-from schema.declared import Declared, argument
-from schema.filters import NAMES
-from schema.live.watch import LiveEvent, LiveUpdate, Watch, events_of, live
-from schema.node import Connection, Listed, compile_value
-from schema.scalars import CurrencyCode, enum_type
+from loaders.core.pages import Where
+from loaders.live.lists import Listing, Occurrence, Reached, Scope, unsettled_by
+from loaders.platform.workspaces import load_revision, revision_of
+from loaders.sales.boards import load_stage_totals, load_stages, stage_totals, stages_of
+from loaders.sales.opportunities import IN_STAGE
+from loaders.sql_json.expressions import List, Sum
+from loaders.sql_json.pages import At, alone
+from loaders.sql_json.variables import bound, pinned
+from schema.core import Connection, Listed, compile_value
+from schema.core.context import Info
+from schema.core.declared import Declared, argument
+from schema.core.filters import NAMES
+from schema.core.lists import compile_list
+from schema.core.scalars import CurrencyCode, enum_type
+from schema.core.selection import Asked
+from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
 
 if TYPE_CHECKING:
-    from schema.opportunities import Opportunity
-    from schema.pipelines import Pipeline, Stage
+    from schema.sales.opportunities import Opportunity
+    from schema.sales.pipelines import Pipeline, Stage
 
 First = Annotated[int | None, strawberry.argument(description="How many cards: 1 to 100; 25 if omitted.")]
 After = Annotated[str | None, strawberry.argument(description="Only cards below this cursor.")]

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Optional
 
 import strawberry
 
-from crm_graph import models
+from crm_graph import models, records
 from crm_graph.models import LeadStatus
-from crm_graph.services import leads, records
-from loaders import campaigns
-from loaders.activities import activities_of
-from schema.accounts import Address
-from schema.node import Connection, Money, Node, by_id, column, connection, edge, money, node
-from schema.writes import VERSION, MoneyInput, Payload, RecordInput, mutation, write_input
+from crm_graph.services.sales import leads
+from loaders.activities.activities import activities_of
+from loaders.marketing import campaigns
+from schema.accounts.accounts import Address
+from schema.core import Connection, Money, Node, by_id, column, connection, edge, money, node
+from schema.core.mutations import VERSION, MoneyInput, Payload, RecordInput, mutation, write_input
 
 if TYPE_CHECKING:
-    from schema.accounts import Account, Contact
-    from schema.activities import Activity
-    from schema.campaigns import CampaignMember
-    from schema.opportunities import Opportunity
-    from schema.users import Team, User
+    from schema.accounts.accounts import Account, Contact
+    from schema.activities.activities import Activity
+    from schema.marketing.campaigns import CampaignMember
+    from schema.platform.users import Team, User
+    from schema.sales.opportunities import Opportunity
 
 
 @node(

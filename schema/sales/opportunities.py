@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Optional
 
 import strawberry
 
-from crm_graph import models
+from crm_graph import models, records
 from crm_graph.models import ForecastCategory
-from crm_graph.services import opportunities, records
-from loaders import opportunities as relations
-from loaders.activities import activities_of
-from schema.node import Connection, Money, Node, by_id, column, connection, edge, money, node
-from schema.writes import Payload, RecordInput, mutation, write_input
+from crm_graph.services.sales import opportunities
+from loaders.activities.activities import activities_of
+from loaders.sales import opportunities as relations
+from schema.core import Connection, Money, Node, by_id, column, connection, edge, money, node
+from schema.core.mutations import Payload, RecordInput, mutation, write_input
 
 if TYPE_CHECKING:
-    from schema.accounts import Account, Contact
-    from schema.activities import Activity
-    from schema.campaigns import Campaign
-    from schema.pipelines import Pipeline, Product, Stage
-    from schema.users import Team, User
+    from schema.accounts.accounts import Account, Contact
+    from schema.activities.activities import Activity
+    from schema.marketing.campaigns import Campaign
+    from schema.platform.users import Team, User
+    from schema.sales.pipelines import Pipeline, Product, Stage
 
 
 @node(models.Opportunity, "A deal that may close.")

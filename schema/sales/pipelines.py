@@ -8,14 +8,14 @@ import strawberry
 
 from crm_graph import models
 from crm_graph.models import ForecastCategory, GateField, StageCategory
-from crm_graph.services import pipelines
+from crm_graph.services.sales import pipelines
 from loaders import Order
-from loaders import opportunities as relations
-from schema.node import Connection, Money, Node, by_id, column, connection, edge, money, node
-from schema.writes import Payload, RecordInput, mutation
+from loaders.sales import opportunities as relations
+from schema.core import Connection, Money, Node, by_id, column, connection, edge, money, node
+from schema.core.mutations import Payload, RecordInput, mutation
 
 if TYPE_CHECKING:
-    from schema.opportunities import Opportunity
+    from schema.sales.opportunities import Opportunity
 
 
 @node(models.Pipeline, "An ordered list of stages that deals go through.", order=(Order("position"),))

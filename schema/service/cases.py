@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import strawberry
 
-from crm_graph import models
+from crm_graph import models, records
+from crm_graph.changelog import Revision
 from crm_graph.errors import BadUserInput
-from crm_graph.feed import Revision
 from crm_graph.models import Action, CaseOrigin, CaseStatus, CaseType, Priority
-from crm_graph.services import cases, records
-from loaders.activities import activities_of
-from loaders.live import Listing, Occurrence, Reached, Scope, everything, unsettled_by
-from schema.context import Info
-from schema.declared import argument
-from schema.filters import NAMES
-from schema.live.watch import LiveEvent, LiveUpdate, Watch, events_of, live
-from schema.node import Connection, Node, by_id, column, connection, edge, node
-from schema.scalars import enum_type
-from schema.writes import VERSION, Payload, RecordInput, mutation, write_input
+from crm_graph.services.service import cases
+from loaders.activities.activities import activities_of
+from loaders.live.lists import Listing, Occurrence, Reached, Scope, everything, unsettled_by
+from schema.core import Connection, Node, by_id, column, connection, edge, node
+from schema.core.context import Info
+from schema.core.declared import argument
+from schema.core.filters import NAMES
+from schema.core.mutations import VERSION, Payload, RecordInput, mutation, write_input
+from schema.core.scalars import enum_type
+from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
 
 if TYPE_CHECKING:
-    from schema.accounts import Account, Contact
-    from schema.activities import Activity
-    from schema.users import Team, User
+    from schema.accounts.accounts import Account, Contact
+    from schema.activities.activities import Activity
+    from schema.platform.users import Team, User
 
 
 @node(models.Case, "A customer's question or problem.")

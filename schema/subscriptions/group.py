@@ -12,15 +12,15 @@ from graphql import GraphQLError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Sight, Viewer, is_private, sight_of
+from crm_graph.changelog import Row
 from crm_graph.errors import Resync, Unauthenticated
-from crm_graph.feed import Row
 from crm_graph.models import Entity
-from loaders.live import MOST_MEMBERS, Audience, Members, Occurrence, load_viewers, moving_rows
-from schema.live.operations import Operation
-from schema.live.watch import Watch
+from loaders.live.lists import MOST_MEMBERS, Audience, Members, Occurrence, load_viewers, moving_rows
+from schema.subscriptions.operations import Operation
+from schema.subscriptions.source import Watch
 
 if TYPE_CHECKING:
-    from schema.live.hub import Outlet
+    from schema.subscriptions.manager import Outlet
 
 TOO_MANY = "What you may see has changed in too many places. Read everything again."
 

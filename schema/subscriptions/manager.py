@@ -14,19 +14,19 @@ from strawberry.http import GraphQLRequestData
 from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.access import Viewer
-from crm_graph.db import OUTAGES, Database
+from crm_graph.changelog import Feed, Revision, log
+from crm_graph.database import OUTAGES, Database
 from crm_graph.errors import RequestError, TimedOut, Unauthenticated
-from crm_graph.feed import Feed, Revision, log
 from crm_graph.settings import Settings
-from loaders.live import Occurrence, load_viewers
-from schema.context import Context
-from schema.execution import write_answer, write_json
-from schema.executor import Plans
-from schema.live.group import Question, Stand, Subscriber
-from schema.live.operations import read_operation
-from schema.live.room import Room, whole
-from schema.live.watch import Watch
-from schema.node import TYPES
+from loaders.live.lists import Occurrence, load_viewers
+from schema.core import TYPES
+from schema.core.context import Context
+from schema.execution.executor import Plans
+from schema.execution.schema import write_answer, write_json
+from schema.subscriptions.group import Question, Stand, Subscriber
+from schema.subscriptions.operations import read_operation
+from schema.subscriptions.source import Watch
+from schema.subscriptions.workspace import Room, whole
 
 
 class Outlet(Protocol):

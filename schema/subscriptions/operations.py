@@ -28,8 +28,8 @@ from graphql import (
     visit,
 )
 
-from schema.documents import nodes_of, plans_of, read_document
-from schema.executor import Plans
+from schema.execution.documents import nodes_of, plans_of, read_document
+from schema.execution.executor import Plans
 
 REMEMBERED = 200
 LONGEST_REMEMBERED = 5_000

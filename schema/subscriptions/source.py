@@ -11,14 +11,14 @@ import strawberry
 from strawberry.types.arguments import StrawberryArgument
 
 from crm_graph import models
-from crm_graph.feed import Revision
+from crm_graph.changelog import Revision
 from crm_graph.models import Entity
-from loaders.live import Ledger, Listing, Occurrence
-from schema.context import Info
-from schema.declared import Declared, argument
+from loaders.live.lists import Ledger, Listing, Occurrence
+from schema.core.context import Info
+from schema.core.declared import Declared, argument
 
 if TYPE_CHECKING:
-    from schema.users import User
+    from schema.platform.users import User
 
 AFTER = "Only what changed after this revision, such as the one that a query told; from now on if omitted."
 

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph import metrics
-from crm_graph.db import OUTAGES, Database
+from crm_graph.changelog import Row, Tail, log
+from crm_graph.changelog.notifier import Signal
+from crm_graph.database import OUTAGES, Database
 from crm_graph.errors import Resync
-from crm_graph.feed import Row, Tail, log
-from crm_graph.feed.wakeups import Signal
 from crm_graph.models import now
-from loaders.live import Audience, load_audience, moving_rows
-from schema.live.group import Answer, Group, Stand, Subscriber, news
+from crm_graph.observability import metrics
+from loaders.live.lists import Audience, load_audience, moving_rows
+from schema.subscriptions.group import Answer, Group, Stand, Subscriber, news
 
 CHECKPOINT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.1

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
+from crm_graph import auth
 from crm_graph.access import Viewer
-from crm_graph.db import Database
+from crm_graph.auth import Principal
+from crm_graph.database import Database
 from crm_graph.errors import Throttled
-from crm_graph.services import auth
-from crm_graph.services.auth import Principal
 
 LOOK_SECONDS = 2.0
 PARTING_SECONDS = 3.0

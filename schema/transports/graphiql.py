@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import crm_graph
-from schema.examples import EXAMPLES
+from schema.transports.graphiql_examples import EXAMPLES
 
 PAGE = Path(crm_graph.__file__).parent / "templates" / "graphiql.html"
 

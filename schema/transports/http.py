@@ -1,6 +1,6 @@
 """GraphQL over HTTP: one answer a request. What asks for an event stream is handed to that transport.
 
-docs/http.md tells clients what is accepted, and what each status means.
+docs/clients/http.md tells clients what is accepted, and what each status means.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_graph.errors import Overloaded, RequestError, Throttled, TimedOut, Unauthenticated
-from schema.caller import Caller
-from schema.execution import encode
-from schema.transports.endpoint import Endpoint, Request, Turn
+from schema.core.caller import Caller
+from schema.execution.schema import encode
+from schema.transports.asgi_sender import Gone
 from schema.transports.graphiql import PAGE_HEADERS, graphiql_page
-from schema.transports.line import Gone
 from schema.transports.multipart import Multipart
 from schema.transports.negotiation import EVENTS, GZIP, HTML, JSON, RESPONSE, encoding, media_type, parts
-from schema.transports.reading import Refusal, check_method, operation, read
+from schema.transports.operation_service import Endpoint, Request, Turn
+from schema.transports.persisted_queries import by_id
+from schema.transports.request_parsing import Refusal, check_method, operation, read
 from schema.transports.sse import event_stream
-from schema.transports.store import by_id
 
 if sys.version_info >= (3, 14):
     from compression import zstd

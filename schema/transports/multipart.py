@@ -9,10 +9,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from schema.execution import write_json
-from schema.transports.endpoint import Endpoint
-from schema.transports.line import Gone, Line, chunk, leave
+from schema.execution.schema import write_json
+from schema.transports.asgi_sender import Gone, Line, chunk, leave
 from schema.transports.negotiation import MULTIPART, Parts
+from schema.transports.operation_service import Endpoint
 
 # Clients read a part when they see the boundary behind it, so that comes along with it.
 BOUNDARY = "\r\n---"

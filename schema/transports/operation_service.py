@@ -14,26 +14,26 @@ from typing import Any
 
 from graphql import GraphQLError, OperationType
 
-from crm_graph import metrics, tracing
-from crm_graph.db import OUTAGES, Database
+from crm_graph import auth
+from crm_graph.auth import Principal
+from crm_graph.changelog import Feed
+from crm_graph.database import OUTAGES, Database
 from crm_graph.errors import CostExceeded, LimitExceeded, Overloaded, RequestError, TimedOut, Unauthenticated
-from crm_graph.feed import Feed
-from crm_graph.logs import OPERATION
-from crm_graph.services import auth
-from crm_graph.services.auth import Principal
+from crm_graph.observability import metrics, tracing
+from crm_graph.observability.logs import OPERATION
 from crm_graph.settings import PersistedQueries, Settings
-from schema.caller import Caller
-from schema.context import Context
-from schema.documents import Document, refused_document
-from schema.execution import CrmSchema, write_answer, write_json
-from schema.limits.budget import Bill, Budget, bucket_of
+from schema.core.caller import Caller
+from schema.core.context import Context
+from schema.execution.documents import Document, refused_document
+from schema.execution.schema import CrmSchema, write_answer, write_json
+from schema.limits.admission import Turns
 from schema.limits.cost import Cost
-from schema.limits.shape import check_variables
-from schema.limits.turns import Turns
-from schema.live.hub import Hub, Outlet
-from schema.transports.line import Gone
-from schema.transports.sessions import Connections
-from schema.transports.store import DocumentStore, Sent
+from schema.limits.document_limits import check_variables
+from schema.limits.rate_limiter import Bill, Budget, bucket_of
+from schema.subscriptions.manager import Hub, Outlet
+from schema.transports.asgi_sender import Gone
+from schema.transports.connections import Connections
+from schema.transports.persisted_queries import DocumentStore, Sent
 
 MOST_KNOWN = 10_000
 CHARACTERS = 50

@@ -1,6 +1,6 @@
 """Documents that clients name by an id: automatic persisted queries, and documents that operators trust.
 
-docs/persisted.md tells clients how.
+docs/clients/persisted-queries.md tells clients how.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 
 from strawberry.http import GraphQLRequestData
 
-from crm_graph.db import OUTAGES, Database
+from crm_graph.auth import digest
+from crm_graph.database import OUTAGES, Database
 from crm_graph.errors import BadUserInput, IdRequired, NotStored, StoresNothing, Throttled
-from crm_graph.services import documents
-from crm_graph.services.auth import digest
+from crm_graph.services.platform import persisted_queries as documents
 from crm_graph.settings import PersistedQueries
-from schema.limits.budget import Budget
 from schema.limits.cost import LEAST
+from schema.limits.rate_limiter import Budget
 
 KEEPING = 1_000
 """What it costs to have a document kept."""

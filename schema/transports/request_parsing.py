@@ -12,9 +12,9 @@ from starlette.types import Receive, Scope
 
 from crm_graph.errors import BadUserInput
 from crm_graph.settings import PersistedQueries, Settings
-from schema.execution import read_json
-from schema.transports.line import Gone
-from schema.transports.store import Sent, by_id
+from schema.execution.schema import read_json
+from schema.transports.asgi_sender import Gone
+from schema.transports.persisted_queries import Sent, by_id
 
 PREFLIGHTED = {b"apollo-require-preflight", b"x-apollo-operation-name", b"x-requested-with"}
 """Headers that a page can send to another origin only after the browser has asked whether it may."""

@@ -13,17 +13,17 @@ from graphql import OperationType
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from crm_graph.auth import Principal
 from crm_graph.errors import Throttled, Unauthenticated
-from crm_graph.services.auth import Principal
-from schema.caller import Caller
-from schema.context import Context
-from schema.execution import write_json
-from schema.limits.budget import Bill
-from schema.transports.endpoint import Endpoint, Outage, Request
-from schema.transports.line import Gone, Line, chunk, leave
+from schema.core.caller import Caller
+from schema.core.context import Context
+from schema.execution.schema import write_json
+from schema.limits.rate_limiter import Bill
+from schema.transports.asgi_sender import Gone, Line, chunk, leave
+from schema.transports.connections import End
 from schema.transports.negotiation import EVENTS
-from schema.transports.reading import Refusal, check_method, operation
-from schema.transports.sessions import End
+from schema.transports.operation_service import Endpoint, Outage, Request
+from schema.transports.request_parsing import Refusal, check_method, operation
 
 KEEP_ALIVE_SECONDS = 12.0
 KEEP_ALIVE = ":\n\n"

@@ -1,6 +1,6 @@
 """Operations on websockets, by the protocol graphql-transport-ws.
 
-docs/realtime.md tells clients what each close code asks of them.
+docs/clients/realtime.md tells clients what each close code asks of them.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_origins, normalize_origin
 
-from crm_graph.db import OUTAGES
+from crm_graph.auth import Principal
+from crm_graph.database import OUTAGES
 from crm_graph.errors import Throttled, Unauthenticated
-from crm_graph.services.auth import Principal
-from schema.caller import Caller, bearer
-from schema.execution import read_json, write_json
-from schema.transports.endpoint import Endpoint, Outage, Request
-from schema.transports.line import Gone, Line
-from schema.transports.sessions import End
-from schema.transports.store import Sent, by_id
+from schema.core.caller import Caller, bearer
+from schema.execution.schema import read_json, write_json
+from schema.transports.asgi_sender import Gone, Line
+from schema.transports.connections import End
+from schema.transports.operation_service import Endpoint, Outage, Request
+from schema.transports.persisted_queries import Sent, by_id
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0

@@ -26,7 +26,7 @@ from common import Client, database, environment, finish, options, percentile, p
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from schema.examples import EXAMPLES
+from schema.transports.graphiql_examples import EXAMPLES
 from tests.support.abuse import ABUSES
 
 MOST_MILLISECONDS, MOST_TIMES, LEAST_P99 = 50.0, 2.0, 5.0

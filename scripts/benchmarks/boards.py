@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common import Client, Server, tokens
-from crowd import Log, Subscription
+from subscribers import Log, Subscription
 
 USERS = 100
 BOARD = """

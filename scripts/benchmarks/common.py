@@ -119,9 +119,9 @@ def environment(url: str, **settings: object) -> dict[str, str]:
 def prepare(env: Mapping[str, str]) -> str:
     """Migrate the database and make a workspace; the token of its admin."""
     from crm_graph import migrations
-    from crm_graph.cli.opening import opened
-    from crm_graph.db import Database
-    from crm_graph.services import setup
+    from crm_graph.cli.database_session import opened
+    from crm_graph.database import Database
+    from crm_graph.services.platform import setup
     from crm_graph.settings import Settings
 
     settings = Settings.from_environment(env)
@@ -140,8 +140,9 @@ def prepare(env: Mapping[str, str]) -> str:
 
 def tokens(env: Mapping[str, str], emails: Sequence[str]) -> list[str]:
     """An API token for each of these users, as `crm-graph token` makes them."""
-    from crm_graph.cli.opening import opened
-    from crm_graph.services import auth, setup
+    from crm_graph import auth
+    from crm_graph.cli.database_session import opened
+    from crm_graph.services.platform import setup
     from crm_graph.settings import Settings
 
     async def make() -> list[str]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import uvloop
 from common import percentile
-from company import key
-from contenders import Contender, Site
+from dataset import key
 from load import Storm, middle, steady, storm
 from operations import READS, Deal, Operation
+from servers import Contender, Site
 
 MOVE, MOVED_DEALS, MOST_MOVES_A_SECOND = "move", 20_000, 8_000
 """So many deals, if there are as many, that a move whose commit takes long is made before the same deal's next one."""

@@ -1,6 +1,6 @@
 """How fast one server process tells 1,000 subscribers of a board, beside a graphql-ws server in the same run.
 
-The peer (scripts/benches/peer) sends the same bytes to as many subscribers, from memory; neither side compresses.
+The peer (scripts/benchmarks/peer) sends the same bytes to as many subscribers, from memory; neither side compresses.
 Everything that every socket received is compared with what was moved. A delivery is timed from the moment the move
 was recorded (by the peer: published), right before its commit, and once more from the moment it was sent.
 """
@@ -29,13 +29,13 @@ from common import (
     say,
     serving,
 )
-from crowd import Crowd
+from subscribers import Crowd
 
 LEAST_TIMES, MOST_MILLISECONDS, MOST_KILOBYTES = 2.0, 300, 100
 MOST_MEGABYTES, MOST_TIMES_AS_LATE = 10, 1.5
 """What those who read nothing may cost: memory in all, and how much later the others may learn of things."""
 MOVES_A_SECOND, WRITERS, STUCK = 20, 4, 10
-PEER = ROOT / "scripts" / "benches" / "peer"
+PEER = ROOT / "scripts" / "benchmarks" / "fanout_peer"
 
 
 class Watched:

@@ -27,7 +27,7 @@ async def prepare(url: str) -> str:
     import sqlalchemy as sa
 
     from crm_graph import migrations
-    from crm_graph.db import Database
+    from crm_graph.database import Database
     from crm_graph.models import Workspace
 
     database = Database(url)
@@ -41,8 +41,8 @@ async def prepare(url: str) -> str:
 async def run_import(url: str, mapping: Path, folder: Path) -> None:
     """The import, in this process; prints the seconds that it took and the most memory that the process had."""
     from crm_graph.access import Viewer
-    from crm_graph.db import Database
-    from crm_graph.feed import Feed
+    from crm_graph.changelog import Feed
+    from crm_graph.database import Database
     from crm_graph.models import Workspace
     from crm_graph.services.importing import import_folder
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from company import PIPELINES, STAGES, accounts_of, key
+from dataset import PIPELINES, STAGES, accounts_of, key
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*")
 SCALE = 10_000  # of stored amounts

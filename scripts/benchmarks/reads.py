@@ -20,16 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster import cluster
 from common import at_once, database, environment, finish, options, prepare, say, tokens
-from company import EMAIL, fill
-from contenders import POOL, Contender, Site, both_ours, install, ours, peers
-from course import MOVE, Course, Effort, same_answers, same_moves
+from comparison import MOVE, Course, Effort, same_answers, same_moves
+from dataset import EMAIL, fill
 from load import check_wrk, rounded, storm
 from operations import BOARD, CUSTOMER, DEEP_PAGE, LIST, READS, RECORD, Operation
 from picture import draw
+from postgres_server import cluster
 from rich.console import Console
 from rich.table import Table
+from servers import POOL, Contender, Site, both_ours, install, ours, peers
 from sqlalchemy.engine import make_url
 
 SIZES = [10_000, 100_000, 1_000_000]
@@ -175,7 +175,7 @@ async def copy(source: str, target: str) -> None:
     import sqlalchemy as sa
 
     from crm_graph import migrations
-    from crm_graph.db import Database
+    from crm_graph.database import Database
     from crm_graph.models.base import Base
 
     one, other = Database(source), Database(target)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common import ROOT, Client, Server, at_once, running, say, serving
-from company import key
+from dataset import key
 from operations import (
     LIST,
     MOVE,
@@ -32,7 +32,7 @@ from operations import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-PEERS = ROOT / "scripts" / "benches" / "peers"
+PEERS = ROOT / "scripts" / "benchmarks" / "read_peers"
 POOL = 10
 COUNTED = "crm_graph_operation_seconds_count"
 
@@ -152,8 +152,8 @@ def peers(site: Site, node: str) -> Iterator[list[Contender]]:
     """PostGraphile, stock Strawberry, and the statements by hand."""
     commands: dict[str, tuple[type[Contender], Sequence[str]]] = {
         "PostGraphile": (PostGraphile, [node, str(PEERS / "postgraphile.mjs")]),
-        "Strawberry": (Contender, [sys.executable, str(PEERS / "stock.py")]),
-        "by hand": (Contender, [sys.executable, str(PEERS / "bound.py")]),
+        "Strawberry": (Contender, [sys.executable, str(PEERS / "plain_strawberry.py")]),
+        "by hand": (Contender, [sys.executable, str(PEERS / "handwritten_sql.py")]),
     }
     with at_once([running(command, site.peers_env) for _, command in commands.values()]) as servers:
         yield [kind(name, server, site) for (name, (kind, _)), server in zip(commands.items(), servers, strict=True)]

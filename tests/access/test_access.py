@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crm_graph.models import Role, Visibility
-from tests.schema.test_opportunities import pipeline
+from tests.schema.sales.test_opportunities import pipeline
 from tests.support.world import Person, World
 
 DEFAULTS = {

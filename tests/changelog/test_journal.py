@@ -8,9 +8,10 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
+from crm_graph import records
 from crm_graph.access import Viewer
+from crm_graph.changelog import Feed, advance, journal_of
 from crm_graph.errors import Conflict, Duplicate
-from crm_graph.feed import Feed, advance, journal_of
 from crm_graph.models import (
     Account,
     Activity,
@@ -23,8 +24,7 @@ from crm_graph.models import (
     User,
     now,
 )
-from crm_graph.services import records
-from tests.support.bed import Bed, Row
+from tests.support.raw_rows import Bed, Row
 from tests.support.world import World
 
 

@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import records
+from crm_graph.changelog import Revision, Tail, log
 from crm_graph.errors import BadUserInput, Resync
-from crm_graph.feed import Revision, Tail, log
 from crm_graph.models import Account, Change, Workspace, now
-from crm_graph.services import records
 from tests.support.world import World
 
 DAY = dt.timedelta(days=1)

@@ -14,10 +14,11 @@ import sqlalchemy as sa
 from broadcaster import Broadcast
 from sqlalchemy.engine import make_url
 
+from crm_graph import records
 from crm_graph.access import Viewer
-from crm_graph.feed import CHANNEL, Feed, advance, wakeups
+from crm_graph.changelog import CHANNEL, Feed, advance
+from crm_graph.changelog import notifier as wakeups
 from crm_graph.models import Account, Workspace
-from crm_graph.services import records
 from tests import conftest
 from tests.support.chaos.cluster import Redis, has_redis
 from tests.support.world import World

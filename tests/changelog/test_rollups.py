@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from crm_graph import records
 from crm_graph.access import Viewer
-from crm_graph.feed import advance, journal_of
+from crm_graph.changelog import advance, journal_of
+from crm_graph.database.prepared import insert_many
 from crm_graph.models import Opportunity, Stage, StageTotal
-from crm_graph.models.totals import SPLIT
-from crm_graph.services import opportunities, records, setup
-from crm_graph.services.demo.fill import fill
+from crm_graph.models.sales.stage_totals import SPLIT
+from crm_graph.services.demo.insert import fill
 from crm_graph.services.importing import import_folder
 from crm_graph.services.importing.rules import blank
-from crm_graph.statements import insert_many
-from tests.support.moves import facts, kept_totals
+from crm_graph.services.platform import setup
+from crm_graph.services.sales import opportunities
+from tests.support.board_scenarios import facts, kept_totals
 from tests.support.world import World
 
 LARGEST = Decimal("99999999999999.9999")

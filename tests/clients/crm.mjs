@@ -14,7 +14,7 @@ const password = setting("PASSWORD");
 
 export function setting(name) {
   const value = process.env[`CRM_GRAPH_TEST_${name}`];
-  if (!value) throw new Error(`CRM_GRAPH_TEST_${name} is not set: tests/test_clients.py runs these tests.`);
+  if (!value) throw new Error(`CRM_GRAPH_TEST_${name} is not set: tests/system/test_clients.py runs these tests.`);
   return value;
 }
 

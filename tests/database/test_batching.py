@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from starlette.applications import Starlette
 
-from crm_graph.db import Database
+from crm_graph.database import Database
+from crm_graph.database.batching import MOST, Several
 from crm_graph.models import ApiToken, Role, Visibility, now
-from crm_graph.together import MOST, Several
 from tests.support.world import World, build_world, running
 
 # SQLite is asked one by one: it is in the same process.

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from crm_graph import db
-from crm_graph.db import Database
+from crm_graph.database import Database, engine
 from crm_graph.models import Account
 from tests.support.world import build_world, running
 
@@ -44,7 +43,7 @@ def ticks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         ticks.append(number)
         return number + 1
 
-    monkeypatch.setitem(db._functions, "tick", (1, tick))
+    monkeypatch.setitem(engine._functions, "tick", (1, tick))
     return ticks
 
 
@@ -78,7 +77,7 @@ async def test_a_statement_is_ended_when_its_task_is_cancelled(database: Databas
 async def test_a_write_waits_for_another_one_but_not_for_ever(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db, "BUSY_TIMEOUT", 300)
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT", 300)
     async with running(database_url) as application:
         world = await build_world(application)
         account = await world.make("account", name="Acme")

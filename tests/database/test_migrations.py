@@ -11,7 +11,7 @@ from alembic import command
 from sqlalchemy.engine import make_url
 
 from crm_graph import migrations
-from crm_graph.db import Database
+from crm_graph.database import Database
 from tests import conftest
 from tests.support.postgres import create_database, drop_database
 

@@ -1,6 +1,6 @@
 """How PostgreSQL reads what a compiled query asks of a large company: by indexes, and little more than it answers.
 
-`CRM_GRAPH_TEST_DEALS=1000000 scripts/test tests/test_plans.py` makes the company so large.
+`CRM_GRAPH_TEST_DEALS=1000000 scripts/test tests/database/test_plans.py` makes the company so large.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from sqlalchemy.engine import make_url
 
 from crm_graph import migrations, models
 from crm_graph.access import DEFAULTS, Viewer
-from crm_graph.db import Database
-from crm_graph.feed import Feed
+from crm_graph.changelog import Feed
+from crm_graph.database import Database
 from crm_graph.models import Role, Visibility
 from crm_graph.settings import Settings
 from schema import build_schema
-from schema.context import Context
-from schema.execution import CrmSchema, encode
-from schema.node import TYPES
+from schema.core import TYPES
+from schema.core.context import Context
+from schema.execution.schema import CrmSchema, encode
 from tests.conftest import POSTGRES_URL, skip
-from tests.support.bulk import WORKSPACE, counts, fill, key
+from tests.support.large_dataset import WORKSPACE, counts, fill, key
 from tests.support.postgres import create_database, drop_database
 
 DEALS = int(os.environ.get("CRM_GRAPH_TEST_DEALS", "20000"))

@@ -8,13 +8,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from crm_graph import records
 from crm_graph.access import Permission, Viewer, unscoped
-from crm_graph.db import Database
+from crm_graph.database import Database
+from crm_graph.database.prepared import fetch, fetch_records, find_records
 from crm_graph.errors import Conflict, Duplicate
 from crm_graph.models import Account, Opportunity, Workspace
-from crm_graph.services import records
-from crm_graph.statements import fetch, fetch_records, find_records
-from tests.support.bed import bed_of
+from tests.support.raw_rows import bed_of
 from tests.support.world import World
 
 ACCOUNTS = Account.__table__.c

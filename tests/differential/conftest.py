@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.applications import Starlette
 
-from tests.support.differential.executions import Execution, Pair, compiled_schema, ordinary_schema
-from tests.support.differential.ground import plant
+from tests.support.differential.dataset import plant
+from tests.support.differential.engines import Execution, Pair, compiled_schema, ordinary_schema
 
 
 @pytest.fixture(scope="session")
@@ -28,4 +28,4 @@ async def pair(planted: Pair, application: Starlette, caplog: pytest.LogCaptureF
     """The two, of which neither goes round the gate, and no statement fails: Python's answer would hide it."""
     yield planted
     assert application.state.gate.breaches == []
-    assert [record for record in caplog.get_records("call") if record.name == "schema.compiled.plans"] == []
+    assert [record for record in caplog.get_records("call") if record.name == "schema.execution.plan_cache"] == []

@@ -9,8 +9,8 @@ import pytest
 from crm_graph import models
 from crm_graph.models import Entity
 from crm_graph.models.types import Id
-from schema.node import TYPES
-from tests.support.differential.ground import COUNTS, HERE, THERE, derived, rows_of
+from schema.core import TYPES
+from tests.support.differential.dataset import COUNTS, HERE, THERE, derived, rows_of
 
 KINDS = [each.__model__ for each in TYPES.values()]
 

@@ -13,10 +13,10 @@ from random import SystemRandom
 import pytest
 
 from tests.support.differential.answers import difference
-from tests.support.differential.executions import Pair
+from tests.support.differential.engines import Pair
 from tests.support.differential.operations import drawn
 from tests.support.differential.shapes import SHAPES
-from tests.support.differential.smaller import smaller
+from tests.support.differential.shrink import smaller
 
 CASES = int(os.environ.get("CRM_GRAPH_TEST_CASES", "0"))
 USUAL = 60

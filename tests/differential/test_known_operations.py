@@ -8,8 +8,8 @@ import pytest
 
 from crm_graph import models
 from tests.support.differential.answers import difference
-from tests.support.differential.executions import Pair
-from tests.support.differential.ground import HERE, Row, Who, rows_of
+from tests.support.differential.dataset import HERE, Row, Who, rows_of
+from tests.support.differential.engines import Pair
 from tests.support.differential.operations import Case
 
 PEOPLE = [Who(0, 0), Who(2, 2), Who(3, 4), Who(5, 1)]

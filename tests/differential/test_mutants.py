@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.differential.breaks import BREAKS, Break, Broken, BrokenPair
-from tests.support.differential.executions import Execution, Pair, compiled_schema
+from tests.support.differential.engines import Execution, Pair, compiled_schema
+from tests.support.differential.mutants import BREAKS, Break, Broken, BrokenPair
 from tests.support.differential.operations import Case, drawn
 from tests.support.differential.shapes import SHAPES
-from tests.support.differential.smaller import smaller
+from tests.support.differential.shrink import smaller
 
 EACH = 20
 """The most operations of a shape that it takes."""

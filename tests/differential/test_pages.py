@@ -12,8 +12,8 @@ from graphql import get_named_type
 
 from tests.support.differential.answers import difference
 from tests.support.differential.arguments import Arguments
-from tests.support.differential.executions import Pair
-from tests.support.differential.ground import DEFAULTS, ROLES, Row, Who
+from tests.support.differential.dataset import DEFAULTS, ROLES, Row, Who
+from tests.support.differential.engines import Pair
 from tests.support.differential.operations import Case, public
 
 LISTS = {

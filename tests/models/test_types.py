@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_graph.db import fold, fold_text, storable
+from crm_graph.database import fold, fold_text, storable
 from crm_graph.errors import Invalid, Required
 from crm_graph.models import AccountType, Contact, EmailAddress, GateField
 from crm_graph.models.types import (
@@ -36,7 +36,7 @@ from crm_graph.models.types import (
     plain,
     wire,
 )
-from tests.support.bed import Bed
+from tests.support.raw_rows import Bed
 from tests.support.world import World
 
 TEXTS = [Text(), Text(LONG_TEXT), Email(), Phone(), Url(), Domain(), Currency(), Id()]

@@ -10,8 +10,8 @@ from io import StringIO
 
 import pytest
 
-from crm_graph import logs
 from crm_graph.errors import RefusedToStart
+from crm_graph.observability import logs
 from crm_graph.settings import Settings
 
 

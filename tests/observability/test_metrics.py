@@ -10,8 +10,9 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from crm_graph import app, metrics
+from crm_graph import app
 from crm_graph.errors import RefusedToStart
+from crm_graph.observability import metrics
 from crm_graph.settings import Settings
 from tests.support.live import Server
 from tests.support.world import World

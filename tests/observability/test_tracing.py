@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.applications import Starlette
 
-from crm_graph import logs, tracing
+from crm_graph.observability import logs, tracing
 from tests.support.live import Server
 from tests.support.world import World
 
@@ -122,5 +122,5 @@ def test_nothing_is_imported_while_it_is_off() -> None:
     """But for what redis imports wherever it is installed, to count with."""
     program = "import redis.asyncio, sys; before = {*sys.modules}; import crm_graph.app; print({*sys.modules} - before)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "'crm_graph.tracing'" in done.stdout
+    assert "'crm_graph.observability.tracing'" in done.stdout
     assert "opentelemetry" not in done.stdout

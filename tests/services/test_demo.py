@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from graphql import parse, validate
 
+from crm_graph import auth, records
 from crm_graph.access import Viewer
-from crm_graph.feed import Journal
+from crm_graph.changelog import Journal
 from crm_graph.models import (
     Account,
     Activity,
@@ -29,11 +30,11 @@ from crm_graph.models import (
     User,
 )
 from crm_graph.models.types import wire
-from crm_graph.services import auth, records, setup
-from crm_graph.services.demo.draft import Draft
-from crm_graph.services.demo.fill import draw, fill
+from crm_graph.services.demo.builder import Draft
+from crm_graph.services.demo.insert import draw, fill
+from crm_graph.services.platform import setup
 from schema import build_schema
-from schema.examples import EXAMPLES
+from schema.transports.graphiql_examples import EXAMPLES
 from tests.support.live import Server
 from tests.support.world import Person, World
 

@@ -12,9 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_graph.models import Membership, Opportunity, Role, StageTotal, User, Visibility, Workspace
-from crm_graph.models.totals import SPLIT
+from crm_graph.models.sales.stage_totals import SPLIT
 from crm_graph.models.types import AMOUNT_SCALE, decimal_text
-from tests.support.bed import Row
+from tests.support.raw_rows import Row
 from tests.support.world import Person, World
 
 AMOUNTS = ["0", "0.0001", "10.25", "-1.5", "12345678.9", "99999999999999.9999", "-99999999999999.9999", None]

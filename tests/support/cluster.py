@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.support.chaos.cluster import cluster, database, has_redis
-from tests.support.chaos.storm import company
+from tests.support.chaos.scenario import company
 from tests.support.proxies import proxy
 
 

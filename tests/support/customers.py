@@ -21,8 +21,8 @@ from crm_graph.models import (
     User,
     Visibility,
 )
-from tests.support.bed import Row
-from tests.support.followers import number_of
+from tests.support.raw_rows import Row
+from tests.support.subscribers import number_of
 from tests.support.world import Person, World
 
 CUSTOMER = """query Customer($id: ID!) {

@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 
 from crm_graph import models
 from crm_graph.models import types
-from crm_graph.services.records import TABLES
+from crm_graph.records import TABLES
 
 WORKSPACE = "ws_bulk"
 PIPELINES, STAGES = 10, 60

@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from crm_graph.cli.server import BoundedHTTP, BoundedWebSocket
+from crm_graph.server.uvicorn_protocols import BoundedHTTP, BoundedWebSocket
 from tests.support.world import Person
 
 PROTOCOL = "graphql-transport-ws"

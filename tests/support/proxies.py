@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.servers import free_port, until_listening
 
-CONFIGURATION = Path(__file__).parents[2] / "docs" / "nginx.conf"
+CONFIGURATION = Path(__file__).parents[2] / "docs" / "operators" / "nginx.conf"
 ADDRESSES = ("server-1:8000", "server-2:8000")
 START_SECONDS = 10.0
 

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_graph.models import types
-from crm_graph.services.records import TABLES
+from crm_graph.records import TABLES
 from tests.support.world import World
 
 Row = dict[str, Any]

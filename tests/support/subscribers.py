@@ -12,8 +12,8 @@ from typing import Any
 from graphql import GraphQLError
 from strawberry.http import GraphQLRequestData
 
-from schema.context import Context
-from schema.live.hub import Hub
+from schema.core.context import Context
+from schema.subscriptions.manager import Hub
 from tests.support.world import Person, World
 
 PATIENCE = 20.0
@@ -168,7 +168,7 @@ class BoardClient:
         return cls(cards, totals, names, board["revision"])
 
     def apply(self, message: dict[str, Any]) -> None:
-        """What docs/realtime.md tells clients to do."""
+        """What docs/clients/realtime.md tells clients to do."""
         if number_of(message["revision"]) <= number_of(self.revision):
             return
         for event in message["events"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from crm_graph.db import Database
+from crm_graph.database import Database
 from crm_graph.models import Base, Entity, StageTotal
 
 KINDS = [each.class_ for each in Base.registry.mappers if issubclass(each.class_, (Entity, StageTotal))]

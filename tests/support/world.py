@@ -12,16 +12,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from starlette.applications import Starlette
 
-from crm_graph import app
+from crm_graph import app, auth
 from crm_graph.access import Viewer
-from crm_graph.db import Database
-from crm_graph.feed import Feed
+from crm_graph.changelog import Feed
+from crm_graph.database import Database
 from crm_graph.models import ApiToken, Base, Change, Membership, Report, Role, Team, User, Visibility, Workspace
-from crm_graph.services import auth
 from crm_graph.settings import Settings
-from tests.support.gate import Gate
 from tests.support.postgres import POOL_SIZE
 from tests.support.servers import SECRET
+from tests.support.visibility_hook import Gate
 
 
 @dataclass

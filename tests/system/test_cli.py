@@ -23,9 +23,9 @@ from graphql import build_ast_schema, build_client_schema, lexicographic_sort_sc
 
 from crm_graph import migrations
 from crm_graph.cli import main
-from crm_graph.db import Database
+from crm_graph.database import Database
 from schema import build_schema
-from schema.federation import print_subgraph
+from schema.core.federation import print_subgraph
 
 SECRET = "0123456789abcdefghijklmnopqrstuvwxyz"
 PASSWORD = "correct horse battery"
@@ -490,7 +490,7 @@ def test_the_demo_answers_and_goes_on_with_its_data(tmp_path: Path) -> None:
 
 
 def test_what_the_demo_prints_lets_one_in(tmp_path: Path) -> None:
-    from crm_graph.services.demo.home import Home
+    from crm_graph.services.demo.workspace_dir import Home
 
     home = Home.at(tmp_path / "demo")
     assert asyncio.run(home.prepare(accounts=3)) is False
@@ -504,7 +504,7 @@ def test_what_the_demo_prints_lets_one_in(tmp_path: Path) -> None:
 
 
 def test_a_fresh_demo_begins_anew(tmp_path: Path) -> None:
-    from crm_graph.services.demo.home import Home
+    from crm_graph.services.demo.workspace_dir import Home
 
     folder = tmp_path / "demo"
     home = Home.at(folder)

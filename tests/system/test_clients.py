@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from crm_graph.services.demo.home import Home
+from crm_graph.services.demo.workspace_dir import Home
 from tests.conftest import POSTGRES_URL, skip
 from tests.support.npm import CLIENTS, node_with, run_tests, serving
 from tests.support.postgres import create_database, drop_database
 from tests.support.servers import environment, running_server
 
-BUNDLE = Path(__file__).parents[1] / "crm_graph" / "static" / "graphiql" / "graphiql.js"
-PICTURE = Path(__file__).parents[1] / "docs" / "graphiql.png"
+BUNDLE = Path(__file__).parents[2] / "crm_graph" / "static" / "graphiql" / "graphiql.js"
+PICTURE = Path(__file__).parents[2] / "docs" / "graphiql.png"
 LARGEST_PICTURE = 150_000
 DEMO_ACCOUNTS = 40
 

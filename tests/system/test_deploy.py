@@ -17,18 +17,19 @@ from crm_graph.settings import Settings
 from tests.conftest import skip
 from tests.support import proxies
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OTHERS = {
     "compose.yaml": {"CRM_GRAPH_PORT"},
-    "docs/safety.md": {"CRM_GRAPH_PASSWORD"},
-    "docs/tools.md": {"CRM_GRAPH_URL", "CRM_GRAPH_TOKEN"},
+    "docs/operators/security.md": {"CRM_GRAPH_PASSWORD"},
+    "docs/clients/typed-clients.md": {"CRM_GRAPH_URL", "CRM_GRAPH_TOKEN"},
 }
 """What is no setting: compose's own, the command line's, and those of the clients."""
 FOR_TESTS = re.compile(r"CRM_GRAPH_TEST_\w+")
 
 
 @pytest.mark.parametrize(
-    "file", ["README.md", "compose.yaml", "Dockerfile", "docs/nginx.conf", *map(str, Path("docs").glob("*.md"))]
+    "file",
+    ["README.md", "compose.yaml", "Dockerfile", "docs/operators/nginx.conf", *map(str, Path("docs").rglob("*.md"))],
 )
 def test_the_settings_that_are_named_are_settings(file: str) -> None:
     named = set(re.findall(r"\bCRM_GRAPH_[A-Z_]+[A-Z]", FOR_TESTS.sub("", (ROOT / file).read_text())))
@@ -44,7 +45,7 @@ def test_the_readme_has_every_setting() -> None:
 
 
 def test_the_proxy_and_the_containers_agree() -> None:
-    compose, nginx = (ROOT / "compose.yaml").read_text(), (ROOT / "docs" / "nginx.conf").read_text()
+    compose, nginx = (ROOT / "compose.yaml").read_text(), (ROOT / "docs" / "operators" / "nginx.conf").read_text()
     docker = (ROOT / "Dockerfile").read_text()
     services = re.findall(r"^  ([\w-]+):", compose.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0], re.M)
     assert services == ["server-1", "server-2", "migrate", "nginx", "postgres", "redis"]

@@ -1,6 +1,6 @@
 """Whatever is sent, the server answers as it says, tells nothing of itself, and keeps nothing.
 
-`CRM_GRAPH_TEST_CASES=10000 scripts/test tests/test_fuzz.py` sends as many requests, and others in each run.
+`CRM_GRAPH_TEST_CASES=10000 scripts/test tests/system/test_fuzz.py` sends as many requests, and others in each run.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import pytest
 from backports import zstd
 
 from crm_graph.errors import BadUserInput, CrmError, RequestError
-from schema import Budget, Endpoint, documents
-from schema.compiled.plans import Plans
+from schema import Budget, Endpoint
+from schema.execution import documents
+from schema.execution.plan_cache import Plans
+from tests.schema.transports.test_memory import resident_kilobytes
 from tests.support.fuzz import Sent, requests
 from tests.support.live import Server
 from tests.support.world import World
-from tests.transports.test_memory import resident_kilobytes
 
 CASES = int(os.environ.get("CRM_GRAPH_TEST_CASES", "0"))
 USUAL, LONG = 300, 3_000

@@ -1,4 +1,4 @@
-"""The programs of docs/stitching.md, which make one graph of the server's and those of other teams."""
+"""The programs of docs/clients/stitching.md, which make one graph of the server's and those of other teams."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.support.npm import CLIENTS, crm_graph, node_with, run_tests, serving
 
 GATEWAYS = CLIENTS / "gateways"
-DOCS = Path(__file__).parents[1] / "docs" / "stitching.md"
+DOCS = Path(__file__).parents[2] / "docs" / "clients" / "stitching.md"
 
 
 async def test_gateways(tmp_path: Path) -> None:

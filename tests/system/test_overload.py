@@ -14,8 +14,8 @@ import httpx
 
 from tests import conftest
 from tests.support.chaos.cluster import cluster, database
-from tests.support.chaos.storm import company
-from tests.support.followers import CARD, TOTALS
+from tests.support.chaos.scenario import company
+from tests.support.subscribers import CARD, TOTALS
 from tests.support.world import Person
 
 BOARD = f"pipelineBoard(pipelineId: $id) {{ stages {{ {TOTALS} cards(first: 100) {{ nodes {{ {CARD} }} }} }} }}"

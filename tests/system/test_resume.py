@@ -14,13 +14,13 @@ from random import Random, SystemRandom
 import pytest
 
 from tests import conftest
+from tests.support.board_scenarios import Office
 from tests.support.chaos.clients import Board
 from tests.support.chaos.cluster import Cluster, cluster, database, has_redis
 from tests.support.chaos.plan import A_FEW, Plan
 from tests.support.chaos.report import figures, weather
-from tests.support.chaos.storm import company
-from tests.support.followers import number_of
-from tests.support.moves import Office
+from tests.support.chaos.scenario import company
+from tests.support.subscribers import number_of
 
 CALM = Plan(
     0, 3, kills=0, crowd=A_FEW, writes=40, comparisons=6, outages=0, cuts=0, stops=0, drops=0, changes_of_sight=0

@@ -18,13 +18,13 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from crm_graph import app, cli
-from crm_graph.db import Database
+from crm_graph.database import Database
 from crm_graph.settings import Settings
+from tests.schema.transports.test_http import WHO, signed_in
 from tests.support.live import PROTOCOL, Server, WebSocketClient, serving
 from tests.support.npm import EMAIL, PASSWORD, crm_graph
 from tests.support.servers import SECRET, ServerProcess, environment, running_server
 from tests.support.world import World, build_world
-from tests.transports.test_http import WHO, signed_in
 
 SAFE = {"x-content-type-options": "nosniff", "x-frame-options": "DENY", "referrer-policy": "no-referrer"}
 

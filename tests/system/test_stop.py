@@ -14,12 +14,12 @@ import pytest
 
 from crm_graph.models import Account
 from tests import conftest
+from tests.support.board_scenarios import Office
 from tests.support.chaos.clients import Board, Client, Reader
 from tests.support.chaos.cluster import Cluster, cluster, database, has_redis
-from tests.support.chaos.storm import company
-from tests.support.followers import BOARD, number_of
-from tests.support.moves import Office
+from tests.support.chaos.scenario import company
 from tests.support.proxies import proxy
+from tests.support.subscribers import BOARD, number_of
 
 WRITE = """mutation Write($name: String!, $stage: ID!) {
   createAccount(input: {name: $name, idempotencyKey: $name}) { account { name } userErrors { code } }

@@ -1,4 +1,4 @@
-"""Tools that read the schema, and the clients that they make: docs/tools.md shows them."""
+"""Tools that read the schema, and the clients that they make: docs/clients/typed-clients.md shows them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import pytest
 from graphql import GraphQLSchema, build_schema
 
 import schema
+from tests.support.flaky_relay import wire_to
 from tests.support.npm import CLIENTS, EMAIL, PASSWORD, node_with, serving
-from tests.support.wire import wire_to
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCHEMA, RELEASED = ROOT / "docs" / "schema.graphql", ROOT / "docs" / "schema.released.graphql"
-DOCS = ROOT / "docs" / "tools.md"
+DOCS = ROOT / "docs" / "clients" / "typed-clients.md"
 OPERATIONS = CLIENTS / "operations.graphql"
 TOOLS, PYTHON = CLIENTS / "tools", CLIENTS / "python"
 TOOL_SECONDS = 120.0

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
 from crm_graph.models.base import Assigned, Entity, now, reference
-from crm_graph.models.pipelines import ForecastCategory, Stage
+from crm_graph.models.sales.pipelines import ForecastCategory, Stage
 
 
 class Opportunity(Assigned):

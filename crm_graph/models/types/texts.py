@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from crm_graph.db import storable
+from crm_graph.database import storable
 from crm_graph.errors import Invalid, Required
 
 LONG_TEXT = 100_000

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import records
 from crm_graph.access import Permission, Viewer
 from crm_graph.models import Contact, EmailAddress, PhoneNumber, now
-from crm_graph.services import records
-from crm_graph.services.records import Values
+from crm_graph.records import Values
 
 
 async def create(session: AsyncSession, viewer: Viewer, *, values: Values) -> Contact:

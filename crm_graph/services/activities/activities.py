@@ -13,10 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import records
 from crm_graph.access import Permission, Viewer, visible
-from crm_graph.db import among
+from crm_graph.changelog import journal_of
+from crm_graph.database import among
 from crm_graph.errors import Invalid, NotFound
-from crm_graph.feed import journal_of
 from crm_graph.models import (
     Account,
     Action,
@@ -33,8 +34,7 @@ from crm_graph.models import (
     types,
 )
 from crm_graph.models.types import part
-from crm_graph.services import records
-from crm_graph.services.records import Values, label
+from crm_graph.records import Values, label
 
 MOST_LINKS = 100
 RESPONSES = {ActivityType.EMAIL, ActivityType.CALL, ActivityType.MEETING}

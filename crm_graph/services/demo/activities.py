@@ -15,10 +15,10 @@ from crm_graph.models import (
     Participant,
     Priority,
 )
-from crm_graph.services.demo import words
+from crm_graph.services.demo import sample_data as words
+from crm_graph.services.demo.builder import Draft, Row
 from crm_graph.services.demo.customers import Customer
 from crm_graph.services.demo.deals import Deal
-from crm_graph.services.demo.draft import Draft, Row
 from crm_graph.services.demo.support import Ticket
 
 EMAIL, CALL, MEETING = ActivityType.EMAIL, ActivityType.CALL, ActivityType.MEETING

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from crm_graph.feed import Entry, Journal
+from crm_graph.changelog import Entry, Journal
 from crm_graph.models import Action, Base, Entity, Keyed
 from crm_graph.models.types import wire
 from crm_graph.services.demo.ids import demo_id

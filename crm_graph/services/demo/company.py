@@ -21,8 +21,8 @@ from crm_graph.models import (
     Team,
     User,
 )
-from crm_graph.services.demo import words
-from crm_graph.services.demo.draft import Draft, Row
+from crm_graph.services.demo import sample_data as words
+from crm_graph.services.demo.builder import Draft, Row
 
 COMPANY = "Lookout Instruments"
 DOMAIN = "lookout.example"

@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from crm_graph.models import Account, AccountType, Address, Contact, EmailAddress, PhoneNumber, SocialProfile
-from crm_graph.services.demo import words
+from crm_graph.services.demo import sample_data as words
+from crm_graph.services.demo.builder import Draft, Row
 from crm_graph.services.demo.company import Company
-from crm_graph.services.demo.draft import Draft, Row
-from crm_graph.services.demo.words import Place
+from crm_graph.services.demo.sample_data import Place
 
 TYPES = {
     AccountType.CUSTOMER: 48,

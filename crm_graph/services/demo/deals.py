@@ -8,20 +8,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from crm_graph.models import (
-    AccountType,
-    ContactRole,
-    Lead,
-    LeadStatus,
-    Opportunity,
-    OpportunityLine,
-    StageCategory,
-)
-from crm_graph.services.demo import words
+from crm_graph.models import AccountType, ContactRole, Lead, LeadStatus, Opportunity, OpportunityLine, StageCategory
+from crm_graph.records.ranks import between
+from crm_graph.services.demo import sample_data as words
+from crm_graph.services.demo.builder import Draft, Row
 from crm_graph.services.demo.company import Company
 from crm_graph.services.demo.customers import Customer, address_in, phone_in, slug
-from crm_graph.services.demo.draft import Draft, Row
-from crm_graph.services.ranks import between
 
 LEADS_AN_ACCOUNT = 0.6
 

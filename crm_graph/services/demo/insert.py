@@ -8,21 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
-from crm_graph.feed import journal_of
-from crm_graph.models import (
-    Account,
-    Activity,
-    Base,
-    Case,
-    Contact,
-    Counter,
-    Lead,
-    LeadStatus,
-    Opportunity,
-    now,
-)
+from crm_graph.changelog import journal_of
+from crm_graph.models import Account, Activity, Base, Case, Contact, Counter, Lead, LeadStatus, Opportunity, now
 from crm_graph.services.demo import activities, company, customers, deals, marketing, support
-from crm_graph.services.demo.draft import Draft
+from crm_graph.services.demo.builder import Draft
 
 ACCOUNTS = 200
 

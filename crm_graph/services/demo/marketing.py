@@ -6,11 +6,11 @@ import datetime as dt
 from decimal import Decimal
 
 from crm_graph.models import Campaign, CampaignMember, CampaignStatus, CampaignType, Contact, Lead, LeadStatus
-from crm_graph.models.campaigns import MemberStatus
-from crm_graph.services.demo import words
+from crm_graph.models.marketing.campaigns import MemberStatus
+from crm_graph.services.demo import sample_data as words
+from crm_graph.services.demo.builder import Draft, Row
 from crm_graph.services.demo.company import Company
 from crm_graph.services.demo.customers import Customer
-from crm_graph.services.demo.draft import Draft, Row
 
 REACH = 0.14
 

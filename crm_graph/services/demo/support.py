@@ -6,10 +6,10 @@ import datetime as dt
 from dataclasses import dataclass
 
 from crm_graph.models import AccountType, Case, CaseOrigin, CaseStatus, CaseType, Priority
-from crm_graph.services.demo import words
+from crm_graph.services.demo import sample_data as words
+from crm_graph.services.demo.builder import Draft, Row
 from crm_graph.services.demo.company import Company
 from crm_graph.services.demo.customers import Customer
-from crm_graph.services.demo.draft import Draft, Row
 
 WAY = [CaseStatus.IN_PROGRESS, CaseStatus.WAITING_ON_CUSTOMER, CaseStatus.RESOLVED, CaseStatus.CLOSED]
 PRIORITIES = [Priority.LOW, *[Priority.MEDIUM] * 3, *[Priority.HIGH] * 2, Priority.URGENT]

@@ -12,16 +12,17 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from crm_graph import migrations
+from crm_graph import auth, migrations
 from crm_graph.access import Viewer
-from crm_graph.db import Database
+from crm_graph.auth import passwords
+from crm_graph.changelog import Feed
+from crm_graph.database import Database
 from crm_graph.errors import RefusedToStart
-from crm_graph.feed import Feed
 from crm_graph.models import Visibility
-from crm_graph.services import auth, passwords, setup
 from crm_graph.services.demo import company
-from crm_graph.services.demo.fill import fill
-from crm_graph.services.demo.words import PEOPLE
+from crm_graph.services.demo.insert import fill
+from crm_graph.services.demo.sample_data import PEOPLE
+from crm_graph.services.platform import setup
 from crm_graph.settings import Settings
 
 SYSTEM = "system:demo"

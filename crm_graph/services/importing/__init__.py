@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crm_graph.access import Permission, Viewer, require
-from crm_graph.feed import Feed, advance
+from crm_graph.changelog import Feed, advance
 from crm_graph.services.importing.mapping import read_mapping
 from crm_graph.services.importing.report import Rejection, Report
 from crm_graph.services.importing.rows import open_table

@@ -11,16 +11,18 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, unscoped
-from crm_graph.db import among
+from crm_graph.changelog import journal_of
+from crm_graph.database import among
+from crm_graph.database.prepared import insert_many
 from crm_graph.errors import Fault
-from crm_graph.feed import journal_of
 from crm_graph.models import Activity, ActivityLink, Case, Entity, Lead, Membership, Opportunity, User
-from crm_graph.services import cases, ranks, users
-from crm_graph.services.activities import link_changes
+from crm_graph.records import ranks
+from crm_graph.services.activities.activities import link_changes
 from crm_graph.services.importing import rules
-from crm_graph.services.importing.directory import Directory
+from crm_graph.services.importing.lookup_index import Directory
 from crm_graph.services.importing.rows import Plan, Row
-from crm_graph.statements import insert_many
+from crm_graph.services.platform import users
+from crm_graph.services.service import cases
 
 Values = dict[str, Any]
 NOTEWORTHY = 100

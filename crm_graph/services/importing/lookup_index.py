@@ -26,8 +26,8 @@ from crm_graph.models import (
     Stage,
     User,
 )
+from crm_graph.records import label
 from crm_graph.services.importing.mapping import Record
-from crm_graph.services.records import label
 
 FACTS: Mapping[type[Entity], Mapping[type[Entity], tuple[str, ...]]] = {
     Opportunity: {Stage: ("pipeline_id", "name", "probability", "forecast_category", "required_fields")},

@@ -42,7 +42,7 @@ from typing import Any
 from crm_graph import models
 from crm_graph.errors import Invalid
 from crm_graph.models import ActivityLink, ContactRole, Entity, Membership, types
-from crm_graph.services.records import TABLES, label
+from crm_graph.records import TABLES, label
 
 IMPORTED: tuple[type[Entity], ...] = (
     models.Team,

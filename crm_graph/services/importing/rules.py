@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crm_graph import records
 from crm_graph.access import Viewer
 from crm_graph.errors import Forbidden, GateClosed, Invalid, Required
 from crm_graph.models import (
@@ -33,9 +34,9 @@ from crm_graph.models import (
     User,
 )
 from crm_graph.models.types import Amount, Time
-from crm_graph.services import contacts, records
-from crm_graph.services.importing.directory import Directory
-from crm_graph.services.records import TABLES
+from crm_graph.records import TABLES
+from crm_graph.services.accounts import contacts
+from crm_graph.services.importing.lookup_index import Directory
 
 LATER = {"rank", "number"}
 """What a row gets only when it is written."""

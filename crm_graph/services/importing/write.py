@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.access import Viewer
 from crm_graph.errors import Duplicate, Fault, Invalid, NotFound, Required
 from crm_graph.models import Activity, Base, Entity
-from crm_graph.services import users
 from crm_graph.services.importing import rules
-from crm_graph.services.importing.directory import Directory, key_of
+from crm_graph.services.importing.bulk_writer import Change, Store, Values
+from crm_graph.services.importing.lookup_index import Directory, key_of
 from crm_graph.services.importing.mapping import name_of
 from crm_graph.services.importing.report import Rejection, Report
 from crm_graph.services.importing.rows import Plan, Read, Reader, Row, Table
-from crm_graph.services.importing.store import Change, Store, Values
+from crm_graph.services.platform import users
 
 BATCH = 2000
 PROGRESS_EVERY = 500

@@ -8,12 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import records
 from crm_graph.access import Permission, Viewer, unscoped, visible
-from crm_graph.db import among
+from crm_graph.database import among
 from crm_graph.errors import Forbidden, Invalid, NotFound, Required
 from crm_graph.models import Campaign, CampaignMember, Contact, Lead, MemberStatus, now, types
-from crm_graph.services import records
-from crm_graph.services.records import Values, label
+from crm_graph.records import Values, label
 
 MOST_MEMBERS = 500
 KINDS: Mapping[str, type[Contact] | type[Lead]] = {"contact_id": Contact, "lead_id": Lead}

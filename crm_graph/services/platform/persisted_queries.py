@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.db import Database, among, storable
+from crm_graph.database import Database, among, storable
+from crm_graph.database.prepared import fetch, insert_many
 from crm_graph.errors import Conflict, Invalid
 from crm_graph.models import StoredDocument, now
 from crm_graph.models.types import LONG_TEXT
-from crm_graph.statements import fetch, insert_many
 
 LONGEST_ID = 200
 LONGEST_KEPT = 20_000

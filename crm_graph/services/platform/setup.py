@@ -6,11 +6,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from typeid import TypeID
 
+from crm_graph import records
 from crm_graph.access import Viewer, visible
+from crm_graph.auth import passwords
+from crm_graph.changelog import Feed
 from crm_graph.errors import Invalid, NotFound, Required
-from crm_graph.feed import Feed
 from crm_graph.models import Role, User, Visibility, Workspace
-from crm_graph.services import passwords, records, users
+from crm_graph.services.platform import users
 
 SYSTEM = "system:cli"
 DEFAULTS = [f"{entity}_visibility" for entity in ("account", "lead", "opportunity", "case", "campaign")]

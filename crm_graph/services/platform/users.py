@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from crm_graph import models
+from crm_graph import auth, models, records
 from crm_graph.access import Permission, Viewer, require, unscoped, visible
+from crm_graph.auth import passwords
+from crm_graph.changelog import Feed, advance
 from crm_graph.errors import Duplicate, Forbidden, Invalid, NotFound
-from crm_graph.feed import Feed, advance
 from crm_graph.models import Membership, Report, Role, Team, User, now
-from crm_graph.services import auth, passwords, records
-from crm_graph.services.records import Values
+from crm_graph.records import Values
 
 
 async def create(session: AsyncSession, viewer: Viewer, *, values: Values) -> User:

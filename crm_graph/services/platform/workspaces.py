@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import records
 from crm_graph.access import Viewer
+from crm_graph.changelog import journal_of
 from crm_graph.errors import Forbidden
-from crm_graph.feed import journal_of
 from crm_graph.models import Action, Role, Workspace, now
 from crm_graph.models.types import wire
-from crm_graph.services import records
-from crm_graph.services.records import Values
+from crm_graph.records import Values
 
 
 async def update(session: AsyncSession, viewer: Viewer, *, values: Values) -> dict[str, str]:

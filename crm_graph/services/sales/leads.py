@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import records
 from crm_graph.access import Permission, Viewer, unscoped
+from crm_graph.changelog import journal_of
 from crm_graph.errors import Fault, Forbidden, Invalid, NotFound
-from crm_graph.feed import journal_of
 from crm_graph.models import (
     Account,
     Activity,
@@ -29,9 +30,10 @@ from crm_graph.models import (
     now,
 )
 from crm_graph.models.types import MOST_ITEMS
-from crm_graph.services import contacts, opportunities, records
-from crm_graph.services.activities import link_changes
-from crm_graph.services.records import Values
+from crm_graph.records import Values
+from crm_graph.services.accounts import contacts
+from crm_graph.services.activities.activities import link_changes
+from crm_graph.services.sales import opportunities
 
 A = TypeVar("A", Account, Contact)
 

@@ -7,12 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import records
 from crm_graph.access import Permission, Viewer, unscoped, visible
+from crm_graph.database.prepared import fetch
 from crm_graph.errors import Conflict, Forbidden, GateClosed, Invalid, NotFound
 from crm_graph.models import ContactRole, Opportunity, OpportunityLine, Pipeline, Product, Stage, StageCategory, now
-from crm_graph.services import pipelines, ranks, records
-from crm_graph.services.records import Values
-from crm_graph.statements import fetch
+from crm_graph.records import Values, ranks
+from crm_graph.services.sales import pipelines
 
 _CARDS = Opportunity.__table__.c  # a statement of the table takes half as long as one of the class
 

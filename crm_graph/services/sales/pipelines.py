@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import records
 from crm_graph.access import Permission, Viewer, require, unscoped, visible
+from crm_graph.database.prepared import fetch_records
 from crm_graph.errors import Invalid, NotFound, Required
 from crm_graph.models import Entity, Opportunity, Pipeline, Stage, StageCategory
-from crm_graph.services import records
-from crm_graph.services.records import Values
-from crm_graph.statements import fetch_records
+from crm_graph.records import Values
 
 E = TypeVar("E", bound=Entity)
 

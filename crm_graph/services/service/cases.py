@@ -9,12 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph import records
 from crm_graph.access import Permission, Viewer, visible
 from crm_graph.errors import Fault, Invalid, Required
 from crm_graph.models import Case, CaseStatus, Contact, Counter, Priority
-from crm_graph.models.cases import HIGHEST_LEVEL
-from crm_graph.services import records
-from crm_graph.services.records import Values
+from crm_graph.models.service.cases import HIGHEST_LEVEL
+from crm_graph.records import Values
 
 INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 

@@ -1,4 +1,4 @@
-// The programs of docs/stitching.md: each makes one graph of the server and those of two other teams.
+// The programs of docs/clients/stitching.md: each makes one graph of the server and those of two other teams.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

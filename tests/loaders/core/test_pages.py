@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from crm_graph import models
-from crm_graph.db import fold_text
+from crm_graph.database import fold_text
 from crm_graph.models import types
 from schema.build import Query
-from schema.filters import NAMES
-from schema.node import TYPES, ToMany
-from tests.support.bed import START, Bed, Row, bed_of, values_of
+from schema.core import TYPES, ToMany
+from schema.core.filters import NAMES
+from tests.support.raw_rows import START, Bed, Row, bed_of, values_of
 from tests.support.world import World
 
 modest = settings(

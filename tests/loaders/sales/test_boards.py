@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from crm_graph.models import StageTotal
-from tests.support.moves import Totals, facts, kept_totals, open_office
+from tests.support.board_scenarios import Totals, facts, kept_totals, open_office
 from tests.support.world import Person, World
 
 TOTALS = "stages { stage { id } totals { count sums { currency count amount weighted } } }"

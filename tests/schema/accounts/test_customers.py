@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from crm_graph.models import Role, Visibility
-from tests.schema.test_opportunities import move, pipeline
+from tests.schema.sales.test_opportunities import move, pipeline
 from tests.support.world import World
 
 CUSTOMER = """

@@ -13,7 +13,7 @@ from graphql import is_non_null_type as is_required
 
 from crm_graph import models
 from schema import build_schema
-from tests.support.bed import Bed, Row
+from tests.support.raw_rows import Bed, Row
 from tests.support.world import World
 
 CORE: Any = build_schema()._schema

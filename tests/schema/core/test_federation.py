@@ -12,9 +12,9 @@ from starlette.applications import Starlette
 
 from crm_graph.models import Role, Visibility
 from schema import build_schema
-from schema.federation import print_subgraph
+from schema.core.federation import print_subgraph
 from tests.support.world import World, build_world, running
-from tests.test_house import parts
+from tests.test_architecture import parts
 
 ENTITIES = """query ($representations: [_Any!]!) {
   _entities(representations: $representations) {

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crm_graph import models
-from crm_graph.db import fold_text
+from crm_graph.database import fold_text
 from crm_graph.models import ForecastCategory, Role, Visibility
 from crm_graph.models.types import wire
-from schema.filters import DEEPEST, MOST_CONDITIONS, MOST_VALUES
-from tests.support.bed import START, Bed, Row
+from schema.core.filters import DEEPEST, MOST_CONDITIONS, MOST_VALUES
+from tests.support.raw_rows import START, Bed, Row
 from tests.support.world import Person, World
 
 Test = Callable[[Any], bool]

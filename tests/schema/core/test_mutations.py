@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from crm_graph.models import Role, Visibility
-from tests.support.bed import Row
+from tests.support.raw_rows import Row
 from tests.support.world import World
 
 ACCOUNT = "account { id name version }"

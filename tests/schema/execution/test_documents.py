@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from schema import build_schema, documents
-from schema.documents import read_document
+from schema import build_schema
+from schema.execution import documents
+from schema.execution.documents import read_document
 
 SCHEMA: Any = build_schema()._schema
 CLOSED: Any = build_schema(introspection=False)._schema

@@ -19,12 +19,12 @@ from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.models import Account
 from crm_graph.settings import Settings
-from loaders.base import Loaders
-from schema.context import Context
-from schema.declared import Declared, Later
-from schema.executor import Executor
-from schema.scalars import JSON, config
-from tests.schema.test_customer import CUSTOMER
+from loaders.core.dataloaders import Loaders
+from schema.core.context import Context
+from schema.core.declared import Declared, Later
+from schema.core.scalars import JSON, config
+from schema.execution.executor import Executor
+from tests.schema.accounts.test_customers import CUSTOMER
 from tests.support.world import World
 
 

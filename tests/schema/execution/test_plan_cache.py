@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 
 from crm_graph.models import ApiToken, Role, Visibility, now
-from schema import documents
-from schema.documents import read_document
-from tests.schema.test_auth import sign_in
+from schema.execution import documents
+from schema.execution.documents import read_document
+from tests.schema.platform.test_auth import sign_in
 from tests.support.world import Person, World, build_world, running
 
 NAMES = "query Names($first: Int, $after: String) { accounts(first: $first, after: $after) { %s nodes { name } } }"

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from crm_graph.errors import Overloaded
-from schema.limits import turns
-from schema.limits.turns import Turns
+from schema.limits import admission as turns
+from schema.limits.admission import Turns
 
 
 class Crowd:

@@ -9,8 +9,8 @@ import pytest
 from graphql import get_introspection_query
 
 from schema import build_schema
-from schema.examples import EXAMPLES
 from schema.limits.cost import Cost
+from schema.transports.graphiql_examples import EXAMPLES
 
 ONE_KEY = (
     f"{{ nodes(ids: {json.dumps(['a'] * 100)}) " + "{ ... on %s { nodes { id } } } ... on %s { nodes { id } } } } }"

@@ -10,10 +10,11 @@ import pytest
 from graphql import get_introspection_query
 
 from crm_graph.errors import LimitExceeded
-from schema import build_schema, documents
-from schema.documents import read_document
-from schema.examples import EXAMPLES
-from schema.limits.shape import MOST
+from schema import build_schema
+from schema.execution import documents
+from schema.execution.documents import read_document
+from schema.limits.document_limits import MOST
+from schema.transports.graphiql_examples import EXAMPLES
 from tests.support.abuse import ABUSES, Abuse
 
 SCHEMA: Any = build_schema()._schema

@@ -11,8 +11,8 @@ import pytest
 from graphql import OverlappingFieldsCanBeMergedRule, build_schema, parse, validate
 
 from crm_graph.errors import LimitExceeded
-from schema.limits import merging
-from schema.limits.merging import MergingRule
+from schema.limits import field_merging as merging
+from schema.limits.field_merging import MergingRule
 
 SCHEMA = build_schema(
     """

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from crm_graph.access import Viewer
+from crm_graph.auth import Principal
 from crm_graph.errors import Throttled
-from crm_graph.services.auth import Principal
-from schema.limits import budget
-from schema.limits.budget import Bill, Budget, bucket_of
+from schema.limits import rate_limiter as budget
+from schema.limits.rate_limiter import Bill, Budget, bucket_of
 from tests.conftest import REDIS_URL, skip
 from tests.support.servers import free_port
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from crm_graph import auth
 from crm_graph.models import Account
-from crm_graph.services import auth
 from loaders import Loaders
-from loaders.compiled.statement import Statement
+from loaders.sql_json.statement import Statement
 from schema import Budget, Endpoint, Turns
-from schema.caller import Caller
+from schema.core.caller import Caller
 from schema.transports.negotiation import JSON, RESPONSE
-from tests.limits.conftest import Change
+from tests.schema.limits.conftest import Change
 from tests.support.abuse import ABUSES, Abuse
 from tests.support.live import Server
 from tests.support.world import Person, World

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from crm_graph.models import Change, IdempotencyKey, Role, Session, now
-from crm_graph.services import idempotency
-from tests.schema.test_auth import PASSWORD, REFRESH, SIGN_IN, code, know, sign_in
-from tests.schema.test_auth import world as world  # at an address of its own
+from crm_graph.records import idempotency
+from tests.schema.platform.test_auth import PASSWORD, REFRESH, SIGN_IN, code, know, sign_in
+from tests.schema.platform.test_auth import world as world  # at an address of its own
 from tests.support.world import Person, World
 
 AUDIT = """

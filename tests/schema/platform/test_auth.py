@@ -13,9 +13,9 @@ import jwt
 import pytest
 import sqlalchemy as sa
 
+from crm_graph import auth
+from crm_graph.auth import passwords, throttle, tokens
 from crm_graph.models import ApiToken, Role, Session, SignInTry, User, now
-from crm_graph.services import auth, passwords, throttle
-from crm_graph.services.auth import tokens
 from tests.support.world import Person, World
 
 PASSWORD = "correct horse battery"

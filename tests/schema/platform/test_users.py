@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from crm_graph.errors import Invalid
 from crm_graph.models import Membership, Report, Role, Team, User, Visibility
-from crm_graph.services import users
+from crm_graph.services.platform import users
 from tests.support.world import Person, World
 
 

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_graph.models import Activity, ActivityLink, ActivityType, Role, Visibility, now
-from crm_graph.services.leads import end_of_quarter
+from crm_graph.services.sales.leads import end_of_quarter
 from tests.support.world import Person, World
 
 CONVERTED = """

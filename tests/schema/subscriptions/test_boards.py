@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from crm_graph.models import Role, Visibility
-from tests.support.followers import BOARD_UPDATES, BoardClient, following, number_of, settled
+from tests.support.subscribers import BOARD_UPDATES, BoardClient, following, number_of, settled
 from tests.support.world import Person, World
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from crm_graph.models import Role, Visibility
-from tests.support.bed import Row
-from tests.support.followers import following, number_of, settled
+from tests.support.raw_rows import Row
+from tests.support.subscribers import following, number_of, settled
 from tests.support.world import Person, World
 
 CASE_UPDATES = """subscription Cases($filter: CaseFilter, $after: String) {

@@ -10,11 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from crm_graph.models import ApiToken, Change, Role, Visibility, Workspace, now
-from tests.live.test_cases import do
-from tests.live.test_cases import now as stand
-from tests.support.bed import Row
+from tests.schema.subscriptions.test_cases import do
+from tests.schema.subscriptions.test_cases import now as stand
 from tests.support.customers import CUSTOMER_UPDATES, Company
-from tests.support.followers import BOARD_UPDATES, Follower, following, number_of, settled
+from tests.support.raw_rows import Row
+from tests.support.subscribers import BOARD_UPDATES, Follower, following, number_of, settled
 from tests.support.world import Person, World
 
 CHANGE = """revision action happenedAt recordedAt actor { id } cause recordType recordId changedFields gone

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from crm_graph.models import Role, Visibility
-from tests.live.test_cases import do, now
-from tests.live.test_changes import CHANGE_UPDATES, rows_of
-from tests.support.bed import Row
+from tests.schema.subscriptions.test_cases import do, now
+from tests.schema.subscriptions.test_changes import CHANGE_UPDATES, rows_of
 from tests.support.customers import CUSTOMER_UPDATES, Company, CustomerClient
-from tests.support.followers import Follower, following, settled
+from tests.support.raw_rows import Row
+from tests.support.subscribers import Follower, following, settled
 from tests.support.world import Person, World
 
 

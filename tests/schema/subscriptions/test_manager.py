@@ -14,15 +14,15 @@ from graphql import GraphQLError
 from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry.http import GraphQLRequestData
 
-from crm_graph.feed import log
-from schema.context import Context
-from schema.live.hub import Hub
-from schema.live.room import Room
-from tests.live.test_boards import Pipeline
-from tests.live.test_cases import CASE_UPDATES, do, now
-from tests.support.bed import Row
+from crm_graph.changelog import log
+from schema.core.context import Context
+from schema.subscriptions.manager import Hub
+from schema.subscriptions.workspace import Room
+from tests.schema.subscriptions.test_boards import Pipeline
+from tests.schema.subscriptions.test_cases import CASE_UPDATES, do, now
 from tests.support.customers import CUSTOMER_UPDATES
-from tests.support.followers import BOARD_UPDATES, Follower, following, settled
+from tests.support.raw_rows import Row
+from tests.support.subscribers import BOARD_UPDATES, Follower, following, settled
 from tests.support.world import World
 
 PATIENCE = 20.0

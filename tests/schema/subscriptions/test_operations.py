@@ -8,11 +8,11 @@ from random import Random
 import pytest
 
 from crm_graph.models import Case, Role, Visibility
-from schema.live.operations import Operation, read_operation
-from tests.live.test_cases import do, now
-from tests.support.bed import Row
+from schema.subscriptions.operations import Operation, read_operation
+from tests.schema.subscriptions.test_cases import do, now
 from tests.support.customers import Company
-from tests.support.followers import Follower, following, settled
+from tests.support.raw_rows import Row
+from tests.support.subscribers import Follower, following, settled
 from tests.support.world import Person, World
 
 PLAIN = "subscription { caseUpdates { revision caughtUp events { kind case { id } } } }"

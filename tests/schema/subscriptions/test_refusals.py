@@ -9,11 +9,11 @@ from graphql import GraphQLError
 from strawberry.http import GraphQLRequestData
 
 from crm_graph.models import Visibility
-from schema.context import Context
-from tests.live.test_cases import CASE_UPDATES, do
-from tests.live.test_changes import CHANGE_UPDATES
+from schema.core.context import Context
+from tests.schema.subscriptions.test_cases import CASE_UPDATES, do
+from tests.schema.subscriptions.test_changes import CHANGE_UPDATES
 from tests.support.customers import CUSTOMER_UPDATES
-from tests.support.followers import BOARD_UPDATES, Follower, following
+from tests.support.subscribers import BOARD_UPDATES, Follower, following
 from tests.support.world import World
 
 NOT_THERE = ["nobody's", "another's", "deleted", "of another kind"]

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from tests.support.followers import BOARD_UPDATES, BoardClient, Follower, following, settled
-from tests.support.moves import Facts, Office, facts, open_office
+from tests.support.board_scenarios import Facts, Office, facts, open_office
+from tests.support.subscribers import BOARD_UPDATES, BoardClient, Follower, following, settled
 from tests.support.world import World
 
 STEPS = 40

@@ -9,8 +9,8 @@ import pytest
 from starlette.applications import Starlette
 
 from schema import Endpoint
-from schema.context import Context
-from schema.transports.line import Gone
+from schema.core.context import Context
+from schema.transports.asgi_sender import Gone
 
 PATIENCE = 10.0
 

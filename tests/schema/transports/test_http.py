@@ -318,7 +318,7 @@ async def test_a_failure_before_execution_has_a_status(
     def fail(*arguments: object, **options: object) -> None:
         raise OSError("nobody answers")
 
-    monkeypatch.setattr("schema.execution.experimental_execute_incrementally", fail)
+    monkeypatch.setattr("schema.execution.schema.experimental_execute_incrementally", fail)
     monkeypatch.setattr(endpoint.schema, "_plans", None)
     response = await world.client.post("/graphql", json={"query": WHO}, headers=signed_in(world, Accept=RESPONSE))
 

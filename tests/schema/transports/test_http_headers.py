@@ -11,13 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from crm_graph import app, logs
+from crm_graph import app
+from crm_graph.observability import logs
 from crm_graph.settings import Settings
 from schema import Endpoint
 from schema.transports import http
+from tests.schema.transports.test_http import WHO, signed_in
 from tests.support.live import Server
 from tests.support.world import World
-from tests.transports.test_http import WHO, signed_in
 
 if sys.version_info >= (3, 14):
     from compression import zstd

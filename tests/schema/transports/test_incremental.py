@@ -13,12 +13,12 @@ import pytest
 
 from crm_graph.errors import TimedOut
 from crm_graph.models import Visibility
-from loaders.base import Loaders
+from loaders.core.dataloaders import Loaders
 from schema.transports.multipart import Former
 from schema.transports.negotiation import Parts, parts
+from tests.schema.transports.conftest import PATIENCE
 from tests.support.live import Server
 from tests.support.world import World
-from tests.transports.conftest import PATIENCE
 
 NOW = "multipart/mixed;incrementalSpec=v0.2,application/graphql-response+json,application/json;q=0.9"
 FORMER = "multipart/mixed;deferSpec=20220824,application/graphql-response+json,application/json;q=0.9"

@@ -15,11 +15,11 @@ import sqlalchemy as sa
 
 from crm_graph.errors import Conflict, Invalid
 from crm_graph.models import StoredDocument, now
-from crm_graph.services import documents
+from crm_graph.services.platform import persisted_queries as documents
 from crm_graph.settings import PersistedQueries, Settings
 from schema import Endpoint
 from schema.transports.negotiation import RESPONSE
-from schema.transports.store import DocumentStore
+from schema.transports.persisted_queries import DocumentStore
 from tests.support.live import EventClient, Server
 from tests.support.world import World
 
@@ -103,7 +103,7 @@ async def test_another_process_finds_it_and_looks_again_after_a_minute(
 
     async with world.raw() as connection:
         await connection.execute(sa.delete(StoredDocument))
-    monkeypatch.setattr("schema.transports.store.GOOD_SECONDS", 0.0)
+    monkeypatch.setattr("schema.transports.persisted_queries.GOOD_SECONDS", 0.0)
     store._known.clear()
     monkeypatch.setattr(endpoint, "store", store)
     assert error(await world.send(named(sha256(WHO)), token=world.admin.token)) == NOT_FOUND

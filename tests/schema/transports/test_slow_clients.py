@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from crm_graph.cli import server as bounds
+from crm_graph.server import uvicorn_protocols as bounds
 from tests.support.live import PATIENCE, Server
 from tests.support.world import World
 

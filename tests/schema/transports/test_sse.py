@@ -11,10 +11,11 @@ import pytest
 
 from crm_graph.models import Account
 from schema import Endpoint
-from schema.transports import line, sse
+from schema.transports import asgi_sender as line
+from schema.transports import sse
+from tests.schema.transports.conftest import PATIENCE, WaitingHub, refused
 from tests.support.live import Server
 from tests.support.world import World
-from tests.transports.conftest import PATIENCE, WaitingHub, refused
 
 WHO = "{ viewer { id } }"
 CHANGES = "subscription ($after: String) { changes(after: $after) { revision changes { recordId } } }"

@@ -13,16 +13,16 @@ import jwt
 import pytest
 import sqlalchemy as sa
 
-from crm_graph.db import Database
+from crm_graph import auth
+from crm_graph.auth import Principal
+from crm_graph.database import Database
 from crm_graph.models import ApiToken, Role, Session, User, now
-from crm_graph.services import auth
-from crm_graph.services.auth import Principal
 from schema import Connections, Endpoint
-from schema.transports import sessions
-from schema.transports.sessions import End
+from schema.transports import connections as sessions
+from schema.transports.connections import End
+from tests.schema.transports.conftest import Out
 from tests.support.live import Server
 from tests.support.world import Person, World
-from tests.transports.conftest import Out
 
 PROMISED = 5.0
 WHO = "{ viewer { id role } }"

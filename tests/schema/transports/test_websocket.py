@@ -12,10 +12,11 @@ from websockets.exceptions import InvalidStatus
 
 from crm_graph.models import Account, Role, User
 from schema import Endpoint
-from schema.transports import line, websocket
+from schema.transports import asgi_sender as line
+from schema.transports import websocket
+from tests.schema.transports.conftest import PATIENCE, Out, WaitingHub, refused
 from tests.support.live import Server
 from tests.support.world import World
-from tests.transports.conftest import PATIENCE, Out, WaitingHub, refused
 
 WHO = "{ viewer { id role } }"
 CHANGES = "subscription ($after: String) { changes(after: $after) { revision caughtUp changes { recordId } } }"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from crm_graph import auth
+from crm_graph.auth import passwords, throttle
 from crm_graph.errors import Unauthenticated
-from crm_graph.services import auth, passwords, throttle
 from crm_graph.settings import Settings
 from tests.support.world import World
 

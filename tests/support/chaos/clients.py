@@ -17,9 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from tests.support.chaos.asking import ANSWER_SECONDS, PASSING, Unanswered, ask, insist
 from tests.support.chaos.cluster import Cluster
-from tests.support.followers import BOARD, BOARD_UPDATES, BoardClient, number_of
+from tests.support.chaos.http_client import ANSWER_SECONDS, PASSING, Unanswered, ask, insist
+from tests.support.subscribers import BOARD, BOARD_UPDATES, BoardClient, number_of
 from tests.support.world import Person
 
 CHANGES = """subscription Changes($after: String) {

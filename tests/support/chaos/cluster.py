@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from crm_graph import migrations
-from crm_graph.db import Database
+from crm_graph.database import Database
 from tests.support.postgres import POOL_SIZE, create_database, drop_database
 from tests.support.servers import ServerProcess, environment, until_listening
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crm_graph.models import Action, Role
-from schema.node import TYPES
+from schema.core import TYPES
+from tests.support.board_scenarios import Facts, facts
 from tests.support.chaos.clients import Client, Reader
-from tests.support.chaos.storm import Storm
-from tests.support.chaos.writing import Acknowledged
-from tests.support.followers import number_of
-from tests.support.moves import Facts, facts
+from tests.support.chaos.scenario import Storm
+from tests.support.chaos.writer import Acknowledged
+from tests.support.subscribers import number_of
 
 NOT_TOLD = {Action.SIGNED_IN, Action.SIGNED_OUT, Action.SIGN_IN_FAILED}
 Row = Mapping[str, Any]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from crm_graph.models import Role
 from tests.support.chaos.cluster import cluster, database
+from tests.support.chaos.invariants import judge
 from tests.support.chaos.plan import Plan
-from tests.support.chaos.storm import Say, Storm, company
-from tests.support.chaos.verdict import judge
-from tests.support.followers import number_of
+from tests.support.chaos.scenario import Say, Storm, company
+from tests.support.subscribers import number_of
 
 
 async def weather(

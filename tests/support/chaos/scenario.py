@@ -19,14 +19,14 @@ import httpx
 
 from crm_graph import app
 from crm_graph.settings import Settings
-from tests.support.chaos.asking import insist
+from tests.support.board_scenarios import Office, open_office
 from tests.support.chaos.clients import Board, Client, Reader
 from tests.support.chaos.cluster import Cluster
+from tests.support.chaos.http_client import insist
 from tests.support.chaos.plan import Plan
-from tests.support.chaos.writing import WRITE, Acknowledged, Orders
-from tests.support.followers import number_of
-from tests.support.moves import Office, open_office
+from tests.support.chaos.writer import WRITE, Acknowledged, Orders
 from tests.support.servers import SECRET, ServerProcess
+from tests.support.subscribers import number_of
 from tests.support.world import build_world
 
 ROOT = Path(__file__).parents[3]
@@ -163,7 +163,7 @@ class Storm:
             writers=self.plan.writers,
             pause=self.plan.pause,
         )
-        command = [sys.executable, "-m", "tests.support.chaos.writing"]
+        command = [sys.executable, "-m", "tests.support.chaos.writer"]
         process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=ROOT)
         assert process.stdin is not None
         process.stdin.write(json.dumps(asdict(orders)).encode() + b"\n")

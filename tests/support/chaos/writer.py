@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.chaos.asking import ANSWER_SECONDS, insist
+from tests.support.chaos.http_client import ANSWER_SECONDS, insist
 
 CARD = "id version stage { id } owner { id }"
 CARDS = f"query($pipelineId: ID!) {{ pipelineBoard(pipelineId: $pipelineId) {{ stages {{ cards(first: 100) {{ nodes {{ {CARD} }} }} }} }} }}"  # noqa: E501

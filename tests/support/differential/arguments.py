@@ -13,13 +13,13 @@ from typing import Any
 from graphql import GraphQLField, GraphQLSchema, get_named_type
 
 from crm_graph import models
-from crm_graph.db import fold_text
+from crm_graph.database import fold_text
 from crm_graph.models.types import Amount, Enum, Text, Time, wire
 from loaders import Order
-from loaders.cursors import encode
-from schema.filters import NAMES, orders
-from schema.node import TYPES
-from tests.support.differential.ground import HERE, THERE, Row, rows_of
+from loaders.core.cursors import encode
+from schema.core import TYPES
+from schema.core.filters import NAMES, orders
+from tests.support.differential.dataset import HERE, THERE, Row, rows_of
 
 DEEPEST_FILTER = 2
 NO_IDS = ["", "acc_", "acc_999", "nonsense", "\0", "'; --", "acc_001 ", "ACC_001", "ws_here", 7]

@@ -7,15 +7,15 @@ import functools
 from dataclasses import dataclass, field
 
 from crm_graph.access import Viewer
-from crm_graph.db import Database
-from crm_graph.feed import Feed
+from crm_graph.changelog import Feed
+from crm_graph.database import Database
 from crm_graph.settings import Settings
 from schema import build_schema
-from schema.context import Context
-from schema.documents import Document
-from schema.execution import CrmSchema, write_answer, write_json
+from schema.core.context import Context
+from schema.execution.documents import Document
+from schema.execution.schema import CrmSchema, write_answer, write_json
 from tests.support.differential.answers import Answer, difference
-from tests.support.differential.ground import HERE, Who, rows_of
+from tests.support.differential.dataset import HERE, Who, rows_of
 from tests.support.differential.operations import Case
 
 

@@ -16,16 +16,15 @@ from unittest.mock import patch
 import sqlalchemy as sa
 from graphql.execution import collect_fields
 
-from crm_graph import access
-from crm_graph.access import Viewer
+from crm_graph.access import Viewer, visibility
 from loaders import Order
-from loaders import pages as shared
-from loaders.compiled import pages
-from schema.compiled import asked, lists
-from schema.documents import Document
-from schema.node import fields
+from loaders.core import pages as shared
+from loaders.sql_json import pages
+from schema.core import fields, lists
+from schema.core import selection as asked
+from schema.execution.documents import Document
 from tests.support.differential.answers import Answer, difference
-from tests.support.differential.executions import Execution, Pair
+from tests.support.differential.engines import Execution, Pair
 from tests.support.differential.operations import Case
 
 
@@ -74,11 +73,11 @@ def _visible(without: str) -> Callable[..., sa.ColumnElement[bool]]:
     def visible(model: Any, viewer: Viewer, *, deleted: bool = False) -> sa.ColumnElement[bool]:
         conditions = {
             "workspace": model.workspace_id == viewer.workspace_id,
-            "sight": access._sight(access._class(model), model, viewer),
+            "sight": visibility._sight(visibility._class(model), model, viewer),
             "deleted": sa.true() if deleted else model.deleted_at.is_(None),
         }
         kept = (condition for name, condition in conditions.items() if name != without)
-        return sa.and_(access.unscoped(model, "broken on purpose"), *kept)
+        return sa.and_(visibility.unscoped(model, "broken on purpose"), *kept)
 
     return visible
 

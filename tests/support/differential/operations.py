@@ -30,9 +30,9 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from schema import build_schema
-from schema.node import TYPES
+from schema.core import TYPES
 from tests.support.differential.arguments import Arguments
-from tests.support.differential.ground import DEFAULTS, ROLES, Row, Who
+from tests.support.differential.dataset import DEFAULTS, ROLES, Row, Who
 from tests.support.differential.shapes import LEFT_OUT, SELDOM, selections
 
 ALIASES = ["order", "select", "data", "json", "key", "row", "_position", "_parent", "__x", "count", "nodes_"]

@@ -12,10 +12,10 @@ from sqlalchemy.orm import aliased
 
 from crm_graph import models
 from crm_graph.access import Permission, Viewer, editable, require, unscoped, visible
+from crm_graph.database.prepared import find_records
 from crm_graph.errors import Conflict, Duplicate, Invalid, NotFound, Required
 from crm_graph.models import Assigned, Base, Entity
 from crm_graph.models.types import Amount
-from crm_graph.statements import find_records
 
 E = TypeVar("E", bound=Entity)
 Values = Mapping[str, Any]

@@ -1,0 +1,1 @@
+"""uvicorn, with this server's protocol classes."""

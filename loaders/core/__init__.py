@@ -1,0 +1,1 @@
+"""Dataloaders, pages and cursors, for every area."""

@@ -1,0 +1,1 @@
+"""Live lists: what the change log means to a list that a client follows."""

@@ -1,0 +1,1 @@
+"""How operations are parsed, validated, planned and executed."""
