@@ -7,7 +7,7 @@ import strawberry
 from schema.accounts import accounts, customers
 from schema.accounts.timelines import ENTRIES
 from schema.activities import activities
-from schema.core import TYPES, connect_modules, nodes
+from schema.core import TYPES, link_type_names, nodes
 from schema.core.federation import subgraph_query
 from schema.core.scalars import config
 from schema.execution.schema import CrmSchema
@@ -66,7 +66,7 @@ class Subscription(
 def build_schema(*, introspection: bool = True, compiled: bool = True, federation: bool = False) -> CrmSchema:
     """The schema, ready to execute; with or without answering what it is made of, compiling what it can, and answering
     gateways."""
-    connect_modules()
+    link_type_names()
     return CrmSchema(
         query=subgraph_query(Query, introspection=introspection) if federation else Query,
         mutation=Mutation,

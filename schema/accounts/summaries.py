@@ -22,16 +22,16 @@ from loaders.accounts.summaries import (
     open_cases,
 )
 from loaders.sql_json.pages import At, alone
-from schema.core import Money, compile_first, figure
-from schema.core.declared import Declared
-from schema.core.selection import Asked
+from schema.core import Money, compile_first, computed
+from schema.core.declared import DeclaredField
+from schema.core.selection import FieldSelection
 from schema.sales.boards import DealTotals, write_totals, write_worth
 
 if TYPE_CHECKING:
     from schema.activities.activities import Activity
 
 
-class _Deals(Declared):
+class _Deals(DeclaredField):
     """Totals of an account's deals whose stages are of one category."""
 
     category: StageCategory
@@ -40,11 +40,11 @@ class _Deals(Declared):
         deals = await info.context.loaders.values(load_deals).load(source.id)
         return getattr(deals, self.category.lower())
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        return write_totals(asked, at, self.select(asked, at))
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        return write_totals(selection, at, self.select(selection, at))
 
-    def select(self, asked: Asked, at: At) -> Any:
-        here = deals(asked.viewer, lambda column: column == at.row.id)
+    def select(self, selection: FieldSelection, at: At) -> Any:
+        here = deals(selection.viewer, lambda column: column == at.row.id)
         return here.where(Stage.category == sa.literal(self.category, Stage.category.type))
 
 
@@ -60,8 +60,8 @@ class _Worth(_Deals):
             for each in totals.sums
         ]
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        return write_worth(asked, at, self.select(asked, at), weighted=self.weighted)
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        return write_worth(selection, at, self.select(selection, at), weighted=self.weighted)
 
 
 def _deals(description: str, category: StageCategory) -> Any:
@@ -76,9 +76,11 @@ def _worth(description: str, category: StageCategory, *, weighted: bool) -> Any:
     return field
 
 
-def _write_nearest(condition: Any, *, newest: bool) -> Callable[[Asked, At], Any]:
-    def write(asked: Asked, at: At) -> Any:
-        return compile_first(asked, at, models.Activity, nearest(asked.viewer, at.row.id, condition, newest=newest))
+def _write_nearest(condition: Any, *, newest: bool) -> Callable[[FieldSelection, At], Any]:
+    def write(selection: FieldSelection, at: At) -> Any:
+        return compile_first(
+            selection, at, models.Activity, nearest(selection.viewer, at.row.id, condition, newest=newest)
+        )
 
     return write
 
@@ -96,27 +98,27 @@ class AccountSummary:
     won: DealTotals = _deals("The deals that were won.", StageCategory.WON)
     won_revenue: list[Money] = _worth("What the deals that were won are worth.", StageCategory.WON, weighted=False)
     lost: DealTotals = _deals("The deals that were lost.", StageCategory.LOST)
-    open_cases: int = figure(
+    open_cases: int = computed(
         "How many cases are neither resolved nor closed.",
         load_open_cases,
-        lambda asked, at: alone(open_cases(asked.viewer, lambda column: column == at.row.id), at),
+        lambda selection, at: alone(open_cases(selection.viewer, lambda column: column == at.row.id), at),
     )
-    last_activity: Activity | None = figure(
+    last_activity: Activity | None = computed(
         "The newest thing that was done.", load_last_activities, _write_nearest(HAPPENED, newest=True)
     )
-    next_activity: Activity | None = figure(
+    next_activity: Activity | None = computed(
         "The first thing that is still to be done.", load_next_activities, _write_nearest(PLANNED, newest=False)
     )
 
 
-class Summary(Declared):
+class Summary(DeclaredField):
     """The field that leads from an account to its figures, which know it by its id."""
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return source
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        return asked.record(at)
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        return selection.record(at)
 
 
 def summary(description: str) -> Any:

@@ -20,9 +20,9 @@ from loaders.accounts.timelines import (
     load_timeline_counts,
     load_timelines,
 )
-from schema.core import Listed, page_arguments
+from schema.core import ConnectionPage, page_arguments
 from schema.core.context import Info
-from schema.core.declared import Declared
+from schema.core.declared import DeclaredField
 
 if TYPE_CHECKING:
     from schema.activities.activities import Activity
@@ -111,13 +111,13 @@ class MemberResponse(TimelineEntry):
 ENTRIES = {ACTIVITY: ActivityEntry, MOVE: StageMove, STATUS: CaseStatusChange, RESPONSE: MemberResponse}
 
 
-class Timeline(Declared):
+class Timeline(DeclaredField):
     """The field that leads from an account to its timeline."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
         return page_arguments()
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Listed:
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> ConnectionPage:
         loaders, request = info.context.loaders, PageRequest(**kwargs)
         request.check()
         pages = loaders.batch(
@@ -134,7 +134,9 @@ class Timeline(Declared):
             )
             for row in page.rows
         ]
-        return Listed(Page(entries, page.cursors, page.has_next, page.has_previous), lambda: counts.load(source.id))
+        return ConnectionPage(
+            Page(entries, page.cursors, page.has_next, page.has_previous), lambda: counts.load(source.id)
+        )
 
 
 def timeline(description: str) -> Any:

@@ -12,8 +12,8 @@ from crm_graph.models import ActivityDirection, ActivityType, Priority
 from crm_graph.services.activities import activities
 from loaders import Order
 from loaders.activities.activities import load_participants, participants_of, targets_of
-from schema.core import Connection, Node, by_id, column, compile_rows, connection, edge, figure, node
-from schema.core.filters import NAMES
+from schema.core import Connection, Node, by_id, column, compile_rows, computed, connection, edge, node
+from schema.core.filters import INPUT_TYPES
 from schema.core.mutations import VERSION, Payload, RecordInput, mutation, write_input
 
 if TYPE_CHECKING:
@@ -41,10 +41,12 @@ class Activity(Node):
     external_id: str | None = column("Its id in another system, unique among activities.")
     owner: User | None = edge("Whose it is.", by="owner_id")
     team: Team | None = edge("Its owner's home team unless set.", by="team_id")
-    participants: list[Participant] = figure(
+    participants: list[Participant] = computed(
         "Who took part.",
         load_participants,
-        lambda asked, at: compile_rows(asked, at, models.Participant, participants_of(asked.viewer, at.row.id)),
+        lambda selection, at: compile_rows(
+            selection, at, models.Participant, participants_of(selection.viewer, at.row.id)
+        ),
     )
     accounts: Connection[Account] = connection(
         "The accounts it is about, those of its contacts, deals and cases included.",
@@ -91,18 +93,18 @@ def _related(rest: str) -> dict[str, tuple[Any, str]]:
     }
 
 
-_create, _update = NAMES["CreateActivityInput"], NAMES["UpdateActivityInput"]
+_create, _update = INPUT_TYPES["CreateActivityInput"], INPUT_TYPES["UpdateActivityInput"]
 write_input(
     "LogActivityInput",
     "A new activity. What is about a contact, a deal or a case is about its account too.",
-    {**_create.own, **_related("")},
-    _create.taken,
+    {**_create.own_fields, **_related("")},
+    _create.record_fields,
 )
 write_input(
     "UpdateActivityInput",
     "Changes of an activity; null empties a field.",
-    {**_update.own, **_related(", instead of those there were; null leaves them")},
-    _update.taken,
+    {**_update.own_fields, **_related(", instead of those there were; null leaves them")},
+    _update.record_fields,
 )
 write_input(
     "CompleteTaskInput",

@@ -11,15 +11,15 @@ how a field is resolved, filtered and ordered by, and what the inputs that write
 
 from __future__ import annotations
 
-from schema.core.connections import Connection, Edge, Listed, Money, Node, PageInfo
+from schema.core.connections import Connection, ConnectionPage, Edge, Money, Node, PageInfo
 from schema.core.declare import (
     TYPES,
     by_id,
     column,
-    connect_modules,
+    computed,
     connection,
     edge,
-    figure,
+    link_type_names,
     maybe,
     money,
     node,
@@ -30,8 +30,8 @@ from schema.core.fields import ToMany, compile_first, compile_one, compile_rows,
 __all__ = [
     "TYPES",
     "Connection",
+    "ConnectionPage",
     "Edge",
-    "Listed",
     "Money",
     "Node",
     "PageInfo",
@@ -42,10 +42,10 @@ __all__ = [
     "compile_one",
     "compile_rows",
     "compile_value",
-    "connect_modules",
+    "computed",
     "connection",
     "edge",
-    "figure",
+    "link_type_names",
     "maybe",
     "money",
     "node",

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import strawberry
 
 from loaders import Page
-from schema.core.declared import Declared
+from schema.core.declared import DeclaredField
 from schema.core.scalars import CurrencyCode
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Edge(Generic[T]):
     node: T = strawberry.field(description="The row.")
 
 
-class _Count(Declared):
+class _Count(DeclaredField):
     """How long a list is."""
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -61,7 +61,7 @@ class Connection(Generic[T]):
 
 
 @dataclass
-class Listed:
+class ConnectionPage:
     """What a connection's fields read, each made when it is asked for."""
 
     page: Page

@@ -20,30 +20,33 @@ from schema.core.caller import Caller
 
 @dataclass
 class Context:
-    """One operation's. `signed_in` is None for a request without a good token; `refusal` then says why. `extensions` go
-    out with the answer."""
+    """The context of one operation.
+
+    `viewer_or_none` is None for a request without a valid token; `auth_error` is then the reason. `extensions` are sent
+    with the answer.
+    """
 
     settings: Settings
     database: Database
     feed: Feed
     caller: Caller | None = None
-    signed_in: Viewer | None = None
+    viewer_or_none: Viewer | None = None
     execution: str | None = None
     """How its operation was answered: «compiled» by one statement, or «executed» in Python."""
-    refusal: str = "Sign in first: send a token as «Authorization: Bearer …»."
+    auth_error: str = "Sign in first: send a token as «Authorization: Bearer …»."
     extensions: dict[str, Any] = field(default_factory=dict)
     until: float | None = None
     """The loop's time at which a query is ended."""
     _principal: Principal | None = None
-    _prove: Callable[[], Awaitable[Principal]] | None = field(default=None, repr=False)
+    _verify: Callable[[], Awaitable[Principal]] | None = field(default=None, repr=False)
     _loaders: Loaders | None = field(default=None, repr=False)
 
     @property
     def viewer(self) -> Viewer:
         """Raises Unauthenticated."""
-        if self.signed_in is None:
-            raise Unauthenticated(self.refusal)
-        return self.signed_in
+        if self.viewer_or_none is None:
+            raise Unauthenticated(self.auth_error)
+        return self.viewer_or_none
 
     @property
     def loaders(self) -> Loaders:
@@ -58,24 +61,24 @@ class Context:
             self._loaders.forget()
 
     @property
-    def holder(self) -> Principal | None:
+    def principal_or_none(self) -> Principal | None:
         """The principal, where there is one."""
         return self._principal
 
-    def assume(self, principal: Principal, prove: Callable[[], Awaitable[Principal]]) -> None:
-        """Go on as somebody who was known a moment ago, until `prove` tells who it is now."""
-        self.principal, self._prove = principal, prove
+    def assume_cached(self, principal: Principal, verify: Callable[[], Awaitable[Principal]]) -> None:
+        """Go on as somebody who was known a moment ago, until `verify` tells who it is now."""
+        self.principal, self._verify = principal, verify
 
-    async def prove(self) -> None:
+    async def verify(self) -> None:
         """Make sure of who asks, which a compiled statement does by itself."""
-        if self._prove is None:
+        if self._verify is None:
             return
-        prove, self._prove = self._prove, None
+        verify, self._verify = self._verify, None
         try:
-            self.principal = await prove()
+            self.principal = await verify()
         except Unauthenticated as error:
-            self._principal = self.signed_in = self._loaders = None
-            self.refusal = error.message
+            self._principal = self.viewer_or_none = self._loaders = None
+            self.auth_error = error.message
 
     @property
     def address(self) -> str | None:
@@ -86,13 +89,13 @@ class Context:
     def principal(self) -> Principal:
         """Raises Unauthenticated."""
         if self._principal is None:
-            raise Unauthenticated(self.refusal)
+            raise Unauthenticated(self.auth_error)
         return self._principal
 
     @principal.setter
     def principal(self, principal: Principal) -> None:
         """Go on as somebody: what was read for anybody else is forgotten."""
-        self._principal, self.signed_in = principal, principal.viewer
+        self._principal, self.viewer_or_none = principal, principal.viewer
         self._loaders = None
 
 

@@ -17,11 +17,11 @@ from crm_graph.models import Entity
 from crm_graph.records import label
 from loaders import Order, Relation, Values
 from loaders.sql_json.pages import At
-from schema.core.fields import ById, Column, Figure, MoneyColumn, ToMany, ToOne, Write
-from schema.core.filters import NAMES, comparison_of, filter_type, input_type, order_type
+from schema.core.fields import ById, Column, ComputedField, MoneyColumn, ToMany, ToOne, Writable
+from schema.core.filters import INPUT_TYPES, comparison_of, filter_type, input_type, order_type
 from schema.core.mutations import VERSION, MoneyInput, write_input
 from schema.core.scalars import enum_type
-from schema.core.selection import Asked
+from schema.core.selection import FieldSelection
 
 T = TypeVar("T")
 TYPES: dict[str, Any] = {}
@@ -34,31 +34,31 @@ COMMON = {
 }
 
 
-def column(description: str, *, write: Write = True, sortable: bool = True) -> Any:
+def column(description: str, *, write: Writable = True, sortable: bool = True) -> Any:
     """A column of the model, under the same name."""
     field = Column(description=description)
     field.write, field.sortable = write, sortable
     return field
 
 
-def money(description: str, *, write: Write = True) -> Any:
+def money(description: str, *, write: Writable = True) -> Any:
     """An amount of the model, under the same name."""
     field = MoneyColumn(description=description)
     field.write = write
     return field
 
 
-def edge(description: str, *, by: str, write: Write = True, optional: bool = False) -> Any:
+def edge(description: str, *, by: str, write: Writable = True, optional: bool = False) -> Any:
     """The one record that a column points to. `optional` for a column that the service fills where clients do not."""
     field = ToOne(description=description)
     field.by, field.write, field.optional = by, write, optional
     return field
 
 
-def figure(description: str, load: Values, write: Callable[[Asked, At], Any]) -> Any:
+def computed(description: str, load: Values, write: Callable[[FieldSelection, At], Any]) -> Any:
     """What `load` answers for the record's id, one value an id, in their order; and what writes the same in SQL."""
-    field = Figure(description=description)
-    field.load, field.write_figure = load, write
+    field = ComputedField(description=description)
+    field.load, field.compile_expression = load, write
     return field
 
 
@@ -91,19 +91,19 @@ def node(
         declared: Any = strawberry.type(cls, description=description)
         declared.__model__, declared.__order__ = model, order
         TYPES[cls.__name__] = declared
-        derive(declared)
+        derive_inputs(declared)
         return declared
 
     return declare
 
 
-def derive(declared: Any) -> None:
+def derive_inputs(declared: Any) -> None:
     """Make the filter, the order and the inputs of a node type."""
     name, model = declared.__name__, declared.__model__
     fields = declared.__strawberry_definition__.fields
     kinds: dict[str, Any] = {}
     edges: dict[str, tuple[str, str]] = {}
-    inputs: dict[str, tuple[Any, str, Write]] = {}
+    inputs: dict[str, tuple[Any, str, Writable]] = {}
     optional = {field.by for field in fields if isinstance(field, ToOne) and field.optional}
     for field in fields:
         if isinstance(field, ToOne):
@@ -160,7 +160,7 @@ def input_kind(kind: Any) -> Any:
     if isinstance(kind, StrawberryList):
         return list[input_kind(kind.of_type)]  # type: ignore[misc]  # a type made at run time
     return (
-        NAMES[f"{kind.__name__}Input"]
+        INPUT_TYPES[f"{kind.__name__}Input"]
         if hasattr(kind, "__strawberry_definition__") and not isinstance(kind, enum.EnumType)
         else kind
     )
@@ -171,7 +171,7 @@ def maybe(kind: Any) -> Any:
     return strawberry.Maybe[Optional[kind]]  # type: ignore[misc]  # a type made at run time
 
 
-def connect_modules() -> None:
+def link_type_names() -> None:
     """Give the modules of domains each other's types, which their annotations name. Once, when all are imported."""
     for module in [each for name, each in sys.modules.items() if name.startswith("schema.")]:
         for name, value in TYPES.items():

@@ -11,11 +11,11 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 
 
-class Declared(StrawberryField):
-    """A field that is more than an attribute: subclasses answer in `get_result`.
+class DeclaredField(StrawberryField):
+    """A field that is more than an attribute. Subclasses resolve it in `get_result`.
 
-    Where that is no coroutine function, it returns what is there, a future or `Later`, and all rows of a list are
-    answered with one `info`, which knows no path.
+    A `get_result` that is not a coroutine function returns a value, a future or a `DeferredValue`. It then gets the
+    same `info` for all rows of a list, and this `info` has no path.
     """
 
     @property
@@ -46,7 +46,7 @@ def argument(name: str, annotation: Any, description: str, default: Any = None) 
     return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, default=default)
 
 
-class Later:
+class DeferredValue:
     """What will be made of a value that is being loaded. Unlike a coroutine's, the loading has begun."""
 
     def __init__(self, value: asyncio.Future[Any], make: Callable[[Any], Any]) -> None:

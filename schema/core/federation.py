@@ -20,7 +20,7 @@ from crm_graph.errors import BadUserInput
 from crm_graph.models import Entity
 from loaders import Loaders
 from schema.core import TYPES
-from schema.core.declared import Declared, argument
+from schema.core.declared import DeclaredField, argument
 from schema.core.scalars import Representation
 
 LINK = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key", "@shareable"])'
@@ -30,7 +30,7 @@ SHARED = {"Address", "EmailAddress", "Money", "PageInfo", "PhoneNumber", "Social
 """Types that stand for nothing by themselves: other subgraphs may have them too."""
 
 
-class _Entities(Declared):
+class _Entities(DeclaredField):
     """The records that representations stand for, in their order."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
@@ -39,8 +39,8 @@ class _Entities(Declared):
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
         loaders = info.context.loaders
-        asked = [_read(f"representations.{place}", each) for place, each in enumerate(kwargs["representations"])]
-        return list(await asyncio.gather(*(_load(loaders, *each) for each in asked)))
+        selection = [_read(f"representations.{place}", each) for place, each in enumerate(kwargs["representations"])]
+        return list(await asyncio.gather(*(_load(loaders, *each) for each in selection)))
 
 
 async def _load(loaders: Loaders, model: type[Entity], column: str, key: str | None) -> Entity | None:
@@ -76,7 +76,7 @@ class Service:
     sdl: str = strawberry.field(description="Its schema, with the directives of Apollo Federation.")
 
 
-class _Service(Declared):
+class _Service(DeclaredField):
     """What gateways compose."""
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Service:
@@ -90,7 +90,7 @@ def subgraph_query(query: type[Any], *, introspection: bool) -> type[Any]:
         type_annotations=tuple(StrawberryAnnotation(kind) for kind in TYPES.values()),
         description="Any record. Gateways ask for it by its keys.",
     )
-    asked: list[Any] = [
+    selection: list[Any] = [
         _Entities(
             python_name="_entities",
             graphql_name="_entities",
@@ -99,7 +99,7 @@ def subgraph_query(query: type[Any], *, introspection: bool) -> type[Any]:
         )
     ]
     if introspection:
-        asked.append(
+        selection.append(
             _Service(
                 python_name="_service",
                 graphql_name="_service",
@@ -107,7 +107,7 @@ def subgraph_query(query: type[Any], *, introspection: bool) -> type[Any]:
                 description="What a gateway composes its schema of.",
             )
         )
-    bases = (create_type("Subgraph", asked), query)
+    bases = (create_type("Subgraph", selection), query)
     description = query.__strawberry_definition__.description
     return strawberry.type(type("Query", bases, {}), description=description)
 

@@ -24,22 +24,22 @@ from loaders import Loaders, PageRequest, Relation, Values
 from loaders.sql_json.expressions import ITEM, IsObject, Items, List, Part, written
 from loaders.sql_json.pages import At, alone, belonging
 from loaders.sql_json.variables import bound
-from schema.core.connections import Listed, Money
+from schema.core.connections import ConnectionPage, Money
 from schema.core.context import Info
-from schema.core.declared import Declared, Later, argument
-from schema.core.filters import NAMES, page_request
+from schema.core.declared import DeclaredField, DeferredValue, argument
+from schema.core.filters import INPUT_TYPES, page_request
 from schema.core.lists import compile_list
 from schema.core.scalars import CurrencyCode
-from schema.core.selection import Asked
+from schema.core.selection import FieldSelection
 
-Write = bool | Literal["create"]
+Writable = bool | Literal["create"]
 """Whether clients may set a field: always, never, or only when they create the record."""
 
 
-class Leading(Declared):
+class RelationField(DeclaredField):
     """A field that leads to node types, or reads columns other than its own."""
 
-    write: Write
+    write: Writable
     by: str
 
     @functools.cached_property
@@ -51,32 +51,32 @@ class Leading(Declared):
 class Column(StrawberryField):
     """A column of the model with the field's name."""
 
-    write: Write
+    write: Writable
     sortable: bool
 
-    def compile(self, asked: Asked, at: At) -> Any:
+    def compile(self, selection: FieldSelection, at: At) -> Any:
         value = getattr(at.row, self.python_name)
         match value.type:
             case types.Values():
-                return Items(value, _members(asked, ITEM))
+                return Items(value, _members(selection, ITEM))
             case types.Value():
-                return sa.case((IsObject(value), _members(asked, value)))
+                return sa.case((IsObject(value), _members(selection, value)))
         return written(value)
 
 
-class MoneyColumn(Leading):
+class MoneyColumn(RelationField):
     """An amount in a column with the field's name, in the currency of the model's column `currency`."""
 
     def get_result(self, source: Any, info: Info | None, args: list[Any], kwargs: dict[str, Any]) -> Any:
         amount = getattr(source, self.python_name)
         return None if amount is None else Money(amount=amount, currency=CurrencyCode(source.currency))
 
-    def compile(self, asked: Asked, at: At) -> Any:
+    def compile(self, selection: FieldSelection, at: At) -> Any:
         amount = getattr(at.row, self.python_name)
-        return sa.case((amount.is_not(None), asked.write({"amount": amount, "currency": at.row.currency})))
+        return sa.case((amount.is_not(None), selection.write({"amount": amount, "currency": at.row.currency})))
 
 
-class ToOne(Leading):
+class ToOne(RelationField):
     """The record that column `by` points to; null where the viewer may not see it."""
 
     optional: bool
@@ -85,24 +85,24 @@ class ToOne(Leading):
         key = getattr(source, self.by)
         return None if key is None else info.context.loaders.one(self.target.__model__).load(key)
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        return compile_one(asked, at, self.target.__model__, getattr(at.row, self.by))
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        return compile_one(selection, at, self.target.__model__, getattr(at.row, self.by))
 
 
-class Figure(Declared):
+class ComputedField(DeclaredField):
     """A value computed in SQL, for all records of a level at once."""
 
     load: Values
-    write_figure: Callable[[Asked, At], Any]
+    compile_expression: Callable[[FieldSelection, At], Any]
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return info.context.loaders.values(self.load).load(source.id)
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        return self.write_figure(asked, at)
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        return self.compile_expression(selection, at)
 
 
-class ById(Leading):
+class ById(RelationField):
     """A root field: one record by its id."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
@@ -111,22 +111,22 @@ class ById(Leading):
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return info.context.loaders.one(self.target.__model__).load(kwargs["id"])
 
-    def compile(self, asked: Asked, at: At) -> Any:
+    def compile(self, selection: FieldSelection, at: At) -> Any:
         model = self.target.__model__
-        return compile_one(asked, at, model, bound(asked.arguments["id"], model.id.type))
+        return compile_one(selection, at, model, bound(selection.arguments["id"], model.id.type))
 
 
-class ToMany(Leading):
+class ToMany(RelationField):
     """A connection: of all records of a type, or of those that `relation` ties to the parent."""
 
     relation: Relation | None = None
 
     def declare_arguments(self) -> list[StrawberryArgument]:
         name = self.target.__name__
-        order: Any = NAMES[f"{name}Order"]
+        order: Any = INPUT_TYPES[f"{name}Order"]
         return [
             *page_arguments(),
-            argument("filter", NAMES[f"{name}Filter"] | None, "Only rows for which this holds."),
+            argument("filter", INPUT_TYPES[f"{name}Filter"] | None, "Only rows for which this holds."),
             argument("order_by", list[order] | None, "What the rows are sorted by, first things first."),
         ]
 
@@ -140,10 +140,12 @@ class ToMany(Leading):
         key = (self.origin, self.python_name, repr(kwargs))
         relation, request = self.relation, context.loaders.remember(key, lambda: self._request(kwargs))
 
-        def read(source: Any) -> Later:
+        def read(source: Any) -> DeferredValue:
             loaders, parent = context.loaders, source.id
             count = lambda: loaders.counts(key, relation, request).load(parent)  # noqa: E731
-            return Later(loaders.pages(key, relation, request).load(parent), lambda page: Listed(page, count))
+            return DeferredValue(
+                loaders.pages(key, relation, request).load(parent), lambda page: ConnectionPage(page, count)
+            )
 
         return read
 
@@ -151,15 +153,15 @@ class ToMany(Leading):
         request, linked = page_request(self.target, arguments), self.relation is not None and self.relation.linked
         return dataclasses.replace(request, linked=True) if linked else request
 
-    async def _all(self, loaders: Loaders, request: PageRequest) -> Listed:
+    async def _all(self, loaders: Loaders, request: PageRequest) -> ConnectionPage:
         model = self.target.__model__
         total = lambda: asyncio.ensure_future(loaders.total(model, request))  # noqa: E731
-        return Listed(await loaders.page(model, request), total)
+        return ConnectionPage(await loaders.page(model, request), total)
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        request = self._request(asked.arguments)
-        mine = None if self.relation is None else belonging(asked.viewer, self.relation, at)
-        return compile_list(asked, at, self.target.__model__, request, mine)
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        request = self._request(selection.arguments)
+        mine = None if self.relation is None else belonging(selection.viewer, self.relation, at)
+        return compile_list(selection, at, self.target.__model__, request, mine)
 
 
 def page_arguments() -> list[StrawberryArgument]:
@@ -172,24 +174,24 @@ def page_arguments() -> list[StrawberryArgument]:
     ]
 
 
-def compile_one(asked: Asked, at: At, model: Any, key: Any, kind: Any = None) -> Any:
+def compile_one(selection: FieldSelection, at: At, model: Any, key: Any, kind: Any = None) -> Any:
     """The record with an id, null where the viewer may not see it; of type `kind` where the field's type leaves that
     open."""
     row = at.alias(model)
-    record = asked.record(at.inside(row), kind)
-    return alone(sa.select(record).select_from(row).where(row.id == key, visible(row, asked.viewer)), at)
+    record = selection.record(at.inside(row), kind)
+    return alone(sa.select(record).select_from(row).where(row.id == key, visible(row, selection.viewer)), at)
 
 
-def compile_first(asked: Asked, at: At, model: Any, select: sa.Select[Any]) -> Any:
+def compile_first(selection: FieldSelection, at: At, model: Any, select: sa.Select[Any]) -> Any:
     """The first of a select's records, or null."""
     row, rows = at.among(partial(getattr, model), select.limit(sa.literal_column("1")))
-    return alone(sa.select(asked.record(row)).select_from(rows), at)
+    return alone(sa.select(selection.record(row)).select_from(rows), at)
 
 
-def compile_rows(asked: Asked, at: At, model: Any, select: sa.Select[Any]) -> Any:
+def compile_rows(selection: FieldSelection, at: At, model: Any, select: sa.Select[Any]) -> Any:
     """The list of a select's records."""
     row, rows = at.among(partial(getattr, model), select)
-    return alone(sa.select(List(asked.record(row))).select_from(rows), at)
+    return alone(sa.select(List(selection.record(row))).select_from(rows), at)
 
 
 def compile_value(at: At, select: sa.Select[Any], make: Callable[..., Any]) -> Any:
@@ -198,10 +200,10 @@ def compile_value(at: At, select: sa.Select[Any], make: Callable[..., Any]) -> A
     return alone(sa.select(make(*row.c)).select_from(row), at)
 
 
-def _members(asked: Asked, value: Any) -> Any:
+def _members(selection: FieldSelection, value: Any) -> Any:
     """The object of what is asked of a small record in a column."""
-    return asked.operation.fields_of(
-        asked.kind, asked.details, lambda name, asked: Part(value, asked.declared.python_name)
+    return selection.operation.fields_of(
+        selection.kind, selection.details, lambda name, selection: Part(value, selection.declaration.python_name)
     )
 
 

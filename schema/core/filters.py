@@ -34,18 +34,18 @@ from loaders.live.lists import Reached
 from loaders.sql_json.variables import Given, bound, gathered, pinned
 from schema.core.scalars import enum_type
 
-LONGEST_TEXT = 1000
-MOST_VALUES = 1000
-MOST_VALUES_IN_ALL = 10_000
-MOST_CONDITIONS = 200
-MOST_TERMS = 50
-DEEPEST = 10
+MAX_TEXT_LENGTH = 1000
+MAX_VALUES = 1000
+MAX_TOTAL_VALUES = 10_000
+MAX_CONDITIONS = 200
+MAX_ORDER_TERMS = 50
+MAX_FILTER_DEPTH = 10
 
 
 class Comparison:
     """A condition on one column; the fields are the operators, all of which must hold."""
 
-    folds: ClassVar[bool]
+    case_insensitive: ClassVar[bool]
 
     def where(self, column: Any, name: str, present: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
         """`present` says whether there is a value. Raises BadUserInput for a value that no column can have."""
@@ -62,21 +62,22 @@ class Comparison:
         if isinstance(value, Given):
             return value.then(lambda given: self._clean(given, name))
         if isinstance(value, list):
-            if len(value) > MOST_VALUES:
-                raise BadUserInput(f"At most {MOST_VALUES} values can be compared with.", f"filter.{_camel(name)}")
+            if len(value) > MAX_VALUES:
+                raise BadUserInput(f"At most {MAX_VALUES} values can be compared with.", f"filter.{_camel(name)}")
             return [self._clean(item, name) for item in value]
         if isinstance(value, str):
-            if len(value) > LONGEST_TEXT or not storable(value):
+            if len(value) > MAX_TEXT_LENGTH or not storable(value):
                 raise BadUserInput(
-                    f"Not a text that could be stored, of at most {LONGEST_TEXT} characters.", f"filter.{_camel(name)}"
+                    f"Not a text that could be stored, of at most {MAX_TEXT_LENGTH} characters.",
+                    f"filter.{_camel(name)}",
                 )
-            return fold_text(unicodedata.normalize("NFC", value)) if self.folds else value
+            return fold_text(unicodedata.normalize("NFC", value)) if self.case_insensitive else value
         return value
 
     def _condition(self, column: Any, name: str, value: Any, present: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
         if name == "is_null":
             return sa.not_(present) if value else present
-        side = fold(column) if self.folds else column
+        side = fold(column) if self.case_insensitive else column
         match name:
             case "in_" | "not_in":
                 condition = self._among(side, column.type, value)
@@ -115,7 +116,9 @@ def _escaped(text: Any) -> Any:
     return re.sub("[/%_]", r"/\g<0>", text)
 
 
-def _comparison(name: str, kind: Any, *operators: str, description: str, folds: bool = False) -> type[Comparison]:
+def _comparison(
+    name: str, kind: Any, *operators: str, description: str, case_insensitive: bool = False
+) -> type[Comparison]:
     meanings = {
         "eq": ("Equal; null for rows without a value.", Optional[kind]),
         "in_": ("Equal to one of these.", Optional[list[kind]]),
@@ -130,7 +133,7 @@ def _comparison(name: str, kind: Any, *operators: str, description: str, folds: 
     }
     fields = {each: (meanings[each][1], meanings[each][0]) for each in (*operators, "is_null")}
     made = input_type(name, (Comparison,), fields, description)
-    made.folds = folds
+    made.case_insensitive = case_insensitive
     return made
 
 
@@ -146,12 +149,12 @@ def input_type(
         types.new_class(name, bases, {}, lambda space: space.update(body)), description=description
     )
     for field in made.__strawberry_definition__.fields:
-        field.type_annotation = StrawberryAnnotation(fields[field.python_name][0], namespace=NAMES)
-    NAMES[name] = made
+        field.type_annotation = StrawberryAnnotation(fields[field.python_name][0], namespace=INPUT_TYPES)
+    INPUT_TYPES[name] = made
     return made
 
 
-NAMES: dict[str, Any] = {"Optional": Optional, "list": list}
+INPUT_TYPES: dict[str, Any] = {"Optional": Optional, "list": list}
 """The input types made here, by name, in which annotations between them are looked up."""
 
 _EXACT = ("eq", "in_", "not_in")
@@ -165,7 +168,7 @@ COMPARISONS: dict[Any, type[Comparison]] = {
         "contains",
         "starts_with",
         description="Compares text, upper and lower case being the same.",
-        folds=True,
+        case_insensitive=True,
     ),
     int: _comparison("IntFilter", int, *_RANGE, description="Compares whole numbers."),
     Decimal: _comparison("DecimalFilter", Decimal, *_RANGE, description="Compares exact numbers."),
@@ -198,17 +201,17 @@ class Filter:
     def _check_size(self) -> None:
         level: list[Any] = [self]
         count = values = 0
-        for _ in range(DEEPEST):
+        for _ in range(MAX_FILTER_DEPTH):
             level = [part for each in level for part in _parts(each)]
             count += len(level)
             values += sum(_length(each) for each in level if isinstance(each, list))
-            if count > MOST_CONDITIONS:
-                raise BadUserInput(f"A filter has at most {MOST_CONDITIONS} conditions.", "filter")
-            if values > MOST_VALUES_IN_ALL:
-                raise BadUserInput(f"A filter compares with at most {MOST_VALUES_IN_ALL} values.", "filter")
+            if count > MAX_CONDITIONS:
+                raise BadUserInput(f"A filter has at most {MAX_CONDITIONS} conditions.", "filter")
+            if values > MAX_TOTAL_VALUES:
+                raise BadUserInput(f"A filter compares with at most {MAX_TOTAL_VALUES} values.", "filter")
             if not level:
                 return
-        raise BadUserInput(f"A filter is at most {DEEPEST} levels deep.", "filter")
+        raise BadUserInput(f"A filter is at most {MAX_FILTER_DEPTH} levels deep.", "filter")
 
     def _holds(self, model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
         conditions: list[sa.ColumnElement[bool]] = []
@@ -222,11 +225,11 @@ class Filter:
             elif name == "not_":
                 conditions.append(sa.not_(value._holds(model, viewer)))
             elif isinstance(value, Filter):
-                conditions.append(_leads_to(value.model, getattr(model, self.edges[name]), viewer, value._holds))
+                conditions.append(_exists(value.model, getattr(model, self.edges[name]), viewer, value._holds))
             else:
                 column, target = getattr(model, name), self.model.__table__.columns[name].info.get("references")
                 # An id of a record that the viewer cannot see is no value: nobody may find it out by asking for it.
-                present = column.is_not(None) if target is None else _leads_to(TABLES[target], column, viewer)
+                present = column.is_not(None) if target is None else _exists(TABLES[target], column, viewer)
                 conditions.append(value.where(column, name, present))
         return sa.and_(sa.true(), *conditions)
 
@@ -237,12 +240,12 @@ class Filter:
         for name, value in vars(self).items():
             if name in {"and_", "or_", "not_"} and value:
                 for each in value if isinstance(value, list) else [value]:
-                    _unite(found, each.reaches())
+                    _merge(found, each.reaches())
             elif isinstance(value, Filter):
-                _unite(found, {value.model: value._compared()}, value.reaches())
+                _merge(found, {value.model: value._compared()}, value.reaches())
             elif isinstance(value, Comparison):
                 target = self.model.__table__.columns[name].info.get("references")
-                _unite(found, {TABLES[target]: set()} if target else {})
+                _merge(found, {TABLES[target]: set()} if target else {})
         return dict(found)
 
     def _compared(self) -> set[str]:
@@ -265,7 +268,7 @@ class Filter:
         return vars(self).get(name) not in (UNSET, None) or any(each.mentions(name) for each in nested)
 
 
-def _unite(found: dict[Any, set[str]], *others: Reached) -> None:
+def _merge(found: dict[Any, set[str]], *others: Reached) -> None:
     for other in others:
         for model, names in other.items():
             found[model] |= names
@@ -284,10 +287,10 @@ def _parts(part: Any) -> list[Any]:
 
 def _length(values: list[Any]) -> int:
     """How many values a list has, at most."""
-    return sum(MOST_VALUES if isinstance(each, Given) and each.many else 1 for each in values)
+    return sum(MAX_VALUES if isinstance(each, Given) and each.many else 1 for each in values)
 
 
-def _leads_to(target: Any, column: Any, viewer: Viewer, where: Any = None) -> sa.ColumnElement[bool]:
+def _exists(target: Any, column: Any, viewer: Viewer, where: Any = None) -> sa.ColumnElement[bool]:
     """Whether the column has the id of a record that the viewer sees and that meets a condition."""
     other = aliased(target)
     found = sa.exists().where(other.id == column, visible(other, viewer))
@@ -360,7 +363,7 @@ def page_request(target: Any, arguments: dict[str, Any]) -> PageRequest:
     """The page that a connection's arguments ask for. Raises BadUserInput."""
     condition = arguments.get("filter")
     request = PageRequest(
-        order=orders(target, arguments.get("order_by")),
+        order=order_terms(target, arguments.get("order_by")),
         first=pinned(arguments.get("first")),
         after=arguments.get("after"),
         last=pinned(arguments.get("last")),
@@ -372,10 +375,10 @@ def page_request(target: Any, arguments: dict[str, Any]) -> PageRequest:
     return request
 
 
-def orders(target: Any, chosen: list[Any] | None) -> tuple[Order, ...]:
+def order_terms(target: Any, chosen: list[Any] | None) -> tuple[Order, ...]:
     """The columns of an order; the id ends it, so that it is total. Raises BadUserInput."""
-    if len(chosen or ()) > MOST_TERMS:
-        raise BadUserInput(f"Rows can be sorted by at most {MOST_TERMS} fields.", "orderBy")
+    if len(chosen or ()) > MAX_ORDER_TERMS:
+        raise BadUserInput(f"Rows can be sorted by at most {MAX_ORDER_TERMS} fields.", "orderBy")
     terms = [
         Order(each.field.value, each.direction.value == "DESC", each.nulls.value == "FIRST") for each in chosen or ()
     ] or list(target.__order__)

@@ -10,41 +10,45 @@ from crm_graph.models import Entity
 from loaders.core.pages import PageRequest, Whose
 from loaders.sql_json.expressions import Literal
 from loaders.sql_json.pages import At, Rows, alone, rows_of, total_of
-from schema.core.selection import Asked
+from schema.core.selection import FieldSelection
 
 
-def compile_list(asked: Asked, at: At, model: type[Entity], request: PageRequest, mine: Whose | None) -> Any:
+def compile_list(
+    selection: FieldSelection, at: At, model: type[Entity], request: PageRequest, mine: Whose | None
+) -> Any:
     """The connection of those records of an entity that meet `mine`."""
-    inner = asked.inner()
-    names = {name for name, _ in inner}
-    told = {name for each, page_info in inner if each == "pageInfo" for name, _ in page_info.inner()}
+    subfields = selection.subfields()
+    names = {name for name, _ in subfields}
+    told = {name for each, page_info in subfields if each == "pageInfo" for name, _ in page_info.subfields()}
     more = ("hasPreviousPage" if request.backward else "hasNextPage") in told
     ends = not told.isdisjoint({"startCursor", "endCursor"})
-    rows = rows_of(asked.viewer, model, request, mine, at, more=more, ends=ends)  # it refuses a wrong cursor
+    rows = rows_of(selection.viewer, model, request, mine, at, more=more, ends=ends)  # it refuses a wrong cursor
     parts = {
-        "nodes": lambda asked: rows.list(asked.record(rows.at)),
-        "edges": lambda asked: rows.list(_edge(asked, rows)),
-        "pageInfo": lambda asked: _page_info(asked, rows),
-        "totalCount": lambda asked: total_of(asked.viewer, model, request, mine, at),
+        "nodes": lambda selection: rows.list(selection.record(rows.at)),
+        "edges": lambda selection: rows.list(_edge(selection, rows)),
+        "pageInfo": lambda selection: _page_info(selection, rows),
+        "totalCount": lambda selection: total_of(selection.viewer, model, request, mine, at),
     }
-    page = asked.write(parts)
+    page = selection.write(parts)
     if more or ends or not names.isdisjoint({"nodes", "edges"}):
         return alone(sa.select(page).select_from(rows.source), at)
     return page  # nothing in it is made of the rows
 
 
-def _edge(asked: Asked, rows: Rows) -> Any:
-    return asked.write({"cursor": lambda asked: rows.cursor(), "node": lambda asked: asked.record(rows.at)})
+def _edge(selection: FieldSelection, rows: Rows) -> Any:
+    return selection.write(
+        {"cursor": lambda selection: rows.cursor(), "node": lambda selection: selection.record(rows.at)}
+    )
 
 
-def _page_info(asked: Asked, rows: Rows) -> Any:
+def _page_info(selection: FieldSelection, rows: Rows) -> Any:
     request = rows.request
-    return asked.write(
+    return selection.write(
         {
-            "hasNextPage": lambda asked: _told(request.before is not None if request.backward else rows.goes_on),
-            "hasPreviousPage": lambda asked: _told(rows.goes_on if request.backward else request.after is not None),
-            "startCursor": lambda asked: rows.end(last=False),
-            "endCursor": lambda asked: rows.end(last=True),
+            "hasNextPage": lambda selection: _told(request.before is not None if request.backward else rows.goes_on),
+            "hasPreviousPage": lambda selection: _told(rows.goes_on if request.backward else request.after is not None),
+            "startCursor": lambda selection: rows.end(last=False),
+            "endCursor": lambda selection: rows.end(last=True),
         }
     )
 

@@ -24,8 +24,8 @@ from crm_graph.changelog import advance, flush
 from crm_graph.errors import Code, Conflict, Duplicate, Fault, Invalid
 from crm_graph.models import Entity
 from crm_graph.records import idempotency
-from schema.core.declared import Declared, argument
-from schema.core.filters import NAMES, input_type
+from schema.core.declared import DeclaredField, argument
+from schema.core.filters import INPUT_TYPES, input_type
 from schema.core.scalars import CurrencyCode, enum_type
 
 Service = Callable[..., Awaitable[Any]]
@@ -39,7 +39,7 @@ class UserError:
     message: str = strawberry.field(description="What is wrong, in a sentence.")
 
 
-class Result:
+class PayloadSource:
     """What a payload's fields read: the ids that the service answered, or the faults."""
 
     def __init__(self, ids: Mapping[str, Any], revision: str | None, user_errors: list[UserError]) -> None:
@@ -65,23 +65,26 @@ class MoneyInput:
     )
 
 
-NAMES["MoneyInput"] = MoneyInput
+INPUT_TYPES["MoneyInput"] = MoneyInput
 KEY = (Optional[str], "A key of the client's choice, at most 100 characters: repeating the write with it is safe.")
 VERSION = (Optional[int], "The version that the client knows; the write is refused if it is not the newest.")
 
 
-class Write:
-    """An input. `taken` are the fields that were taken over from a node type and go to the service as `values`; `own`
-    all others. Both are what `write_input` was given, so that another input can be made with more."""
+class MutationInput:
+    """The input of a mutation.
 
-    own: ClassVar[Mapping[str, tuple[Any, str]]] = {}
-    taken: ClassVar[Mapping[str, tuple[Any, str]]] = {}
+    `record_fields` are the fields of the record, which the service gets as `values`; `own_fields` are all others. Both
+    are kept as `write_input` got them, so that another input can extend them.
+    """
+
+    own_fields: ClassVar[Mapping[str, tuple[Any, str]]] = {}
+    record_fields: ClassVar[Mapping[str, tuple[Any, str]]] = {}
 
     def arguments(self) -> dict[str, Any]:
         """What the service is called with. Raises Invalid for amounts in several currencies."""
-        arguments: dict[str, Any] = {"values": {}} if self.taken else {}
+        arguments: dict[str, Any] = {"values": {}} if self.record_fields else {}
         for name, value in vars(self).items():
-            if name in self.taken:
+            if name in self.record_fields:
                 if value is not UNSET and value is not None:
                     _take(arguments["values"], name, value.value if isinstance(value, Some) else value)
             elif name != "idempotency_key":
@@ -102,15 +105,15 @@ def write_input(
     name: str,
     description: str,
     fields: Mapping[str, tuple[Any, str]],
-    taken: Mapping[str, tuple[Any, str]] | None = None,
+    record_fields: Mapping[str, tuple[Any, str]] | None = None,
 ) -> Any:
-    """An input of a mutation: `fields` are its own, `taken` those that go to the service as `values`."""
-    made = input_type(name, (Write,), {**fields, **(taken or {}), "idempotency_key": KEY}, description)
-    made.own, made.taken = fields, taken or {}
+    """An input of a mutation: `fields` are its own, `record_fields` those that go to the service as `values`."""
+    made = input_type(name, (MutationInput,), {**fields, **(record_fields or {}), "idempotency_key": KEY}, description)
+    made.own_fields, made.record_fields = fields, record_fields or {}
     return made
 
 
-class Mutation(Declared):
+class Mutation(DeclaredField):
     """A root field that writes in one transaction."""
 
     service: Service
@@ -118,10 +121,10 @@ class Mutation(Declared):
     model: type[Entity] | None = None
 
     def declare_arguments(self) -> list[StrawberryArgument]:
-        kind = NAMES[self.input] if isinstance(self.input, str) else self.input
+        kind = INPUT_TYPES[self.input] if isinstance(self.input, str) else self.input
         return [argument("input", kind, "What to write.", UNSET)]
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Result:
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> PayloadSource:
         context, write = info.context, kwargs["input"]
         viewer = context.viewer
         try:
@@ -135,11 +138,13 @@ class Mutation(Declared):
         except Fault as fault:
             current = fault.current if isinstance(fault, Conflict) else None
             context.loaders.forget()
-            return Result({"record_id": current.id} if isinstance(current, Entity) else {}, None, [user_error(fault)])
+            return PayloadSource(
+                {"record_id": current.id} if isinstance(current, Entity) else {}, None, [user_error(fault)]
+            )
         renew()
-        return Result(ids, f"{viewer.epoch}.{revision}", [])
+        return PayloadSource(ids, f"{viewer.epoch}.{revision}", [])
 
-    async def _write(self, context: Any, write: Write) -> tuple[Mapping[str, Any], int, Callable[[], None]]:
+    async def _write(self, context: Any, write: MutationInput) -> tuple[Mapping[str, Any], int, Callable[[], None]]:
         """The payload's ids, the revision, and what has the context's loaders know of the write."""
         viewer, sent, renew = context.viewer, vars(write).get("idempotency_key"), context.loaders.forget
         key = None if sent is UNSET else sent

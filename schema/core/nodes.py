@@ -19,8 +19,8 @@ from loaders.sql_json.pages import At
 from loaders.sql_json.variables import Given, bound, gathered, pinned
 from schema.core import TYPES, Node, compile_one
 from schema.core.context import Info
-from schema.core.declared import Declared, argument
-from schema.core.selection import Asked
+from schema.core.declared import DeclaredField, argument
+from schema.core.selection import FieldSelection
 
 ID = Id()
 
@@ -36,12 +36,12 @@ async def _load(info: Info, record_id: str) -> Any:
     return None if kind is None else await info.context.loaders.one(kind.__model__).load(record_id)
 
 
-def _write(asked: Asked, at: At, kind: Any, key: Any) -> Any:
+def _write(selection: FieldSelection, at: At, kind: Any, key: Any) -> Any:
     """The record of a type whose id is `key`. The type decides what is asked of it."""
-    return compile_one(asked, at, kind.__model__, key, asked.operation.schema.type_map[kind.__name__])
+    return compile_one(selection, at, kind.__model__, key, selection.operation.schema.type_map[kind.__name__])
 
 
-class _ById(Declared):
+class _ById(DeclaredField):
     """A record of any type."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
@@ -50,13 +50,13 @@ class _ById(Declared):
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return await _load(info, kwargs["id"])
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        record_id = asked.arguments["id"]
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        record_id = selection.arguments["id"]
         kind = pinned(record_id.then(_type_of)) if isinstance(record_id, Given) else _type_of(record_id)
-        return Literal(None) if kind is None else _write(asked, at, kind, bound(record_id, ID))
+        return Literal(None) if kind is None else _write(selection, at, kind, bound(record_id, ID))
 
 
-class _ByIds(Declared):
+class _ByIds(DeclaredField):
     """Records of any types, in the order of their ids."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
@@ -66,10 +66,10 @@ class _ByIds(Declared):
         ids = _few(kwargs["ids"])
         return list(await asyncio.gather(*(_load(info, each) for each in ids)))
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        ids = gathered(asked.arguments["ids"])
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        ids = gathered(selection.arguments["ids"])
         kinds = pinned(ids.then(_types_of)) if isinstance(ids, Given) else _types_of(ids)
-        found = [_write(asked, at, TYPES[name], ITEM) for name in kinds]
+        found = [_write(selection, at, TYPES[name], ITEM) for name in kinds]
         record = sa.func.coalesce(*found, type_=Document()) if len(found) > 1 else found[0] if found else Literal(None)
         kept = ids.then(_storable) if isinstance(ids, Given) else _storable(ids)
         return Each(bound(kept, TextArray()), record)

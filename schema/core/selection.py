@@ -36,24 +36,24 @@ from loaders.sql_json.pages import At
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 
 
-class Uncompiled(Exception):
+class NotCompilable(Exception):
     """Something that is asked for is answered in Python only."""
 
 
 @runtime_checkable
-class Compiles(Protocol):
+class Compilable(Protocol):
     """A field that can be written by the database."""
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        """The SQL expression of the field's value at a record. Raises Uncompiled."""
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        """The SQL expression of the field's value at a record. Raises NotCompilable."""
 
 
-Part = Any | Callable[["Asked"], Any]
+Part = Any | Callable[["FieldSelection"], Any]
 """The value of a field, or what makes it from what is asked of it."""
 
 
 @dataclass(frozen=True)
-class Operation:
+class OperationSelection:
     """All of it, and for whom."""
 
     schema: GraphQLSchema
@@ -65,29 +65,33 @@ class Operation:
     config: StrawberryConfig
 
     def write(self) -> Any:
-        """The SQL expression of the answer's data. Raises Uncompiled."""
+        """The SQL expression of the answer's data. Raises NotCompilable."""
         root = self.schema.query_type
         assert root is not None
         found = collect_fields(self.schema, self._fragments, self.values, root, self.node)
-        return self._object(root, found, lambda name, asked: asked.column(At()))
+        return self._object(root, found, lambda name, selection: selection.column(At()))
 
-    def fields_of(self, kind: GraphQLObjectType, details: FieldDetailsList, part: Callable[[str, Asked], Any]) -> Any:
+    def fields_of(
+        self, kind: GraphQLObjectType, details: FieldDetailsList, part: Callable[[str, FieldSelection], Any]
+    ) -> Any:
         """A JSON object of what is asked of a value of a type; `part` makes each field's."""
         found = collect_subfields(self.schema, self._fragments, self.values, self.node, kind, details)
         return self._object(kind, found, part)
 
-    def _object(self, kind: GraphQLObjectType, found: CollectedFields, part: Callable[[str, Asked], Any]) -> Any:
+    def _object(
+        self, kind: GraphQLObjectType, found: CollectedFields, part: Callable[[str, FieldSelection], Any]
+    ) -> Any:
         if found.new_defer_usages:
-            raise Uncompiled
+            raise NotCompilable
         members = {}
         for key, details in found.grouped_field_set.items():
             name = details[0].node.name.value
             if name == "__typename":
                 members[key] = Literal(kind.name)
             elif name.startswith("__") or details[0].fragment_variable_values:
-                raise Uncompiled
+                raise NotCompilable
             else:
-                members[key] = part(name, Asked(self, kind.fields[name], details))
+                members[key] = part(name, FieldSelection(self, kind.fields[name], details))
         return Object(members)
 
     @functools.cached_property
@@ -96,10 +100,10 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Asked:
+class FieldSelection:
     """What an operation asks of one field."""
 
-    operation: Operation
+    operation: OperationSelection
     field: GraphQLField
     details: FieldDetailsList
 
@@ -108,7 +112,7 @@ class Asked:
         return self.operation.viewer
 
     @property
-    def declared(self) -> Any:
+    def declaration(self) -> Any:
         """The field's declaration."""
         return self.field.extensions[DEFINITION]
 
@@ -117,7 +121,7 @@ class Asked:
         """As resolvers get them; what may differ from request to request is `Given`."""
         operation = self.operation
         values = get_argument_values(self.field, self.details[0].node, operation.values)
-        return convert_arguments(values, self.declared.arguments, operation.scalars, operation.config)
+        return convert_arguments(values, self.declaration.arguments, operation.scalars, operation.config)
 
     @property
     def kind(self) -> GraphQLObjectType:
@@ -126,12 +130,12 @@ class Asked:
         assert isinstance(kind, GraphQLObjectType)
         return kind
 
-    def inner(self) -> list[tuple[str, Asked]]:
+    def subfields(self) -> list[tuple[str, FieldSelection]]:
         """What is asked of the field's value, by name; a name comes as often as it has response keys."""
-        found: list[tuple[str, Asked]] = []
+        found: list[tuple[str, FieldSelection]] = []
 
-        def note(name: str, asked: Asked) -> Any:
-            found.append((name, asked))
+        def note(name: str, selection: FieldSelection) -> Any:
+            found.append((name, selection))
             return Literal(None)
 
         self.operation.fields_of(self.kind, self.details, note)
@@ -139,22 +143,22 @@ class Asked:
 
     def column(self, at: At) -> Any:
         """The field's own value at a record."""
-        declared = self.declared
-        if isinstance(declared, Compiles):
-            return declared.compile(self, at)
-        if declared.is_basic_field and hasattr(at.row, declared.python_name):
-            return written(getattr(at.row, declared.python_name))
-        raise Uncompiled
+        declaration = self.declaration
+        if isinstance(declaration, Compilable):
+            return declaration.compile(self, at)
+        if declaration.is_basic_field and hasattr(at.row, declaration.python_name):
+            return written(getattr(at.row, declaration.python_name))
+        raise NotCompilable
 
     def record(self, at: At, kind: GraphQLObjectType | None = None) -> Any:
         """A record as the field's value: what its own fields are declared as."""
-        return self.operation.fields_of(kind or self.kind, self.details, lambda name, asked: asked.column(at))
+        return self.operation.fields_of(kind or self.kind, self.details, lambda name, selection: selection.column(at))
 
     def write(self, parts: Mapping[str, Part]) -> Any:
         """An object as the field's value, of parts by their names in GraphQL."""
 
-        def part(name: str, asked: Asked) -> Any:
+        def part(name: str, selection: FieldSelection) -> Any:
             made = parts[name]
-            return made(asked) if callable(made) and not isinstance(made, sa.ClauseElement) else made
+            return made(selection) if callable(made) and not isinstance(made, sa.ClauseElement) else made
 
         return self.operation.fields_of(self.kind, self.details, part)

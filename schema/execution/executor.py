@@ -37,7 +37,7 @@ from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.models.types import decimal_text, time_text
 from loaders.core.dataloaders import hear
-from schema.core.declared import Declared, Later
+from schema.core.declared import DeclaredField, DeferredValue
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 PLAIN = {"String": str, "ID": str, "CurrencyCode": str, "Boolean": bool}
@@ -55,7 +55,7 @@ class Unplanned(Exception):
     """Something is for GraphQL's own execution: a field with a resolver, an abstract type, a value out of order."""
 
 
-Awaited = list[tuple["asyncio.Future[Any] | Later", Row, str, "Complete"]]
+Awaited = list[tuple["asyncio.Future[Any] | DeferredValue", Row, str, "Complete"]]
 """Values that are still to come, each with the place where it belongs, and what completes it."""
 Complete = Callable[[Any, "Run"], Any]
 """Makes JSON of a value. What it has to wait for it leaves to the run."""
@@ -80,7 +80,7 @@ class Source:
     __slots__ = ("definition", "details", "field", "kind")
 
     def __init__(
-        self, field: GraphQLField, definition: Declared, kind: GraphQLObjectType, details: FieldDetailsList
+        self, field: GraphQLField, definition: DeclaredField, kind: GraphQLObjectType, details: FieldDetailsList
     ) -> None:
         # A coroutine loads nothing before it is awaited, and then each for itself.
         if definition.extensions or inspect.iscoroutinefunction(definition.get_result):
@@ -134,7 +134,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         except Exception:
             self._failed = True
             for value, *_ in (*awaited, *run.awaited):
-                hear(value.value if isinstance(value, Later) else value)
+                hear(value.value if isinstance(value, DeferredValue) else value)
             return await await_maybe(again())
         return completed
 
@@ -173,7 +173,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
                 continue
             field = kind.fields[name]
             definition, complete = field.extensions[DEFINITION], self._planned(field.type, inner)
-            if isinstance(definition, Declared):
+            if isinstance(definition, DeclaredField):
                 declared.append((key, Source(field, definition, kind, inner), complete))
             elif not getattr(field.resolve, "_is_default", False):
                 raise Unplanned
@@ -196,7 +196,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
                 completed[key] = complete(read(source), run)
             for key, field, complete in declared:
                 value = run.executor.resolver(field)(source)
-                if isinstance(value, (asyncio.Future, Later)):
+                if isinstance(value, (asyncio.Future, DeferredValue)):
                     run.awaited.append((value, completed, key, complete))
                 else:
                     completed[key] = complete(value, run)

@@ -37,7 +37,7 @@ from crm_graph.errors import BadUserInput
 from loaders.sql_json.statement import USER, WORKSPACE, Statement, pattern
 from loaders.sql_json.variables import Parameters, Read, shape
 from schema.core.context import Context
-from schema.core.selection import Operation, Uncompiled
+from schema.core.selection import NotCompilable, OperationSelection
 from schema.execution.documents import Document
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Plans:
         values = None if known is None else known.read(self._schema._schema, sent or {})
         if known is None or values is None:
             return None
-        asker, database = _Asker(context.viewer, context.holder), context.database
+        asker, database = _Asker(context.viewer, context.principal_or_none), context.database
         way = None
         try:
             way = self._find(database.reader.dialect, asker, document, known, values)
@@ -211,7 +211,7 @@ class Plans:
             each.name.value: each for each in document.node.definitions if isinstance(each, FragmentDefinitionNode)
         }
         schema, viewer = self._schema, pattern(asker.viewer)
-        asked = Operation(
+        asked = OperationSelection(
             schema._schema,
             operation,
             fragments,
@@ -222,7 +222,7 @@ class Plans:
         )
         try:
             answer = asked.write()
-        except (Uncompiled, GraphQLError):
+        except (NotCompilable, GraphQLError):
             return None
         if asker.principal is not None:
             answer = sa.case((proof(asker.principal, viewer), answer))

@@ -87,7 +87,7 @@ class CrmSchema(strawberry.Schema):
     ) -> AsyncGenerator[dict[str, Any]]:
         """Execute a query of a valid document, and answer it in the parts that it asks for, as they are sent: each is
         made when it is asked for, and all are read as `answer` reads."""
-        await context.prove()
+        await context.verify()
         _note(context, "executed")
         async with _snapshot(context, document, name):
             result = await self._execute(
@@ -134,10 +134,10 @@ class CrmSchema(strawberry.Schema):
     ) -> str | None:
         """The data as JSON, where the operation is one that the database can answer as a whole."""
         text = None
-        if self._plans is not None and context.signed_in is not None:
+        if self._plans is not None and context.viewer_or_none is not None:
             text = await self._plans.answer(context, document, name, variables)
         if text is None:
-            await context.prove()
+            await context.verify()
         _note(context, "executed" if text is None else "compiled")
         return text
 
@@ -186,7 +186,7 @@ def _note(context: Context, execution: str) -> None:
 def _snapshot(context: Context, document: Document, name: str | None) -> AbstractAsyncContextManager[None]:
     """Inside the block, a query that may ask at which revision its answer stands reads from one snapshot."""
     stands = document.type_of(name) is OperationType.QUERY and _STANDS_AT.search(document.text) is not None
-    return context.loaders.freeze() if stands and context.signed_in is not None else contextlib.nullcontext()
+    return context.loaders.freeze() if stands and context.viewer_or_none is not None else contextlib.nullcontext()
 
 
 def write_answer(data: object, errors: Sequence[GraphQLError] | None) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from schema.core import (
     by_id,
     column,
     compile_value,
+    computed,
     connection,
     edge,
-    figure,
     money,
     node,
     value_type,
@@ -65,13 +65,13 @@ class Campaign(Node):
     parent: Campaign | None = edge("The campaign that it is a part of.", by="parent_id")
     owner: User | None = edge("Who runs it.", by="owner_id")
     team: Team | None = edge("The team that runs it; its owner's home team unless set.", by="team_id")
-    response: CampaignResponse = figure(
+    response: CampaignResponse = computed(
         "What came of it, of the members that may be seen.",
         relations.load_responses,
-        lambda asked, at: compile_value(
+        lambda selection, at: compile_value(
             at,
-            relations.reached(asked.viewer, lambda column: column == at.row.id),
-            lambda members, responses: asked.write({"memberCount": members, "responseCount": responses}),
+            relations.reached(selection.viewer, lambda column: column == at.row.id),
+            lambda members, responses: selection.write({"memberCount": members, "responseCount": responses}),
         ),
     )
     children: Connection[Campaign] = connection("The campaigns that are parts of it.", relations.CHILDREN)

@@ -14,8 +14,8 @@ from crm_graph import models
 from crm_graph.models import Action
 from loaders.core.pages import PageRequest
 from loaders.platform.audit import AuditFilter, count_audit, load_audit
-from schema.core import Connection, Listed, edge, page_arguments
-from schema.core.declared import Declared, argument
+from schema.core import Connection, ConnectionPage, edge, page_arguments
+from schema.core.declared import DeclaredField, argument
 from schema.core.scalars import enum_type
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _json(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
-class _Audit(Declared):
+class _Audit(DeclaredField):
     """The field that leads to the audit."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
@@ -80,12 +80,12 @@ class _Audit(Declared):
             argument("about", strawberry.ID | None, "Only what was done to this record, or by this user."),
         ]
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Listed:
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> ConnectionPage:
         loaders, filter_ = info.context.loaders, AuditFilter(kwargs.pop("actions", None), kwargs.pop("about", None))
         request = PageRequest(**kwargs)
         request.check()
         page = await loaders.read(lambda session: load_audit(session, loaders.viewer, request, filter_))
-        return Listed(page, lambda: loaders.read(lambda session: count_audit(session, loaders.viewer, filter_)))
+        return ConnectionPage(page, lambda: loaders.read(lambda session: count_audit(session, loaders.viewer, filter_)))
 
 
 def _audit(description: str) -> Any:

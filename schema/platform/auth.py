@@ -20,10 +20,10 @@ from loaders.sql_json.expressions import Literal
 from loaders.sql_json.pages import At
 from schema.core import compile_one, edge
 from schema.core.context import Context, Info
-from schema.core.declared import Declared
+from schema.core.declared import DeclaredField
 from schema.core.filters import input_type
-from schema.core.mutations import Payload, Result, UserError, Write, mutation, user_error
-from schema.core.selection import Asked
+from schema.core.mutations import MutationInput, Payload, PayloadSource, UserError, mutation, user_error
+from schema.core.selection import FieldSelection
 from schema.platform.users import UserPayload
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ class SetPasswordInput:
 
 SignOutEverywhereInput = input_type(
     "SignOutEverywhereInput",
-    (Write,),
+    (MutationInput,),
     {"include_api_tokens": (Optional[bool], "Whether to revoke the API tokens too; they stay if omitted.")},
     "What to end.",
 )
 CreateApiTokenInput = input_type(
     "CreateApiTokenInput",
-    (Write,),
+    (MutationInput,),
     {
         "name": (str, "What the token is for."),
         "expires_at": (Optional[dt.datetime], "Until when it is good; for as long as nobody revokes it if omitted."),
@@ -76,7 +76,7 @@ CreateApiTokenInput = input_type(
     "A new API token.",
 )
 RevokeApiTokenInput = input_type(
-    "RevokeApiTokenInput", (Write,), {"id": (strawberry.ID, "Which one.")}, "Which API token to revoke."
+    "RevokeApiTokenInput", (MutationInput,), {"id": (strawberry.ID, "Which one.")}, "Which API token to revoke."
 )
 
 
@@ -108,16 +108,16 @@ class ApiTokenPayload(Payload):
     token: str | None = strawberry.field(description="The token itself, shown only now, when it was made.")
 
 
-class _Asking(Declared):
+class _Asking(DeclaredField):
     """The user who asks."""
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         user_id = info.context.viewer.user_id
         return None if user_id is None else info.context.loaders.one(models.User).load(user_id)
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        user_id = asked.viewer.user_id
-        return Literal(None) if user_id is None else compile_one(asked, at, models.User, user_id)
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        user_id = selection.viewer.user_id
+        return Literal(None) if user_id is None else compile_one(selection, at, models.User, user_id)
 
 
 def _asking(description: str) -> Any:
@@ -135,7 +135,7 @@ class AuthMutation:
         graphql_type=SignInPayload,
         description="Sign in with email and password. Whatever was wrong, the answer is the same.",
     )
-    async def sign_in(self, info: Info, input: Annotated[SignInInput, INPUT]) -> Result:
+    async def sign_in(self, info: Info, input: Annotated[SignInInput, INPUT]) -> PayloadSource:
         context = info.context
         signed_in = await auth.sign_in(
             context.feed, context.settings, email=input.email, password=input.password, client=context.address
@@ -146,7 +146,7 @@ class AuthMutation:
         graphql_type=SignInPayload,
         description="New tokens for the newest refresh token. An older one ends the session.",
     )
-    async def refresh_token(self, info: Info, input: Annotated[RefreshTokenInput, INPUT]) -> Result:
+    async def refresh_token(self, info: Info, input: Annotated[RefreshTokenInput, INPUT]) -> PayloadSource:
         context = info.context
         return _tokens(context, await auth.refresh(context.feed, context.settings, refresh_token=input.refresh_token))
 
@@ -155,18 +155,18 @@ class AuthMutation:
         description="On a websocket: go on by another token of the same user; what runs there runs on. `signIn` and "
         "`refreshToken` do that too. Elsewhere it tells whether the token is good.",
     )
-    async def renew_token(self, info: Info, input: Annotated[RenewTokenInput, INPUT]) -> Result:
+    async def renew_token(self, info: Info, input: Annotated[RenewTokenInput, INPUT]) -> PayloadSource:
         context = info.context
         try:
             async with context.database.read() as session:
                 context.principal = await auth.exchange(session, context.settings, context.principal, token=input.token)
         except Fault as fault:
-            return Result({}, None, [user_error(fault)])
+            return PayloadSource({}, None, [user_error(fault)])
         ids = {"record_id": context.viewer.user_id, "expires_at": context.principal.expires_at}
-        return Result(ids, None, [])
+        return PayloadSource(ids, None, [])
 
     @strawberry.field(graphql_type=SignOutPayload, description="End the session that this request came by.")
-    async def sign_out(self, info: Info) -> Result:
+    async def sign_out(self, info: Info) -> PayloadSource:
         context = info.context
 
         async def write() -> int:
@@ -191,7 +191,7 @@ class AuthMutation:
     @strawberry.field(
         graphql_type=UserPayload, description="Change one's own password, which ends all of one's other sessions."
     )
-    async def change_password(self, info: Info, input: Annotated[ChangePasswordInput, INPUT]) -> Result:
+    async def change_password(self, info: Info, input: Annotated[ChangePasswordInput, INPUT]) -> PayloadSource:
         context = info.context
         return await _answer(
             context,
@@ -208,7 +208,7 @@ class AuthMutation:
     @strawberry.field(
         graphql_type=UserPayload, description="Give another user a password, which ends the user's sessions."
     )
-    async def set_password(self, info: Info, input: Annotated[SetPasswordInput, INPUT]) -> Result:
+    async def set_password(self, info: Info, input: Annotated[SetPasswordInput, INPUT]) -> PayloadSource:
         context, user_id = info.context, input.user_id
         return await _answer(
             context,
@@ -217,7 +217,7 @@ class AuthMutation:
         )
 
 
-def _tokens(context: Context, signed_in: SignedIn) -> Result:
+def _tokens(context: Context, signed_in: SignedIn) -> PayloadSource:
     """The payload of a sign-in; what else the operation asks for is asked by who signed in."""
     context.principal = signed_in.principal
     viewer = signed_in.principal.viewer
@@ -227,15 +227,15 @@ def _tokens(context: Context, signed_in: SignedIn) -> Result:
         "expires_at": signed_in.expires_at,
         "refresh_token": signed_in.refresh_token,
     }
-    return Result(ids, f"{viewer.epoch}.{signed_in.revision}", [])
+    return PayloadSource(ids, f"{viewer.epoch}.{signed_in.revision}", [])
 
 
-async def _answer(context: Context, user_id: str | None, write: Callable[[], Awaitable[int]]) -> Result:
+async def _answer(context: Context, user_id: str | None, write: Callable[[], Awaitable[int]]) -> PayloadSource:
     """The payload of a write that is more than one transaction."""
     try:
         revision = await write()
     except Fault as fault:
-        return Result({}, None, [user_error(fault)])
+        return PayloadSource({}, None, [user_error(fault)])
     finally:
         context.loaders.forget()
-    return Result({"record_id": user_id}, f"{context.viewer.epoch}.{revision}", [])
+    return PayloadSource({"record_id": user_id}, f"{context.viewer.epoch}.{revision}", [])

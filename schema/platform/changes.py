@@ -17,13 +17,13 @@ from crm_graph.models import Action
 from loaders.live.lists import NO_CHANGES, Ledger, Occurrence, load_log
 from schema.core import TYPES, Node
 from schema.core.context import Info
-from schema.core.declared import Declared, argument
+from schema.core.declared import DeclaredField, argument
 from schema.core.scalars import enum_type
 from schema.sales import leads, opportunities, pipelines  # noqa: F401  # the types below are theirs
 from schema.subscriptions.source import AFTER, LiveEvent, LiveUpdate, Watch, events_of, live
 
-LARGEST_PAGE = 500
-USUAL_PAGE = 100
+MAX_PAGE_SIZE = 500
+DEFAULT_PAGE_SIZE = 100
 
 _record_types: Any = enum.Enum("RecordType", {name: name for name in sorted(TYPES)})  # type: ignore[misc]
 _record_types.__doc__ = "What type a record has.\n\n" + "\n".join(f"{name}: a record of type {name}." for name in TYPES)
@@ -91,7 +91,7 @@ def _types() -> list[StrawberryArgument]:
     return [argument("types", list[RecordType] | None, "Only records of these types; of all if omitted.")]
 
 
-class Changes(Declared):
+class Changes(DeclaredField):
     """The root field that reads the log page by page."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
@@ -104,12 +104,12 @@ class Changes(Declared):
     async def get_result(self, source: Any, info: Info, args: list[Any], kwargs: dict[str, Any]) -> ChangePage:  # type: ignore[override]
         loaders, ledger = info.context.loaders, _ledger(kwargs.get("types"))
         text, first = kwargs.get("after"), kwargs.get("first")
-        if first is not None and not 1 <= first <= LARGEST_PAGE:
-            raise BadUserInput(f"first is a number from 1 to {LARGEST_PAGE}, not {first}.", "first")
+        if first is not None and not 1 <= first <= MAX_PAGE_SIZE:
+            raise BadUserInput(f"first is a number from 1 to {MAX_PAGE_SIZE}, not {first}.", "first")
         after = None if text is None else Revision.parse(text, "after")
         retention = info.context.settings.retention
         occurrences, end, caught_up = await loaders.read(
-            lambda session: load_log(session, loaders.viewer, ledger, after, first or USUAL_PAGE, retention)
+            lambda session: load_log(session, loaders.viewer, ledger, after, first or DEFAULT_PAGE_SIZE, retention)
         )
         return _page(occurrences, str(end), caught_up)
 

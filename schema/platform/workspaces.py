@@ -14,10 +14,10 @@ from loaders.platform.workspaces import load_revision, load_workspace, revision_
 from loaders.sql_json.pages import At, alone
 from schema.core import maybe
 from schema.core.context import Info
-from schema.core.declared import Declared
+from schema.core.declared import DeclaredField
 from schema.core.mutations import Payload, mutation, write_input
 from schema.core.scalars import CurrencyCode, enum_type
-from schema.core.selection import Asked
+from schema.core.selection import FieldSelection
 
 enum_type(Visibility)
 NAME = "What the company is called."
@@ -31,27 +31,27 @@ DEFAULTS = {
 }
 
 
-class _Revision(Declared):
+class _Revision(DeclaredField):
     """The revision that an answer stands at."""
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         loaders = info.context.loaders
         return await loaders.read(lambda session: load_revision(session, loaders.viewer))
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        return alone(revision_of(asked.viewer), at)
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        return alone(revision_of(selection.viewer), at)
 
 
-class _Workspace(Declared):
+class _Workspace(DeclaredField):
     """The workspace that the viewer is in."""
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return await _load(info)
 
-    def compile(self, asked: Asked, at: At) -> Any:
+    def compile(self, selection: FieldSelection, at: At) -> Any:
         row = at.alias(models.Workspace)
-        here = row.id == asked.viewer.workspace_id
-        return alone(sa.select(asked.record(at.inside(row))).select_from(row).where(here), at)
+        here = row.id == selection.viewer.workspace_id
+        return alone(sa.select(selection.record(at.inside(row))).select_from(row).where(here), at)
 
 
 def _revision(description: str) -> Any:

@@ -27,13 +27,13 @@ from loaders.sales.opportunities import IN_STAGE
 from loaders.sql_json.expressions import List, Sum
 from loaders.sql_json.pages import At, alone
 from loaders.sql_json.variables import bound, pinned
-from schema.core import Connection, Listed, compile_value
+from schema.core import Connection, ConnectionPage, compile_value
 from schema.core.context import Info
-from schema.core.declared import Declared, argument
-from schema.core.filters import NAMES
+from schema.core.declared import DeclaredField, argument
+from schema.core.filters import INPUT_TYPES
 from schema.core.lists import compile_list
 from schema.core.scalars import CurrencyCode, enum_type
-from schema.core.selection import Asked
+from schema.core.selection import FieldSelection
 from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class BoardStage:
         request = _cards(first, after, self.board.where)
         key = (self.board.key, "cards", first, after)
         page = await loaders.pages(key, IN_STAGE, request).load(self.stage.id)
-        return Listed(page, lambda: loaders.counts(key, IN_STAGE, request).load(self.stage.id))  # type: ignore[return-value]
+        return ConnectionPage(page, lambda: loaders.counts(key, IN_STAGE, request).load(self.stage.id))  # type: ignore[return-value]
 
 
 @strawberry.type(description="A pipeline as a board, all of it as it stood at one revision.")
@@ -112,11 +112,11 @@ def board_arguments() -> list[StrawberryArgument]:
     """Which board."""
     return [
         argument("pipeline_id", strawberry.ID, "Which one.", UNSET),
-        argument("filter", NAMES["OpportunityFilter"] | None, "Only these deals."),
+        argument("filter", INPUT_TYPES["OpportunityFilter"] | None, "Only these deals."),
     ]
 
 
-class Board(Declared):
+class Board(DeclaredField):
     """The root field of boards; its filter is the one of deals."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
@@ -129,63 +129,65 @@ class Board(Declared):
             return None
         return PipelineBoard(pipeline=pipeline, where=condition and condition.where, key=repr(condition))
 
-    def compile(self, asked: Asked, at: At) -> Any:
-        arguments = asked.arguments
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        arguments = selection.arguments
         condition = arguments.get("filter")
         where = condition and condition.where
         pipeline = at.alias(models.Pipeline)
-        here, viewer = at.inside(pipeline), asked.viewer
+        here, viewer = at.inside(pipeline), selection.viewer
         parts: dict[str, Any] = {
-            "pipeline": lambda asked: asked.record(here),
-            "revision": lambda asked: alone(revision_of(viewer), here),
-            "stages": lambda asked: _write_stages(asked, here, where),
+            "pipeline": lambda selection: selection.record(here),
+            "revision": lambda selection: alone(revision_of(viewer), here),
+            "stages": lambda selection: _write_stages(selection, here, where),
         }
         chosen = pipeline.id == bound(arguments["pipeline_id"], pipeline.id.type)
-        return alone(sa.select(asked.write(parts)).select_from(pipeline).where(chosen, visible(pipeline, viewer)), at)
+        return alone(
+            sa.select(selection.write(parts)).select_from(pipeline).where(chosen, visible(pipeline, viewer)), at
+        )
 
 
-def _write_stages(asked: Asked, at: At, where: Where | None) -> Any:
-    chosen = stages_of(asked.viewer, lambda column: column == at.row.id)
+def _write_stages(selection: FieldSelection, at: At, where: Where | None) -> Any:
+    chosen = stages_of(selection.viewer, lambda column: column == at.row.id)
     stage, stages = at.among(partial(getattr, models.Stage), chosen)
     parts: dict[str, Any] = {
-        "stage": lambda asked: asked.record(stage),
-        "totals": lambda asked: write_totals(
-            asked, stage, stage_totals(asked.viewer, where, lambda column: column == stage.row.id)
+        "stage": lambda selection: selection.record(stage),
+        "totals": lambda selection: write_totals(
+            selection, stage, stage_totals(selection.viewer, where, lambda column: column == stage.row.id)
         ),
-        "cards": lambda asked: _write_cards(asked, stage, where),
+        "cards": lambda selection: _write_cards(selection, stage, where),
     }
-    return alone(sa.select(List(asked.write(parts))).select_from(stages), at)
+    return alone(sa.select(List(selection.write(parts))).select_from(stages), at)
 
 
-def _write_cards(asked: Asked, at: At, where: Where | None) -> Any:
-    arguments = asked.arguments
+def _write_cards(selection: FieldSelection, at: At, where: Where | None) -> Any:
+    arguments = selection.arguments
     request = _cards(pinned(arguments.get("first")), arguments.get("after"), where)
-    return compile_list(asked, at, models.Opportunity, request, lambda row: row.stage_id == at.row.id)
+    return compile_list(selection, at, models.Opportunity, request, lambda row: row.stage_id == at.row.id)
 
 
-def write_worth(asked: Asked, at: At, select: sa.Select[*tuple[Any, ...]], *, weighted: bool) -> Any:
+def write_worth(selection: FieldSelection, at: At, select: sa.Select[*tuple[Any, ...]], *, weighted: bool) -> Any:
     """A list of Money of such rows."""
 
     def make(*columns: Any) -> Any:
         sums = _sums(columns)
         worth = {"amount": sums["weighted" if weighted else "amount"], "currency": sums["currency"]}
-        return List(asked.write(worth), sums["currency"].is_not(None))
+        return List(selection.write(worth), sums["currency"].is_not(None))
 
     return compile_value(at, select, make)
 
 
-def write_totals(asked: Asked, at: At, select: sa.Select[*tuple[Any, ...]]) -> Any:
+def write_totals(selection: FieldSelection, at: At, select: sa.Select[*tuple[Any, ...]]) -> Any:
     """DealTotals of the rows that `Totals.add` would take."""
-    if not asked.inner():
-        return asked.write({})  # nothing in it is made of the rows
+    if not selection.subfields():
+        return selection.write({})  # nothing in it is made of the rows
 
     def make(*columns: Any) -> Any:
         sums = _sums(columns)
         parts = {
             "count": sa.func.coalesce(sa.func.sum(sums["count"]), 0, type_=sa.BigInteger()),
-            "sums": lambda asked: List(asked.write(sums), sums["currency"].is_not(None)),
+            "sums": lambda selection: List(selection.write(sums), sums["currency"].is_not(None)),
         }
-        return asked.write(parts)
+        return selection.write(parts)
 
     return compile_value(at, select, make)
 

@@ -19,7 +19,7 @@ from loaders.live.lists import Listing, Occurrence, Reached, Scope, everything, 
 from schema.core import Connection, Node, by_id, column, connection, edge, node
 from schema.core.context import Info
 from schema.core.declared import argument
-from schema.core.filters import NAMES
+from schema.core.filters import INPUT_TYPES
 from schema.core.mutations import VERSION, Payload, RecordInput, mutation, write_input
 from schema.core.scalars import enum_type
 from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
@@ -193,5 +193,5 @@ class CaseSubscription:
     case_updates: CaseUpdate = live(
         "What becomes of cases. `after` the revision of a query nothing is missed.",
         _follow_cases,
-        lambda: [argument("filter", NAMES["CaseFilter"] | None, "Only these cases.")],
+        lambda: [argument("filter", INPUT_TYPES["CaseFilter"] | None, "Only these cases.")],
     )

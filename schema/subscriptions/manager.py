@@ -130,7 +130,7 @@ class Hub:
     ) -> str:
         """The payload that tells a viewer what occurred. Raises GraphQLError where there is no answer to be made, and
         what the database raises when it is out."""
-        context = Context(self.settings, self.database, self.feed, signed_in=viewer)
+        context = Context(self.settings, self.database, self.feed, viewer_or_none=viewer)
         if self.settings.query_seconds:  # others wait for it
             context.until = asyncio.get_running_loop().time() + self.settings.query_seconds
         for each in occurrences:

@@ -15,7 +15,7 @@ from crm_graph.changelog import Revision
 from crm_graph.models import Entity
 from loaders.live.lists import Ledger, Listing, Occurrence
 from schema.core.context import Info
-from schema.core.declared import Declared, argument
+from schema.core.declared import DeclaredField, argument
 
 if TYPE_CHECKING:
     from schema.platform.users import User
@@ -41,7 +41,7 @@ class Watch:
         raise TypeError("A watch is followed by the hub.")
 
 
-class Live(Declared):
+class Live(DeclaredField):
     """The root field of a subscription: `watch` makes what to follow of the arguments."""
 
     watch: Callable[..., Awaitable[Watch]]

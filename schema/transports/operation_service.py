@@ -162,7 +162,7 @@ class Endpoint:
         """What a query or a mutation is answered; a query, as long as it has time. Raises Throttled."""
         self._set_deadline(context, request)
         name, variables = request.data.operation_name, request.data.variables
-        await bill.pass_to(bucket_of(context.holder, context.address))
+        await bill.pass_to(bucket_of(context.principal_or_none, context.address))
         try:
             async with asyncio.timeout_at(context.until) as timer:
                 result = await self.schema.answer(context, request.document, name, variables)
@@ -200,7 +200,7 @@ class Endpoint:
         with self.traced(request, context.caller):
             async with Turn(self.turns, bill):
                 self._set_deadline(context, request)
-                await bill.pass_to(bucket_of(context.holder, context.address))
+                await bill.pass_to(bucket_of(context.principal_or_none, context.address))
                 name, variables = request.data.operation_name, request.data.variables
                 making = contextlib.aclosing(self.schema.answers(context, request.document, name, variables))
                 try:
@@ -234,12 +234,12 @@ class Endpoint:
 
     async def _keep(self, context: Context, request: Request) -> None:
         """Keep the document for its sender, if he is somebody."""
-        if request.data.keep_as is not None and context.signed_in is not None:
-            await self.store.keep(request.data, bucket_of(context.holder, context.address))
+        if request.data.keep_as is not None and context.viewer_or_none is not None:
+            await self.store.keep(request.data, bucket_of(context.principal_or_none, context.address))
 
     def _count(self, context: Context, request: Request, bill: Bill, execution: str) -> None:
         assert request.kind is not None
-        name = metrics.ANONYMOUS if context.signed_in is None else request.name
+        name = metrics.ANONYMOUS if context.viewer_or_none is None else request.name
         metrics.answered(name, request.kind.value, execution, time.perf_counter() - request.read_at, bill.paid)
 
     def _tells_cost(self, context: Context, request: Request) -> bool:
@@ -253,12 +253,12 @@ class Endpoint:
         if token:
             known = self._known.get(token)
             if known is not None and not known.has_expired:
-                context.assume(known, lambda: self.authenticate(token))
+                context.assume_cached(known, lambda: self.authenticate(token))
             else:
                 try:
                     context.principal = await self.authenticate(token)
                 except Unauthenticated as error:
-                    context.refusal = error.message
+                    context.auth_error = error.message
         return context
 
     async def context_of(self, caller: Caller, principal: Principal) -> Context:
@@ -294,9 +294,9 @@ class Endpoint:
             return errors
         try:
             if request.kind is OperationType.SUBSCRIPTION:
-                await context.prove()
-                if context.signed_in is None:
-                    raise Unauthenticated(context.refusal)
+                await context.verify()
+                if context.viewer_or_none is None:
+                    raise Unauthenticated(context.auth_error)
                 await self._keep(context, request)
                 metrics.begun(request.name)
                 await self.hub.follow(context, request.data, outlet)

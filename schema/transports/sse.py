@@ -52,7 +52,7 @@ class EventStream:
 
     def __init__(self, endpoint: Endpoint, context: Context, request: Request, bill: Bill, line: Line) -> None:
         self.endpoint, self.context, self.request, self.bill = endpoint, context, request, bill
-        self.principal: Principal | None = None if context.signed_in is None else context.principal
+        self.principal: Principal | None = None if context.viewer_or_none is None else context.principal
         self._line = line
         self._closed = False
         self._ending: asyncio.Future[End] = asyncio.get_running_loop().create_future()
@@ -106,7 +106,7 @@ class EventStream:
         await self._line.send({"type": "http.response.start", "status": 200, "headers": Headers(HEADERS).raw})
         await self._line.send(chunk(KEEP_ALIVE))
         try:
-            with self.endpoint.connections.operation(self.context.signed_in):
+            with self.endpoint.connections.operation(self.context.viewer_or_none):
                 return await self.endpoint.serve(self.context, self.request, self.bill, self, in_parts=True)
         except Throttled as error:
             return self.endpoint.described(error)

@@ -69,7 +69,7 @@ class Reader:
     async def ask(self, text: str, **variables: Any) -> dict[str, Any]:
         """The answer of an admin's query, which must be compiled."""
         viewer = Viewer(WORKSPACE, key(models.User), Role.ADMIN, "", "", "", dict.fromkeys(DEFAULTS, Visibility.PUBLIC))
-        context = Context(self.settings, self.database, self.feed, signed_in=viewer)
+        context = Context(self.settings, self.database, self.feed, viewer_or_none=viewer)
         document = self.schema.read(text)
         result = await self.schema.answer(context, document, None, variables)
         assert (result.errors, context.execution) == (None, "compiled"), text

@@ -20,7 +20,7 @@ from crm_graph.database import fold_text
 from crm_graph.models import types
 from schema.build import Query
 from schema.core import TYPES, ToMany
-from schema.core.filters import NAMES
+from schema.core.filters import INPUT_TYPES
 from tests.support.raw_rows import START, Bed, Row, bed_of, values_of
 from tests.support.world import World
 
@@ -111,12 +111,12 @@ def sort_key(model: Any, terms: list[Term]) -> Callable[[Row], Any]:
 
 
 def sortable(name: str) -> list[str]:
-    field_, *_ = NAMES[f"{name}Order"].__strawberry_definition__.fields
+    field_, *_ = INPUT_TYPES[f"{name}Order"].__strawberry_definition__.fields
     return [member.value for member in field_.type.wrapped_cls]
 
 
 @st.composite
-def orders(draw: Any, name: str) -> list[Term]:
+def order_terms(draw: Any, name: str) -> list[Term]:
     columns = draw(st.lists(st.sampled_from(sortable(name)), max_size=2, unique=True))
     return [Term(column, draw(st.booleans()), draw(st.booleans())) for column in columns]
 
@@ -187,7 +187,7 @@ class Walk:
 @given(data=st.data())
 async def test_a_row_that_stays_is_seen_once_and_in_its_place(world: World, name: str, data: st.DataObject) -> None:
     model = TYPES[name].__model__
-    chosen = data.draw(orders(name), "order")
+    chosen = data.draw(order_terms(name), "order")
     terms = chosen or usual_order(name)
     filtered = data.draw(st.sampled_from([None, *(term.column for term in terms)]), "filter")
     condition = filtered and {camel(filtered): {"isNull": False}}
@@ -234,7 +234,9 @@ async def test_lists_of_several_parents_are_paged_each_by_itself(world: World, p
     parent, many = NESTED[path]
     name = many.target.__name__
     model = TYPES[name].__model__
-    chosen = data.draw(orders(name).map(lambda terms: [term for term in terms if term.column != "deleted_at"]), "order")
+    chosen = data.draw(
+        order_terms(name).map(lambda terms: [term for term in terms if term.column != "deleted_at"]), "order"
+    )
     terms = chosen or usual_order(name)
     walk = Walk(data.draw(st.integers(1, 3), "size"), data.draw(st.booleans(), "backward"), sort_key(model, terms))
     document = f"query ($ids: [ID!], $first: Int, $after: String, $last: Int, $before: String, $filter: {name}Filter, "

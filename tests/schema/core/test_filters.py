@@ -16,7 +16,7 @@ from crm_graph import models
 from crm_graph.database import fold_text
 from crm_graph.models import ForecastCategory, Role, Visibility
 from crm_graph.models.types import wire
-from schema.core.filters import DEEPEST, MOST_CONDITIONS, MOST_VALUES
+from schema.core.filters import MAX_CONDITIONS, MAX_FILTER_DEPTH, MAX_VALUES
 from tests.support.raw_rows import START, Bed, Row
 from tests.support.world import Person, World
 
@@ -298,22 +298,22 @@ async def test_a_filter_is_as_deep_as_a_database_can_take(world: World, by: str)
     rep = await world.person(Role.REP)
     await world.default("account", Visibility.PRIVATE)
 
-    assert await found(world, "Account", nested(DEEPEST - 3, by), by=rep) == [set()]
+    assert await found(world, "Account", nested(MAX_FILTER_DEPTH - 3, by), by=rep) == [set()]
 
-    answer = await world.ask(ACCOUNTS, filter=nested(DEEPEST - 2, by), by=rep)
-    assert refusal(answer) == ("BAD_USER_INPUT", "filter", f"A filter is at most {DEEPEST} levels deep.")
+    answer = await world.ask(ACCOUNTS, filter=nested(MAX_FILTER_DEPTH - 2, by), by=rep)
+    assert refusal(answer) == ("BAD_USER_INPUT", "filter", f"A filter is at most {MAX_FILTER_DEPTH} levels deep.")
 
 
 async def test_a_filter_is_as_wide_as_a_database_can_take(world: World) -> None:
-    names = [{"name": {"eq": str(number)}} for number in range(MOST_CONDITIONS)]
-    third = MOST_CONDITIONS // 3
+    names = [{"name": {"eq": str(number)}} for number in range(MAX_CONDITIONS)]
+    third = MAX_CONDITIONS // 3
     assert await found(world, "Account", {"or": names[:third]}, {"and": names[:third]}) == [set(), set()]
 
     answer = await world.ask(ACCOUNTS, filter={"or": names})
-    assert refusal(answer) == ("BAD_USER_INPUT", "filter", f"A filter has at most {MOST_CONDITIONS} conditions.")
+    assert refusal(answer) == ("BAD_USER_INPUT", "filter", f"A filter has at most {MAX_CONDITIONS} conditions.")
 
-    many = [str(number) for number in range(MOST_VALUES)]
-    assert await found(world, "Account", {"name": {"in": many}}, {"employees": {"in": list(range(MOST_VALUES))}}) == [
+    many = [str(number) for number in range(MAX_VALUES)]
+    assert await found(world, "Account", {"name": {"in": many}}, {"employees": {"in": list(range(MAX_VALUES))}}) == [
         set(),
         set(),
     ]
@@ -321,7 +321,7 @@ async def test_a_filter_is_as_wide_as_a_database_can_take(world: World) -> None:
     assert refusal(answer) == (
         "BAD_USER_INPUT",
         "filter.annualRevenue",
-        f"At most {MOST_VALUES} values can be compared with.",
+        f"At most {MAX_VALUES} values can be compared with.",
     )
 
 

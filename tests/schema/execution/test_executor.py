@@ -21,7 +21,7 @@ from crm_graph.models import Account
 from crm_graph.settings import Settings
 from loaders.core.dataloaders import Loaders
 from schema.core.context import Context
-from schema.core.declared import Declared, Later
+from schema.core.declared import DeclaredField, DeferredValue
 from schema.core.scalars import JSON, config
 from schema.execution.executor import Executor
 from tests.schema.accounts.test_customers import CUSTOMER
@@ -63,7 +63,7 @@ class Colour(enum.Enum):
     BLUE = "blue"
 
 
-class Loaded(Declared):
+class Loaded(DeclaredField):
     """A value that is there, or is on its way, or does not come."""
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -74,7 +74,7 @@ class Loaded(Declared):
                 future.set_exception(given.value)
             else:
                 asyncio.get_running_loop().call_soon(future.set_result, given.value)
-            return Later(future, lambda value: value) if given.made else future
+            return DeferredValue(future, lambda value: value) if given.made else future
         if isinstance(given, Exception):
             raise given
         return given
@@ -263,7 +263,7 @@ async def seeded(world: World) -> list[str]:
 
 
 async def asked(world: World, text: str, executor: Any, **variables: Any) -> tuple[Any, list[Any]]:
-    context = Context(Settings(), world.database, world.feed, signed_in=await world.viewer())
+    context = Context(Settings(), world.database, world.feed, viewer_or_none=await world.viewer())
     schema = world.application.state.endpoint.schema._schema
     return await answer(schema, text, executor, context=context, variables=variables)
 

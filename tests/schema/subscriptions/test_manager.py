@@ -46,7 +46,7 @@ class Station:
 
     async def follow(self, follower: Follower) -> asyncio.Task[None]:
         state = self.world.application.state
-        context = Context(state.settings, state.database, state.feed, signed_in=await self.world.viewer())
+        context = Context(state.settings, state.database, state.feed, viewer_or_none=await self.world.viewer())
         request = GraphQLRequestData(
             query=BOARD_UPDATES, variables=self.variables, operation_name=None, extensions=None
         )

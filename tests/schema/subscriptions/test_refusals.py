@@ -85,7 +85,7 @@ async def test_who_may_no_longer_sign_in_is_told_nothing_more(world: World, way:
 async def test_who_may_no_longer_sign_in_when_he_begins_follows_nothing(world: World, way: str) -> None:
     rep = await world.person()
     state = world.application.state
-    context = Context(state.settings, state.database, state.feed, signed_in=await world.viewer(rep))
+    context = Context(state.settings, state.database, state.feed, viewer_or_none=await world.viewer(rep))
     if way == "deleted":
         await do(world, "deleteUser", id=rep.id)
     else:

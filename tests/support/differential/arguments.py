@@ -18,7 +18,7 @@ from crm_graph.models.types import Amount, Enum, Text, Time, wire
 from loaders import Order
 from loaders.core.cursors import encode
 from schema.core import TYPES
-from schema.core.filters import NAMES, orders
+from schema.core.filters import INPUT_TYPES, order_terms
 from tests.support.differential.dataset import HERE, THERE, Row, rows_of
 
 DEEPEST_FILTER = 2
@@ -110,7 +110,7 @@ class Arguments:
             return CARDS
         chosen = arguments.get("orderBy")
         terms = chosen if isinstance(chosen, list) else [chosen] if chosen else []
-        return orders(
+        return order_terms(
             TYPES[target],
             [
                 SimpleNamespace(
@@ -146,7 +146,7 @@ class Arguments:
     def _holds(self, target: str, row: Row, depth: int) -> Row:
         fields: Any = self.schema.type_map[f"{target}Filter"].fields  # type: ignore[attr-defined]
         model = TYPES[target].__model__
-        edges = NAMES[f"{target}Filter"].edges
+        edges = INPUT_TYPES[f"{target}Filter"].edges
         found: Row = {}
         for name in self.chance.sample(list(fields), self.chance.choices([0, 1, 2, 3], [1, 8, 4, 1])[0]):
             kind = get_named_type(fields[name].type)

@@ -43,7 +43,7 @@ class Execution:
         """The answer as it would be sent."""
         if case.who not in self.viewers:
             self.viewers[case.who] = case.who.viewer(rows_of(HERE))
-        context = Context(self.settings, self.database, self.feed, signed_in=self.viewers[case.who])
+        context = Context(self.settings, self.database, self.feed, viewer_or_none=self.viewers[case.who])
         result = await self.schema.answer(context, document, case.name, case.variables)
         text = write_json(write_answer(result.data, result.errors))
         return Answer(text, getattr(context, "execution", "executed"))

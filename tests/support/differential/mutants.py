@@ -141,13 +141,13 @@ def _total() -> AbstractContextManager[Any]:
 
 
 def _alias() -> AbstractContextManager[Any]:
-    right = asked.Operation._object
+    right = asked.OperationSelection._object
 
     def under_names(self: Any, kind: Any, found: Any, part: Any) -> Any:
         names = {details[0].node.name.value: details for details in found.grouped_field_set.values()}
         return right(self, kind, found._replace(grouped_field_set=names), part)
 
-    return patch.object(asked.Operation, "_object", under_names)
+    return patch.object(asked.OperationSelection, "_object", under_names)
 
 
 def _skip() -> AbstractContextManager[Any]:
