@@ -24,11 +24,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from crm_graph import migrations
 from crm_graph.changelog import Feed
 from crm_graph.database import Database
-from crm_graph.errors import RefusedToStart
+from crm_graph.errors import ConfigurationError
 from crm_graph.models.types import Phone
 from crm_graph.observability import metrics, tracing
 from crm_graph.observability.headers import CommonHeaders
-from crm_graph.settings import Settings
+from crm_graph.settings import Settings, warn_about_old_names
 from schema import HTTP, Budget, Connections, DocumentStore, Endpoint, Hub, Turns, WebSockets, build_schema
 
 STATIC = Path(__file__).parent / "static"
@@ -49,7 +49,7 @@ def build(settings: Settings) -> Starlette:
     )
     hub = Hub(schema, settings, database, feed)
     connections = Connections(database, settings.user_operations)
-    budget = Budget(settings.cost_available, settings.cost_restored, settings.broadcast_url)
+    budget = Budget(settings.cost_available, settings.cost_refill_per_second, settings.broadcast_url)
     turns = Turns(settings.running_operations, settings.waiting_operations)
     store = DocumentStore(database, budget)
     endpoint = Endpoint(schema, settings, database, feed, hub, connections, budget, turns, store)
@@ -69,6 +69,7 @@ def build(settings: Settings) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        warn_about_old_names()
         if settings.tracing:
             tracing.start(database)
         await database.analyze()
@@ -189,7 +190,7 @@ class _Readiness:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await migrations.require_current(self._database, or_newer=True)
-        except (RefusedToStart, TimeoutError) as refusal:
+        except (ConfigurationError, TimeoutError) as refusal:
             log.warning("Not ready: %s", refusal or "the database does not answer")
             return False
         return True

@@ -1,28 +1,28 @@
-"""Every error this software raises on purpose.
+"""Every error that this software raises on purpose.
 
 CrmError
-├── Fault                    a rule of the domain was broken; mutations answer it in `userErrors`
-│   ├── NotFound             no such record, or not one the viewer may see
-│   ├── Forbidden            seen, but not allowed
-│   ├── Invalid              a value that cannot be
-│   │   └── Required         a value that must be there
-│   ├── Duplicate            a value that another record has already
-│   ├── Conflict             somebody else was first; carries the current record
-│   └── GateClosed           a stage or a status asks for something that is still empty
-├── RequestError             the request as a whole cannot be served; a top-level GraphQL error
+├── DomainError                   a rule of the domain is broken; mutations return it in `userErrors`
+│   ├── NotFound                  no such record, or not visible to the viewer
+│   ├── Forbidden                 visible, but not allowed
+│   ├── Invalid                   a value is not valid
+│   │   └── Required              a value is missing
+│   ├── Duplicate                 another record has the value
+│   ├── Conflict                  the record changed meanwhile; carries the current one
+│   └── StageRequirementMissing   a stage or a status requires a field that is empty
+├── RequestError                  the request as a whole cannot be served; a top-level GraphQL error
 │   ├── Unauthenticated
-│   ├── Denied               signed in, but not allowed to ask this
-│   ├── BadUserInput         an argument that cannot be
-│   ├── LimitExceeded        a document that is made of too much; carries of what, and how much may be
-│   ├── CostExceeded         an operation that asks for too much; carries what it costs, and what one may cost
-│   ├── Throttled            too many tries, or too much at a time; carries the seconds to wait
-│   ├── Overloaded           more operations than the server takes at a time; carries the seconds to wait
-│   ├── TimedOut             a query that took too long, and was ended
-│   ├── NotStored            a document's id that nothing is stored under; the client sends the text
-│   ├── StoresNothing        a document's id, where none is looked for
-│   ├── IdRequired           a document's text, where only trusted documents are served, by their ids
-│   └── Resync               the log cannot lead on from where the client stands; carries where it stands now
-└── RefusedToStart           the configuration is wrong; says what to do
+│   ├── PermissionDenied          signed in, but not allowed to make this request
+│   ├── BadUserInput              an argument is not valid
+│   ├── LimitExceeded             a document exceeds a limit; carries the unit and the maximum
+│   ├── CostExceeded              an operation is too expensive; carries its cost and the maximum
+│   ├── Throttled                 a rate limit is exceeded; carries the seconds to wait
+│   ├── Overloaded                the server's queue is full; carries the seconds to wait
+│   ├── TimedOut                  a query took too long and was cancelled
+│   ├── PersistedQueryNotFound    no document is stored under this id; the client sends the text
+│   ├── PersistedQueriesDisabled  an id was sent, but persisted queries are off
+│   ├── PersistedQueryIdRequired  a text was sent, but only trusted documents are served
+│   └── ResyncRequired            the log cannot continue from the client's revision; carries the current one
+└── ConfigurationError            the configuration is wrong; the message says what to do
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from typing import ClassVar
 
 
 class Code(enum.StrEnum):
-    """What went wrong, for a program to read.
+    """A machine-readable error code.
 
-    NOT_FOUND: there is no such record, or it may not be seen.
-    FORBIDDEN: it may be seen, but not changed like this.
-    INVALID: a value cannot be.
+    NOT_FOUND: the record does not exist, or you cannot see it.
+    FORBIDDEN: you can see the record, but this change is not allowed.
+    INVALID: a value is not valid.
     REQUIRED: a value is missing.
-    DUPLICATE: another record has the value already.
-    CONFLICT: somebody else changed the record first.
-    GATE_CLOSED: a stage or a status asks for a field that is empty.
+    DUPLICATE: another record has this value.
+    CONFLICT: another request changed the record first.
+    GATE_CLOSED: a stage or a status requires a field that is empty.
     """
 
     NOT_FOUND = "NOT_FOUND"
@@ -54,14 +54,14 @@ class Code(enum.StrEnum):
 
 
 class CrmError(Exception):
-    """The root: catching it catches everything that is not a bug."""
+    """The root of all errors that are not bugs."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
 
 
-class Fault(CrmError):
+class DomainError(CrmError):
     """A broken rule of the domain. `field` is the dotted path of the input's field, in snake case."""
 
     code: ClassVar[Code]
@@ -70,21 +70,21 @@ class Fault(CrmError):
         super().__init__(message)
         self.field = field
 
-    def inside(self, path: str) -> Fault:
-        """The same fault, its field seen from one level further out."""
+    def prefixed(self, path: str) -> DomainError:
+        """The same error, with `path` before its field."""
         self.field = path if self.field is None else f"{path}.{self.field}"
         return self
 
 
-class NotFound(Fault):
+class NotFound(DomainError):
     code = Code.NOT_FOUND
 
 
-class Forbidden(Fault):
+class Forbidden(DomainError):
     code = Code.FORBIDDEN
 
 
-class Invalid(Fault):
+class Invalid(DomainError):
     code = Code.INVALID
 
 
@@ -92,12 +92,12 @@ class Required(Invalid):
     code = Code.REQUIRED
 
 
-class Duplicate(Fault):
+class Duplicate(DomainError):
     code = Code.DUPLICATE
 
 
-class Conflict(Fault):
-    """`current` is the record as it stands now."""
+class Conflict(DomainError):
+    """`current` is the record as it is now."""
 
     code = Code.CONFLICT
 
@@ -106,7 +106,7 @@ class Conflict(Fault):
         self.current = current
 
 
-class GateClosed(Fault):
+class StageRequirementMissing(DomainError):
     code = Code.GATE_CLOSED
 
 
@@ -118,12 +118,12 @@ class Unauthenticated(RequestError):
     code = "UNAUTHENTICATED"
 
 
-class Denied(RequestError):
+class PermissionDenied(RequestError):
     code = "FORBIDDEN"
 
 
 class BadUserInput(RequestError):
-    """`field` is the argument, as the client wrote it."""
+    """`field` is the argument, spelled as in the request."""
 
     code = "BAD_USER_INPUT"
 
@@ -133,7 +133,7 @@ class BadUserInput(RequestError):
 
 
 class Throttled(RequestError):
-    """`retry_after` is in seconds, None where nobody knows; `status` tells of the bucket, where there is one."""
+    """`retry_after` is in seconds, or None if unknown. `status` is the state of the rate limiter, if there is one."""
 
     code = "THROTTLED"
 
@@ -143,19 +143,21 @@ class Throttled(RequestError):
 
 
 class LimitExceeded(RequestError):
+    """`unit` is the plural noun that `maximum` counts."""
+
     code = "LIMIT_EXCEEDED"
 
-    def __init__(self, what: str, most: int) -> None:
-        super().__init__(f"A document has at most {most} {what}.")
-        self.what, self.most = what, most
+    def __init__(self, unit: str, maximum: int) -> None:
+        super().__init__(f"A document may have at most {maximum} {unit}.")
+        self.unit, self.maximum = unit, maximum
 
 
 class CostExceeded(RequestError):
     code = "COST_EXCEEDED"
 
-    def __init__(self, cost: int, most: int) -> None:
-        super().__init__(f"This operation costs {cost}, and may cost {most}. Ask for fewer rows, or for less of each.")
-        self.cost, self.most = cost, most
+    def __init__(self, cost: int, maximum: int) -> None:
+        super().__init__(f"This operation costs {cost}; the maximum is {maximum}. Request fewer rows or fewer fields.")
+        self.cost, self.maximum = cost, maximum
 
 
 class Overloaded(RequestError):
@@ -164,7 +166,7 @@ class Overloaded(RequestError):
     code = "OVERLOADED"
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__("The server has more to do than it can. Try again a little later.")
+        super().__init__("The server is overloaded. Try again later.")
         self.retry_after = retry_after
 
 
@@ -172,11 +174,11 @@ class TimedOut(RequestError):
     code = "TIMEOUT"
 
     def __init__(self) -> None:
-        super().__init__("The query took too long, and was ended. Ask for less at a time.")
+        super().__init__("The query timed out. Request less data.")
 
 
-class NotStored(RequestError):
-    """Code and message are those that Apollo's clients look for; so are those of StoresNothing."""
+class PersistedQueryNotFound(RequestError):
+    """Apollo's clients look for this code and message, and for those of PersistedQueriesDisabled."""
 
     code = "PERSISTED_QUERY_NOT_FOUND"
 
@@ -184,21 +186,21 @@ class NotStored(RequestError):
         super().__init__("PersistedQueryNotFound")
 
 
-class StoresNothing(RequestError):
+class PersistedQueriesDisabled(RequestError):
     code = "PERSISTED_QUERY_NOT_SUPPORTED"
 
     def __init__(self) -> None:
         super().__init__("PersistedQueryNotSupported")
 
 
-class IdRequired(RequestError):
+class PersistedQueryIdRequired(RequestError):
     code = "PERSISTED_QUERY_ID_REQUIRED"
 
     def __init__(self) -> None:
-        super().__init__("Only trusted documents are served here: send the id of one.")
+        super().__init__("This server accepts only trusted documents. Send the id of one.")
 
 
-class Resync(RequestError):
+class ResyncRequired(RequestError):
     """`revision` is the workspace's current one."""
 
     code = "RESYNC"
@@ -208,5 +210,5 @@ class Resync(RequestError):
         self.revision = revision
 
 
-class RefusedToStart(CrmError):
-    """Raised before a server starts; the message says what to do next."""
+class ConfigurationError(CrmError):
+    """Raised before a server starts. The message says what to do next."""

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from crm_graph.errors import RefusedToStart
+from crm_graph.errors import ConfigurationError
 
+PREFIX = "CRM_GRAPH_"
 WEAK_SECRETS = {"secret", "changeme", "password"}
-SECRET_BYTES = 32
+MIN_SECRET_BYTES = 32
+MIN_SECRET_CHARACTERS = 10  # different ones
+
+log = logging.getLogger(__name__)
 
 
 class PersistedQueries(enum.Enum):
-    """Whether clients may name documents by ids, and whether they may do anything else."""
+    """Persisted queries are refused, accepted beside plain queries, or required."""
 
     OFF = "off"
     ON = "on"
@@ -25,18 +30,23 @@ class PersistedQueries(enum.Enum):
 
 
 def _or_none(default: int) -> int:
-    """A number that may be 0, for none."""
-    return field(default=default, metadata={"least": 0})
+    """A number that may be 0, which turns it off."""
+    return field(default=default, metadata={"minimum": 0})
 
 
 def _one_of(*values: str) -> str:
-    """One of some texts, by default the first."""
+    """One of `values`. The first is the default."""
     return field(default=values[0], metadata={"values": values})
+
+
+def _renamed(default: int, old_name: str) -> int:
+    """A number that is still read from the variable it had in the last release."""
+    return field(default=default, metadata={"old_name": PREFIX + old_name})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The README's configuration table describes each one."""
+    """docs/operators/settings.md describes each one."""
 
     database_url: str = "sqlite+aiosqlite:///crm.db"
     broadcast_url: str = "memory://"
@@ -44,16 +54,16 @@ class Settings:
     access_token_minutes: int = 15
     refresh_token_days: int = 30
     session_days: int = 90
-    sign_in_tries: int = 10
+    sign_in_attempts: int = _renamed(10, "SIGN_IN_TRIES")
     retention_days: int = 30
-    socket_operations: int = 100
+    operations_per_socket: int = _renamed(100, "SOCKET_OPERATIONS")
     user_operations: int = 1000
     socket_message_bytes: int = 1_000_000
     body_bytes: int = 1_000_000
     batch_operations: int = 0
     operation_cost: int = _or_none(25_000)
     cost_available: int = _or_none(200_000)
-    cost_restored: int = 10_000
+    cost_refill_per_second: int = _renamed(10_000, "COST_RESTORED")
     query_seconds: int = _or_none(30)
     running_operations: int = 50
     waiting_operations: int = _or_none(500)
@@ -76,13 +86,16 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Raises RefusedToStart on a number or a switch that is none."""
+        """Raises ConfigurationError on a value of the wrong type, and on a setting with both its old and new name."""
         environ = os.environ if environ is None else environ
         values: dict[str, object] = {}
         for setting in dataclasses.fields(cls):
-            name = f"CRM_GRAPH_{setting.name.upper()}"
-            if name in environ:
-                values[setting.name] = _parse(name, environ[name], setting)
+            name, old_name = _variable(setting), setting.metadata.get("old_name", "")
+            if name in environ and old_name in environ:
+                raise ConfigurationError(f"{old_name} is the old name of {name}, and both are set. Unset {old_name}.")
+            for each in (name, old_name):
+                if each in environ:
+                    values[setting.name] = _parse(each, environ[each], setting)
         return cls(**values)  # type: ignore[arg-type]  # each value has its default's type
 
     @property
@@ -102,56 +115,73 @@ class Settings:
         return timedelta(days=self.retention_days)
 
     def check_secret(self) -> None:
-        """Raises RefusedToStart where the signing secret is missing or could be guessed."""
+        """Raises ConfigurationError where the signing secret is missing or could be guessed."""
         secret = self.secret_key
-        if len(secret.encode()) < SECRET_BYTES or secret.lower() in WEAK_SECRETS or len(set(secret)) < 10:
+        if (
+            len(secret.encode()) < MIN_SECRET_BYTES
+            or secret.lower() in WEAK_SECRETS
+            or len(set(secret)) < MIN_SECRET_CHARACTERS
+        ):
             state = "is not set" if not secret else "is too weak"
-            raise RefusedToStart(
-                f"CRM_GRAPH_SECRET_KEY {state}. Set it to at least {SECRET_BYTES} random characters, for example: "
+            raise ConfigurationError(
+                f"CRM_GRAPH_SECRET_KEY {state}. Set it to at least {MIN_SECRET_BYTES} random characters, for example: "
                 'export CRM_GRAPH_SECRET_KEY="$(python3 -c "import secrets; print(secrets.token_urlsafe(48))")"'
             )
 
     def check_workers(self, workers: int) -> None:
-        """Raises RefusedToStart where several processes would not hear of each other's changes."""
+        """Raises ConfigurationError where several processes would not hear of each other's changes."""
         if workers > 1 and self.broadcast_url.startswith("memory:"):
-            raise RefusedToStart(
+            raise ConfigurationError(
                 f"{workers} workers cannot share a broadcast in memory. Set CRM_GRAPH_BROADCAST_URL to "
                 "redis://127.0.0.1:6379, or start one worker."
             )
         if workers > 1 and self.metrics:
-            raise RefusedToStart(
-                f"{workers} workers at one port cannot be told apart by who reads CRM_GRAPH_METRICS. Start as many "
-                "servers of one worker each, at ports of their own."
+            raise ConfigurationError(
+                f"CRM_GRAPH_METRICS needs one process per port, and {workers} workers share one. Start {workers} "
+                "servers with one worker each, on different ports."
             )
 
 
+def warn_about_old_names(environ: Mapping[str, str] | None = None) -> None:
+    """Log a warning for each variable that is set by its old name."""
+    environ = os.environ if environ is None else environ
+    for setting in dataclasses.fields(Settings):
+        old_name = setting.metadata.get("old_name", "")
+        if old_name in environ:
+            log.warning("%s is now %s. The next release ignores the old name.", old_name, _variable(setting))
+
+
+def _variable(setting: dataclasses.Field[object]) -> str:
+    return PREFIX + setting.name.upper()
+
+
 def _parse(name: str, text: str, setting: dataclasses.Field[object]) -> object:
-    """A value of the type that the setting's default has."""
+    """The text as the type of the setting's default."""
     default = setting.default
     if isinstance(default, bool):
         if text.lower() not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
-            raise RefusedToStart(f"{name} is {text!r}. Set it to 1 or 0.")
+            raise ConfigurationError(f"{name} is {text!r}. Set it to 1 or 0.")
         return text.lower() in {"1", "true", "yes", "on"}
     if isinstance(default, int):
-        least = setting.metadata.get("least", min(default, 1))
-        if not text.isascii() or not text.isdigit() or int(text) < least:
-            raise RefusedToStart(f"{name} is {text!r}. Set it to a whole number of at least {least}.")
+        minimum = setting.metadata.get("minimum", min(default, 1))
+        if not text.isascii() or not text.isdigit() or int(text) < minimum:
+            raise ConfigurationError(f"{name} is {text!r}. Set it to a whole number of at least {minimum}.")
         return int(text)
     if isinstance(default, enum.Enum):
         choices = {each.value: each for each in type(default)}
         if text.lower() not in choices:
-            raise RefusedToStart(f"{name} is {text!r}. Set it to one of {', '.join(choices)}.")
+            raise ConfigurationError(f"{name} is {text!r}. Set it to one of {', '.join(choices)}.")
         return choices[text.lower()]
     if isinstance(default, tuple):
         return tuple(_origin(name, each) for each in text.replace(",", " ").split())
     values = setting.metadata.get("values")
     if values and text not in values:
-        raise RefusedToStart(f"{name} is {text!r}. Set it to {' or '.join(values)}.")
+        raise ConfigurationError(f"{name} is {text!r}. Set it to {' or '.join(values)}.")
     return text
 
 
 def _origin(name: str, text: str) -> str:
-    """An origin as browsers send it."""
+    """An origin as browsers send it: scheme, host and port, without a path."""
     try:
         parts = urlsplit(text)
         bare = text == f"{parts.scheme}://{parts.netloc}" and parts.username is None and parts.port != 0
@@ -159,5 +189,7 @@ def _origin(name: str, text: str) -> str:
     except ValueError:
         whole = False
     if not whole:
-        raise RefusedToStart(f"{name} has {text!r}. Write origins such as https://crm.example, with commas between.")
+        raise ConfigurationError(
+            f"{name} has {text!r}. Write origins such as https://crm.example, with commas between."
+        )
     return text

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import DEFAULTS, Viewer, unscoped
-from crm_graph.database import among
-from crm_graph.database.prepared import Link, fetch
+from crm_graph.database import in_array
+from crm_graph.database.prepared import Connectable, fetch
 from crm_graph.errors import Forbidden, Invalid, Unauthenticated
 from crm_graph.models import ApiToken, Session, User, Workspace, now
 from crm_graph.settings import Settings
@@ -63,7 +63,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-async def authenticate(link: Link, settings: Settings, token: str) -> Principal:
+async def authenticate(link: Connectable, settings: Settings, token: str) -> Principal:
     """Whose token this is: an API token or an access token. One statement finds whether it still stands, so that a
     sign-out, a revocation or a deactivation acts at once.
 
@@ -110,7 +110,7 @@ async def standing(session: AsyncSession, principals: Collection[Principal]) -> 
         if holders:
             keys = {each.key for each in holders}
             workspace_ids, key_ids = sorted({key[0] for key in keys}), sorted({key[1] for key in keys})
-            here = among(kind.workspace_id, workspace_ids), among(kind.id, key_ids)
+            here = in_array(kind.workspace_id, workspace_ids), in_array(kind.id, key_ids)
             rows = await session.execute(holder(kind).with_only_columns(kind.workspace_id, kind.id).where(*here))
             found.update(keys.intersection((row[0], row[1]) for row in rows))
     return found
@@ -179,7 +179,7 @@ def _viewer_by(kind: Any, *names: str) -> sa.Select[Any]:
     return _holding(sa.select(*columns, *settings), kind).where(*[key[name] == sa.bindparam(name) for name in names])
 
 
-async def _principal(link: Link, kind: Any, *, expires_at: dt.datetime | None = None, **known: str) -> Principal:
+async def _principal(link: Connectable, kind: Any, *, expires_at: dt.datetime | None = None, **known: str) -> Principal:
     """Who came by a session whose access token ends at `expires_at`, or by an API token: `known` are values of its
     columns. Raises Unauthenticated."""
     rows = await fetch(link, _viewer_by(kind, *known), known)

@@ -59,9 +59,9 @@ async def sign_in(feed: Feed, settings: Settings, *, email: str, password: str, 
     address = _address(email)
     person = digest(f"email {address or email}")
     origin = client and digest(f"client {throttle.network(client)}")
-    limits = {person: settings.sign_in_tries}
+    limits = {person: settings.sign_in_attempts}
     if origin:
-        limits[origin] = settings.sign_in_tries * throttle.CLIENT_SHARE
+        limits[origin] = settings.sign_in_attempts * throttle.CLIENT_SHARE
     await throttle.count(feed.database, limits)
     async with feed.database.read() as session:
         candidates = (await session.execute(_candidates(address))).all() if address else []
@@ -149,7 +149,7 @@ async def change_password(feed: Feed, settings: Settings, principal: Principal, 
     """
     viewer = principal.viewer
     person = digest(f"password {viewer.user_id}")
-    await throttle.count(feed.database, {person: settings.sign_in_tries})
+    await throttle.count(feed.database, {person: settings.sign_in_attempts})
     async with feed.database.read() as session:
         user = await records.find(session, viewer, User, viewer.user_id or "")
     known = user.password_hash
@@ -159,8 +159,8 @@ async def change_password(feed: Feed, settings: Settings, principal: Principal, 
         raise Invalid("The current password is wrong.", "current_password")
     try:
         password_hash = await passwords.hashed(new)
-    except Invalid as fault:
-        raise fault.inside("new_password") from None
+    except Invalid as error:
+        raise error.prefixed("new_password") from None
     async with feed.transaction(viewer, "changePassword") as session:
         user = await records.find(session, viewer, User, user.id)
         if user.password_hash != known:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.errors import BadUserInput, Resync
+from crm_graph.errors import BadUserInput, ResyncRequired
 from crm_graph.models import Action, Change, Workspace, now
 
 PAGE = 500
@@ -104,10 +104,10 @@ def _changed(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, A
 async def require_answerable(
     session: AsyncSession, workspace_id: str, after: Revision, at: Revision, retention: dt.timedelta
 ) -> None:
-    """Raises Resync where the rows after a revision are not to be had from a log that stands `at` another: it is past
-    retention, in the future, or of an epoch that is over."""
+    """Raises ResyncRequired where the rows after a revision are not to be had from a log that stands `at` another: it
+    is past retention, in the future, or of an epoch that is over."""
     if after.epoch != at.epoch or after.number > at.number:
-        raise Resync(LEAPT, str(at))
+        raise ResyncRequired(LEAPT, str(at))
     if after.number == at.number:
         return
     next_row = sa.select(Change.recorded_at).where(
@@ -115,7 +115,7 @@ async def require_answerable(
     )
     recorded_at = await session.scalar(next_row)
     if recorded_at is None or recorded_at < now() - retention:
-        raise Resync("What changed since then is no longer told. Read everything again.", str(at))
+        raise ResyncRequired("What changed since then is no longer told. Read everything again.", str(at))
 
 
 class Tail:

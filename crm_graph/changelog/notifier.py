@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from broadcaster import Broadcast
 
-from crm_graph.database import Database, among
+from crm_graph.database import Database, in_array
 from crm_graph.models import Workspace
 
 CHANNEL = "crm_graph.changes"
@@ -114,8 +114,8 @@ class WakeUps:
         """Read how far the logs of the watched workspaces have grown."""
         if not self._signals:
             return
-        statement = sa.select(Workspace.id, Workspace.revision).where(among(Workspace.id, list(self._signals)))
-        async with self.database.watch() as session:
+        statement = sa.select(Workspace.id, Workspace.revision).where(in_array(Workspace.id, list(self._signals)))
+        async with self.database.monitor() as session:
             for workspace_id, revision in await session.execute(statement):
                 if workspace_id in self._signals:
                     self._signals[workspace_id][0].correct(revision)

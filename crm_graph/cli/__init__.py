@@ -9,7 +9,7 @@ import typer
 from crm_graph.cli import database, exporting, importing
 from crm_graph.cli import persisted_queries as documents
 from crm_graph.cli import serve as serving
-from crm_graph.errors import CrmError, Fault, RefusedToStart
+from crm_graph.errors import ConfigurationError, CrmError, DomainError
 
 REFUSED = 2
 FAILED = 1
@@ -37,10 +37,10 @@ def main(arguments: list[str] | None = None) -> None:
     """The entry point: what is wrong is said in a sentence, on stderr."""
     try:
         app(arguments)
-    except RefusedToStart as refusal:
+    except ConfigurationError as refusal:
         _fail(refusal.message, REFUSED)
     except CrmError as error:
-        where = f"{error.field}: " if isinstance(error, Fault) and error.field else ""
+        where = f"{error.field}: " if isinstance(error, DomainError) and error.field else ""
         _fail(where + error.message, FAILED)
 
 

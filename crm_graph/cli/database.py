@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crm_graph.cli.database_session import opened
+from crm_graph.cli.database_session import database_session
 from crm_graph.settings import Settings
 
 In = Annotated[
@@ -90,7 +90,7 @@ def _password(from_stdin: bool) -> str:
 async def _create_workspace(settings: Settings, **values: str) -> tuple[str, str]:
     from crm_graph.services.platform import setup
 
-    async with opened(settings) as feed:
+    async with database_session(settings) as feed:
         return await setup.create_workspace(feed, **values)
 
 
@@ -107,7 +107,7 @@ async def _make_token(settings: Settings, wanted: str | None, email: str, name: 
     from crm_graph import auth
     from crm_graph.services.platform import setup
 
-    async with opened(settings) as feed:
+    async with database_session(settings) as feed:
         async with feed.database.read() as session:
             viewer = await setup.find_user(session, await setup.find_workspace(session, wanted), email)
         async with feed.transaction(viewer, "createApiToken") as session:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from crm_graph.errors import RefusedToStart
+from crm_graph.errors import ConfigurationError
 from crm_graph.settings import Settings
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def check(settings: Settings) -> None:
-    """Raises RefusedToStart where the database or the broadcast is not ready to be served from."""
+    """Raises ConfigurationError where the database or the broadcast is not ready to be served from."""
     from crm_graph import migrations
     from crm_graph.changelog import notifier as wakeups
     from crm_graph.database import Database
@@ -25,7 +25,7 @@ async def check(settings: Settings) -> None:
         try:
             await wakeups.check(settings.broadcast_url)
         except Exception as error:  # each kind of broadcast has errors of its own
-            raise RefusedToStart(
+            raise ConfigurationError(
                 f"CRM_GRAPH_BROADCAST_URL cannot be used: {error}. Set it to memory:// for one process, or to a Redis "
                 "such as redis://127.0.0.1:6379."
             ) from error
@@ -34,8 +34,8 @@ async def check(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Feed]:
-    """The database and its feed, for one command. Raises RefusedToStart."""
+async def database_session(settings: Settings) -> AsyncIterator[Feed]:
+    """The database and its feed, for one command. Raises ConfigurationError."""
     from crm_graph.changelog import Feed
     from crm_graph.database import Database
     from crm_graph.models.types import Phone

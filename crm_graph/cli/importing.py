@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from crm_graph.cli.database import In
-from crm_graph.cli.database_session import opened
+from crm_graph.cli.database_session import database_session
 from crm_graph.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def _import(
     from crm_graph.services import importing
     from crm_graph.services.platform import setup
 
-    async with opened(settings) as feed:
+    async with database_session(settings) as feed:
         async with feed.database.read() as session:
             viewer = Viewer.of(await setup.find_workspace(session, wanted), None, setup.SYSTEM)
         return await importing.import_folder(feed, viewer, mapping, folder, **options)

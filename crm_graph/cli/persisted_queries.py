@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from crm_graph.cli.database_session import opened
+from crm_graph.cli.database_session import database_session
 from crm_graph.settings import Settings
 
 Manifest = Annotated[Path, typer.Argument(help="What the client's compiler wrote.", exists=True, dir_okay=False)]
@@ -45,5 +45,5 @@ def _read(settings: Settings, manifest: Path) -> dict[str, str]:
 async def _trust(settings: Settings, texts: Mapping[str, str], alone: bool) -> tuple[int, int]:
     from crm_graph.services.platform import persisted_queries as documents
 
-    async with opened(settings) as feed:
+    async with database_session(settings) as feed:
         return await documents.trust(feed.database, texts, alone=alone)

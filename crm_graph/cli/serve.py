@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crm_graph.cli.database_session import check
-from crm_graph.errors import RefusedToStart
+from crm_graph.errors import ConfigurationError
 from crm_graph.observability import logs
 from crm_graph.settings import Settings
 
@@ -67,11 +67,11 @@ def demo(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """The socket to serve on. Raises RefusedToStart."""
+    """The socket to serve on. Raises ConfigurationError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror:
-        raise RefusedToStart(f"There is no host {host!r}. Name an address of this machine with --host.") from None
+        raise ConfigurationError(f"There is no host {host!r}. Name an address of this machine with --host.") from None
     listening = socket.socket(family, kind, protocol)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if sys.platform == "linux":  # elsewhere the system's own, longer limits hold
@@ -85,7 +85,7 @@ def _listen(host: str, port: int) -> socket.socket:
             message = f"Port {port} is in use. Stop the program that listens there, or choose another with --port."
         else:
             message = f"{host}:{port} cannot be listened at: {error.strerror}. Choose others with --host and --port."
-        raise RefusedToStart(message) from None
+        raise ConfigurationError(message) from None
     return listening
 
 

@@ -22,14 +22,14 @@ class Fetches(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Several:
+class BatchedStatement:
     """A statement that answers one text for each of several: its parameters at the places `own` are lists of their
     values, and the others are those of anybody. Where at other places, too, they may have values of their own, `wider`
     is for those who do."""
 
     text: str
     own: tuple[int, ...]
-    wider: Several | None = None
+    wider: BatchedStatement | None = None
 
     def of(self, asked: Sequence[Values]) -> tuple[str, Values]:
         """The statement for these, and its values."""
@@ -56,14 +56,14 @@ class _Group:
         return [each for each in self.asked if not each[1].done()]
 
 
-class Together:
+class StatementBatcher:
     """What is asked for in one turn of the loop goes to the database as one statement."""
 
     def __init__(self, database: Fetches) -> None:
         self._database = database
-        self._groups: dict[Several, _Group] = {}
+        self._groups: dict[BatchedStatement, _Group] = {}
 
-    async def fetch(self, one: str, several: Several, values: Values) -> str | None:
+    async def fetch(self, one: str, several: BatchedStatement, values: Values) -> str | None:
         """What the statement `one` answers; `several` is made of it, and it alone. Raises what `fetch_text` does. Who
         no longer waits ends it for nobody else; where nobody waits, it is ended."""
         group = self._groups.get(several)
@@ -78,12 +78,12 @@ class Together:
             if group.task is not None and not group.waiting:
                 group.task.cancel()
 
-    def _send(self, one: str, several: Several, group: _Group) -> None:
+    def _send(self, one: str, several: BatchedStatement, group: _Group) -> None:
         if self._groups.get(several) is group:
             del self._groups[several]
         group.task = group.loop.create_task(self._answer(one, several, group))
 
-    async def _answer(self, one: str, several: Several, group: _Group) -> None:
+    async def _answer(self, one: str, several: BatchedStatement, group: _Group) -> None:
         waiting = group.waiting
         try:
             if len(waiting) > 1:

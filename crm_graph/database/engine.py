@@ -20,15 +20,15 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from crm_graph.database.batching import Together
-from crm_graph.database.pool import Lanes, Taken
-from crm_graph.errors import RefusedToStart
+from crm_graph.database.batching import StatementBatcher
+from crm_graph.database.pool import AcquiredConnection, ConnectionPool
+from crm_graph.errors import ConfigurationError
 from crm_graph.observability import tracing
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 BUSY_TIMEOUT = 30_000  # milliseconds
 # What reading raises when the database is out, or has no connection left.
-OUTAGES = (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError, TimeoutError)
+CONNECTION_ERRORS = (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError, TimeoutError)
 F = TypeVar("F", bound=Callable[..., Any])
 _functions: dict[str, tuple[int, Callable[..., Any]]] = {}
 # The driver would prepare anew, each time, statements of more than 15 KB: to plan them takes longer than to run them.
@@ -36,7 +36,7 @@ _POSTGRESQL = {"server_settings": {"jit": "off", "timezone": "UTC"}, "max_cachea
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-class TooDeep(Exception):
+class StatementTooDeep(Exception):
     """SQLite's parser cannot take a statement that is nested like this."""
 
 
@@ -57,14 +57,14 @@ class Database:
             self._watcher = _postgresql_engine(self.url, 1).execution_options(isolation_level="AUTOCOMMIT")
             self.reader = self.writer.execution_options(isolation_level="AUTOCOMMIT")
             self.snapshots = self.writer.execution_options(isolation_level="REPEATABLE READ")
-        self._reading = Lanes(self.reader, pool_size)
+        self._reading = ConnectionPool(self.reader, pool_size)
         # Who writes waits for whoever else does as long as on SQLite.
         patience = None if self.is_sqlite else f"SET lock_timeout = {BUSY_TIMEOUT}"
-        self._writing = Lanes(self.reader, pool_size, patience)
-        self.together = Together(self)
+        self._writing = ConnectionPool(self.reader, pool_size, patience)
+        self.batcher = StatementBatcher(self)
         self.read = async_sessionmaker(self.reader, autoflush=False, expire_on_commit=False)
         self.snapshot = async_sessionmaker(self.snapshots, autoflush=False, expire_on_commit=False)
-        self.watch = async_sessionmaker(self._watcher, autoflush=False, expire_on_commit=False)
+        self.monitor = async_sessionmaker(self._watcher, autoflush=False, expire_on_commit=False)
         """As `read`, for what must be known every few seconds, however many wait for a connection."""
         self._write = async_sessionmaker(self.writer, autoflush=False, expire_on_commit=False)
 
@@ -82,8 +82,8 @@ class Database:
     async def fetch_text(self, statement: str, values: Sequence[Any]) -> str | None:
         """The one text that a statement answers: by the driver alone, for what has no time to lose.
 
-        Raises TooDeep, and the driver's own errors; the connection is not used again after any of these. Who no longer
-        waits ends the statement.
+        Raises StatementTooDeep, and the driver's own errors; the connection is not used again after any of these.
+        Cancelling the task ends the statement.
         """
         try:
             async with self.lane() as lane:
@@ -94,7 +94,7 @@ class Database:
                         text = await lane.driver.fetchval(statement, *values)
         except Exception as error:
             if "parser stack overflow" in str(error):
-                raise TooDeep from None
+                raise StatementTooDeep from None
             raise
         return text  # type: ignore[no-any-return]
 
@@ -105,7 +105,7 @@ class Database:
                 rows = await lane.driver.fetch(statement, *values)
         return [text for (text,) in rows]
 
-    def lane(self) -> Taken:
+    def lane(self) -> AcquiredConnection:
         """A connection in autocommit to read with, for as long as one is in the block. It is not used again after an
         error."""
         return self._reading.take()
@@ -161,12 +161,12 @@ class Database:
 
 
 def database_url(url: str) -> URL:
-    """The URL with the driver that this software uses. Raises RefusedToStart on another database."""
+    """The URL with the driver that this software uses. Raises ConfigurationError on another database."""
     try:
         parsed = make_url(url)
         return parsed.set(drivername=DRIVERS[parsed.get_backend_name()])
     except (sa.exc.ArgumentError, KeyError):
-        raise RefusedToStart(
+        raise ConfigurationError(
             "CRM_GRAPH_DATABASE_URL names no database this software knows. Set it to sqlite:///crm.db or "
             "postgresql://user@host/database."
         ) from None
@@ -238,32 +238,32 @@ def sqlite_function(name: str, arguments: int) -> Callable[[F], F]:
     return register
 
 
-def storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     """Whether both databases take the text: PostgreSQL refuses NUL, and UTF-8 has no unpaired surrogates."""
     return _UNSTORABLE.search(text) is None
 
 
 @sqlite_function("fold", 1)
-def fold_text(text: str | None) -> str | None:
+def casefold_text(text: str | None) -> str | None:
     """Text as it is compared: without regard to case, in every alphabet. Sigma has two small forms."""
     return None if text is None else text.lower().replace("ς", "σ")
 
 
-class fold(FunctionElement[str]):
-    """SQL of `fold_text`."""
+class casefolded(FunctionElement[str]):
+    """SQL of `casefold_text`."""
 
     type = sa.String()
     inherit_cache = True
     name = "fold"
 
 
-@compiles(fold, "sqlite")
-def _fold_sqlite(element: fold, compiler: SQLCompiler, **kwargs: Any) -> str:
+@compiles(casefolded, "sqlite")
+def _fold_sqlite(element: casefolded, compiler: SQLCompiler, **kwargs: Any) -> str:
     return f"fold({compiler.process(element.clauses, **kwargs)})"
 
 
-@compiles(fold, "postgresql")
-def _fold_postgresql(element: fold, compiler: SQLCompiler, **kwargs: Any) -> str:
+@compiles(casefolded, "postgresql")
+def _fold_postgresql(element: casefolded, compiler: SQLCompiler, **kwargs: Any) -> str:
     # ICU's rules are the same on every machine; "C" sorts by code point, as SQLite does.
     lowered = f'lower({compiler.process(element.clauses, **kwargs)} COLLATE "und-x-icu")'
     return f"replace({lowered}, 'ς', 'σ') COLLATE \"C\""
@@ -279,7 +279,7 @@ class TextArray(TypeDecorator[Sequence[str]]):
         return dialect.type_descriptor(ARRAY(sa.String()) if dialect.name == "postgresql" else sa.JSON())
 
     def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> list[str]:
-        return [each for each in value or () if storable(each)]
+        return [each for each in value or () if is_storable(each)]
 
 
 class Condition(FunctionElement[bool]):
@@ -292,7 +292,7 @@ class Condition(FunctionElement[bool]):
         return self
 
 
-class among(Condition):
+class in_array(Condition):
     """`column IN (ids)` with the ids as one parameter, so that any number of them is one statement in the caches. They
     may also come when the statement is executed: as the parameter of that name.
 
@@ -310,13 +310,13 @@ class among(Condition):
         super().__init__(column, given)
 
 
-@compiles(among, "sqlite")
-def _among_sqlite(element: among, compiler: SQLCompiler, **kwargs: Any) -> str:
+@compiles(in_array, "sqlite")
+def _among_sqlite(element: in_array, compiler: SQLCompiler, **kwargs: Any) -> str:
     column, ids = (compiler.process(clause, **kwargs) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({ids}))"
 
 
-@compiles(among, "postgresql")
-def _among_postgresql(element: among, compiler: SQLCompiler, **kwargs: Any) -> str:
+@compiles(in_array, "postgresql")
+def _among_postgresql(element: in_array, compiler: SQLCompiler, **kwargs: Any) -> str:
     column, ids = (compiler.process(clause, **kwargs) for clause in element.clauses)
     return f"{column} = ANY({ids})"

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 HANG_UP_SECONDS = 5
 
 
-class Lane:
+class PooledConnection:
     """A connection in autocommit, as SQLAlchemy has it and as its driver has it; and the session of those who write,
     which is closed after each use but takes long to make."""
 
@@ -52,18 +52,23 @@ class Lane:
             self.driver.terminate()
 
 
-class Lanes:
+class ConnectionPool:
     """As many as may be in use at a time. Each begins with the statement `first`, if there is one."""
 
     def __init__(self, engine: AsyncEngine, most: int, first: str | None = None) -> None:
-        self._engine, self._turn, self._idle, self._first = engine, asyncio.Semaphore(most), list[Lane](), first
+        self._engine, self._turn, self._idle, self._first = (
+            engine,
+            asyncio.Semaphore(most),
+            list[PooledConnection](),
+            first,
+        )
         self.in_use = 0
 
-    def take(self) -> Taken:
+    def take(self) -> AcquiredConnection:
         """One that nobody else uses, inside the block. It is not used again after an error."""
-        return Taken(self)
+        return AcquiredConnection(self)
 
-    async def get(self) -> Lane:
+    async def get(self) -> PooledConnection:
         await self._turn.acquire()
         self.in_use += 1
         try:
@@ -76,8 +81,8 @@ class Lanes:
             self.put(None)
             raise
 
-    async def _open(self) -> Lane:
-        lane = Lane(await self._engine.connect())
+    async def _open(self) -> PooledConnection:
+        lane = PooledConnection(await self._engine.connect())
         if self._first is not None:
             try:
                 with lane.errors(self._first):
@@ -87,7 +92,7 @@ class Lanes:
                 raise
         return lane
 
-    def put(self, lane: Lane | None) -> None:
+    def put(self, lane: PooledConnection | None) -> None:
         """Give one back, or none for one that was closed."""
         if lane is not None:
             self._idle.append(lane)
@@ -99,15 +104,15 @@ class Lanes:
             await self._idle.pop().driver.close()
 
 
-class Taken:
+class AcquiredConnection:
     """A lane in use."""
 
     __slots__ = ("_lane", "_lanes")
 
-    def __init__(self, lanes: Lanes) -> None:
+    def __init__(self, lanes: ConnectionPool) -> None:
         self._lanes = lanes
 
-    async def __aenter__(self) -> Lane:
+    async def __aenter__(self) -> PooledConnection:
         self._lane = await self._lanes.get()
         return self._lane
 

@@ -22,11 +22,11 @@ from crm_graph.database.pool import fail
 from crm_graph.observability import tracing
 
 M = TypeVar("M", bound=DeclarativeBase)
-Link = AsyncSession | Database
+Connectable = AsyncSession | Database
 _CONNECTION = "connection"
 
 
-async def fetch(link: Link, statement: Any, parameters: Mapping[str, Any]) -> list[Any]:
+async def fetch(link: Connectable, statement: Any, parameters: Mapping[str, Any]) -> list[Any]:
     """The rows of a statement of columns, which have the columns' names. Sent to a database, it is no part of any
     transaction."""
     ready, found = await _fetch(link, statement, parameters)
@@ -34,7 +34,9 @@ async def fetch(link: Link, statement: Any, parameters: Mapping[str, Any]) -> li
     return [row._make(ready.values(each)) for each in found]
 
 
-async def _fetch(link: Link, statement: Any, parameters: Mapping[str, Any]) -> tuple[_Ready, Sequence[Any]]:
+async def _fetch(
+    link: Connectable, statement: Any, parameters: Mapping[str, Any]
+) -> tuple[PreparedStatement, Sequence[Any]]:
     """A database has no session made for it but where it cannot be done without: it tries again, and its errors are
     SQLAlchemy's."""
     if not isinstance(link, Database):
@@ -44,7 +46,7 @@ async def _fetch(link: Link, statement: Any, parameters: Mapping[str, Any]) -> t
     engine = link.reader.sync_engine
     ready = _ready(statement, engine.dialect)
     arguments = ready.arguments(parameters)
-    _tell(engine, None, ready.text, arguments, many=False)
+    emit_events(engine, None, ready.text, arguments, many=False)
     try:
         async with link.lane() as lane:
             with tracing.statement(ready.text):
@@ -57,7 +59,7 @@ async def _fetch(link: Link, statement: Any, parameters: Mapping[str, Any]) -> t
 
 
 async def fetch_records(
-    link: Link, model: type[M], statement: Any, parameters: Mapping[str, Any]
+    link: Connectable, model: type[M], statement: Any, parameters: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
     """The rows of a statement of a model and perhaps more, the record first. They are for reading: no session writes
     what is changed in them."""
@@ -82,10 +84,10 @@ async def find_records(
 ) -> list[tuple[Any, ...]]:
     """As `fetch_records`, with the session's own records: those that it has already are the same objects again."""
     found = await fetch_records(session, model, statement, parameters)
-    return [(_own(session, record), *rest) for record, *rest in found]
+    return [(attach_to_session(session, record), *rest) for record, *rest in found]
 
 
-def _own(session: AsyncSession, record: M) -> M:
+def attach_to_session(session: AsyncSession, record: M) -> M:
     """The session's record: this one, which it gets as if it had loaded it, or the one that it has."""
     own, mapper = session.sync_session, record.__mapper__
     mapper.class_manager.setup_instance(record)
@@ -119,7 +121,7 @@ def _insertion(table: sa.Table) -> sa.Insert:
     return sa.insert(table)
 
 
-class _Ready:
+class PreparedStatement:
     """A statement as the driver takes it: its text, what makes its parameters, and what reads the values of a row."""
 
     def __init__(self, statement: Any, dialect: Dialect) -> None:
@@ -131,18 +133,18 @@ class _Ready:
         self.prepare = [each.type.dialect_impl(dialect).bind_processor(dialect) for each in binds]
         self.columns = tuple(columns.keys())
         # What the statement has of its own, the gate's ids above all, is prepared here, unless a function makes it.
-        self._own: list[Any] = []
+        self.attach_to_session: list[Any] = []
         self._open = []
         for place, (bind, prepare) in enumerate(zip(binds, self.prepare, strict=True)):
             is_open = bind.required or bind.callable is not None
-            self._own.append(None if is_open else bind.value if prepare is None else prepare(bind.value))
+            self.attach_to_session.append(None if is_open else bind.value if prepare is None else prepare(bind.value))
             if is_open:
                 self._open.append((place, bind.key, bind.callable, prepare))
         readers = [each.type.dialect_impl(dialect).result_processor(dialect, None) for each in columns]
         self._readers = [(place, read) for place, read in enumerate(readers) if read is not None]
 
     def arguments(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
-        arguments = self._own.copy()
+        arguments = self.attach_to_session.copy()
         for place, name, make, prepare in self._open:
             value = given[name] if make is None else make()
             arguments[place] = value if prepare is None else prepare(value)
@@ -155,7 +157,7 @@ class _Ready:
         return values
 
 
-_ready = functools.lru_cache(maxsize=4096)(_Ready)
+_ready = functools.lru_cache(maxsize=4096)(PreparedStatement)
 
 
 @functools.cache
@@ -185,7 +187,7 @@ async def _send(connection: AsyncConnection, text: str, arguments: Any, *, many:
     if connection.dialect.name == "sqlite":  # whose driver waits for a thread, which takes longer than all else
         result = await connection.exec_driver_sql(text, arguments)
         return result.all() if result.returns_rows else []
-    _tell(sync, sync, text, arguments, many=many)
+    emit_events(sync, sync, text, arguments, many=many)
     adapted = sync.connection.dbapi_connection
     try:
         if adapted._transaction is None:
@@ -197,7 +199,7 @@ async def _send(connection: AsyncConnection, text: str, arguments: Any, *, many:
         fail(sync, error, text, arguments)
 
 
-def _tell(source: Any, connection: sa.Connection | None, text: str, arguments: Any, *, many: bool) -> None:
+def emit_events(source: Any, connection: sa.Connection | None, text: str, arguments: Any, *, many: bool) -> None:
     """Let those who listen hear of a statement."""
     if not (source._has_events or source.engine._has_events):
         return

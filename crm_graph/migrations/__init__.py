@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crm_graph.database import Database
-from crm_graph.errors import RefusedToStart
+from crm_graph.errors import ConfigurationError
 
 # Alembic is imported where it is needed: a server only compares two revisions, and starts in half a second less.
 HERE = Path(__file__).parent
@@ -49,19 +50,21 @@ async def current(engine: AsyncEngine) -> str | None:
 
 
 async def require_current(database: Database, *, or_newer: bool = False) -> None:
-    """Raises RefusedToStart where the database cannot be reached, or is not at the newest revision; or at a newer one,
-    which a server that runs already finds while the next version is brought out."""
+    """Raises ConfigurationError if the database is unreachable or not at the newest revision.
+
+    `or_newer` accepts a later revision too: running servers see one while the next version is deployed.
+    """
     missing = _is_missing(database)
     revision = None if missing else await _reach(database)
     if revision == newest() or (or_newer and revision is not None and revision > newest()):
         return
     if revision is not None and revision > newest():
-        raise RefusedToStart(
+        raise ConfigurationError(
             f"The database is at revision {revision}, and this version of CRM Graph knows only {newest()}. "
             "Install the version that migrated it."
         )
     state = "does not exist yet" if missing else "has no tables" if revision is None else f"is at revision {revision}"
-    raise RefusedToStart(f"The database {state}; revision {newest()} is needed. Run: crm-graph migrate")
+    raise ConfigurationError(f"The database {state}; revision {newest()} is needed. Run: crm-graph migrate")
 
 
 def _is_missing(database: Database) -> bool:
@@ -76,9 +79,9 @@ async def _reach(database: Database) -> str | None:
         raise unreachable(error) from error
 
 
-def unreachable(error: Exception) -> RefusedToStart:
+def unreachable(error: Exception) -> ConfigurationError:
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return RefusedToStart(
+    return ConfigurationError(
         f"The database cannot be reached: {reason[0] if reason else type(error).__name__}. "
         "Start it, or set CRM_GRAPH_DATABASE_URL to where it is."
     )
@@ -87,7 +90,7 @@ def unreachable(error: Exception) -> RefusedToStart:
 def _run(connection: sa.Connection, verb: Any, *arguments: object, applied: Applied | None = None) -> None:
     from alembic.config import Config
 
-    settings = Config()
+    settings = Config(stdout=sys.stdout)
     settings.set_main_option("script_location", str(HERE).replace("%", "%%"))
     settings.attributes.update(connection=connection, applied=applied)
     verb(settings, *arguments)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 Read = Callable[[], float]
-MOST_NAMES = 200
+MAX_OPERATION_NAMES = 200
 ANONYMOUS, OTHER, NAMELESS = "(anonymous)", "(other)", "(nameless)"
 """What stands for the names of operations whose senders are nobody, of those beyond the first 200, and of those
 without one: clients choose the names, and each becomes a series that is kept for good."""
@@ -69,7 +69,7 @@ def _label(name: str | None) -> str:
         return NAMELESS
     if name in _names or name == ANONYMOUS:
         return name
-    if len(_names) >= MOST_NAMES:
+    if len(_names) >= MAX_OPERATION_NAMES:
         return OTHER
     _names.add(name)
     return name

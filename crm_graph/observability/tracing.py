@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 from starlette.requests import HTTPConnection
 
-from crm_graph.errors import RefusedToStart
+from crm_graph.errors import ConfigurationError
 from crm_graph.observability.logs import TRACE_ID
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ _spans: _Spans | None = None
 
 
 def start(database: Database, provider: TracerProvider | None = None) -> None:
-    """Begin to make spans. Raises RefusedToStart where the packages for it are missing."""
+    """Begin to make spans. Raises ConfigurationError where the packages for it are missing."""
     global _spans
     try:
         _spans = _Spans(database, provider)
     except ImportError:
-        raise RefusedToStart(
+        raise ConfigurationError(
             "CRM_GRAPH_TRACING needs packages that are not installed. Run: pip install 'crm-graph[tracing]'"
         ) from None
 

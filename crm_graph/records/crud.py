@@ -165,8 +165,8 @@ def clean(model: type[Any], values: Values) -> dict[str, Any]:
                 cleaned[name] = None
             else:
                 cleaned[name] = column.type.clean(value)
-        except Invalid as fault:
-            raise fault.inside(name) from None
+        except Invalid as error:
+            raise error.prefixed(name) from None
     return cleaned
 
 

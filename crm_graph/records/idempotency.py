@@ -26,8 +26,8 @@ async def recall(session: AsyncSession, viewer: Viewer, key: str, fingerprint: s
     """
     try:
         key = KEY.clean(key)
-    except Invalid as fault:
-        raise fault.inside("idempotency_key") from None
+    except Invalid as error:
+        raise error.prefixed("idempotency_key") from None
     statement = sa.select(IdempotencyKey).where(
         IdempotencyKey.workspace_id == viewer.workspace_id,
         IdempotencyKey.user_id == viewer.user_id,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from crm_graph.access import Viewer, visible
-from crm_graph.database import among
+from crm_graph.database import in_array
 from crm_graph.models import (
     Activity,
     ActivityLink,
@@ -61,7 +61,7 @@ def open_cases(viewer: Viewer, whose: Whose) -> sa.Select[Any]:
     """How many cases of accounts are neither resolved nor closed."""
     ended = [status.value for status in CaseStatus if status.ended]
     return sa.select(sa.func.count()).where(
-        visible(Case, viewer), whose(Case.account_id), sa.not_(among(Case.status, ended))
+        visible(Case, viewer), whose(Case.account_id), sa.not_(in_array(Case.status, ended))
     )
 
 
@@ -110,7 +110,7 @@ async def _nearest(
         partition_by=ActivityLink.account_id, order_by=[time.desc() if newest else time.asc() for time in _TIMES]
     )
     numbered = sa.select(Activity, ActivityLink.account_id.label("account"), place.label("place"))
-    inner = _linked(numbered, viewer, condition).where(among(ActivityLink.account_id, account_ids)).subquery()
+    inner = _linked(numbered, viewer, condition).where(in_array(ActivityLink.account_id, account_ids)).subquery()
     row = aliased(Activity, inner)
     found = {
         account: activity
@@ -126,4 +126,4 @@ def _linked(select: sa.Select[Any], viewer: Viewer, condition: sa.ColumnElement[
 
 
 def _of(account_ids: Sequence[str]) -> Whose:
-    return lambda column: among(column, account_ids)
+    return lambda column: in_array(column, account_ids)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible
-from crm_graph.database import among
+from crm_graph.database import in_array
 from crm_graph.models import Action, Activity, ActivityLink, CampaignMember, Case, Change, Contact, Opportunity
 from loaders.core.cursors import decode, encode
 from loaders.core.pages import Page, PageRequest
@@ -70,7 +70,7 @@ def _events(viewer: Viewer, account_ids: Sequence[str]) -> sa.CompoundSelect[Any
             Activity,
             sa.and_(Activity.workspace_id == ActivityLink.workspace_id, Activity.id == ActivityLink.activity_id),
         )
-        .where(visible(Activity, viewer, linked=True), among(ActivityLink.account_id, account_ids))
+        .where(visible(Activity, viewer, linked=True), in_array(ActivityLink.account_id, account_ids))
         .where(ActivityLink.workspace_id == viewer.workspace_id)
     )
     responses = _changes(CampaignMember, Contact.account_id, RESPONSE, Action.RESPONDED, viewer, account_ids).join(
@@ -102,7 +102,7 @@ def _changes(
             Change,
             sa.and_(Change.workspace_id == model.workspace_id, Change.record_id == model.id, Change.action == action),
         )
-        .where(visible(model, viewer), among(account_id, account_ids))
+        .where(visible(model, viewer), in_array(account_id, account_ids))
     )
 
 

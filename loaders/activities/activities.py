@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
-from crm_graph.database import among
+from crm_graph.database import in_array
 from crm_graph.models import Activity, ActivityLink, Entity, Participant
 from loaders.core.pages import Relation, Whose
 
@@ -52,7 +52,7 @@ async def load_participants(session: AsyncSession, viewer: Viewer, ids: list[str
     """Who took part in the activities with these ids."""
     statement = (
         sa.select(Participant)
-        .where(Participant.workspace_id == viewer.workspace_id, among(Participant.activity_id, ids))
+        .where(Participant.workspace_id == viewer.workspace_id, in_array(Participant.activity_id, ids))
         .order_by(Participant.id)
     )
     found: dict[str, list[Participant]] = {each: [] for each in ids}

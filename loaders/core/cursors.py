@@ -11,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm_graph.database import storable
-from crm_graph.errors import BadUserInput, Fault
+from crm_graph.database import is_storable
+from crm_graph.errors import BadUserInput, DomainError
 from crm_graph.models.types import Text, wire
 
 
@@ -46,13 +46,13 @@ def _value(kind: Any, value: Any, argument: str) -> Any:
     if value is None:
         return None
     if isinstance(kind, (Text, sa.String)):
-        known = isinstance(value, str) and storable(value)
+        known = isinstance(value, str) and is_storable(value)
     elif isinstance(kind, sa.Integer):
         known = type(value) is int and abs(value) < (2**63 if isinstance(kind, sa.BigInteger) else 2**31)
     else:
         try:
             return kind.clean(value)
-        except Fault:
+        except DomainError:
             known = False
     if not known:
         raise BadUserInput(f"{argument} is not a cursor of this server.", argument)

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry.dataloader import DataLoader
 
 from crm_graph.access import Viewer, visible
-from crm_graph.database import Database, among
-from crm_graph.database.prepared import Link, fetch_records
+from crm_graph.database import Database, in_array
+from crm_graph.database.prepared import Connectable, fetch_records
 from crm_graph.errors import TimedOut
 from crm_graph.models import Entity
 from loaders.core.pages import Page, PageRequest, Relation, load_counts, load_page, load_pages, load_total
@@ -80,7 +80,7 @@ class Loaders:
 
         return await self._read(load, self._session)
 
-    async def fetch(self, load: Callable[[Link], Awaitable[V]]) -> V:
+    async def fetch(self, load: Callable[[Connectable], Awaitable[V]]) -> V:
         """As `read`, for what takes one statement: outside of a snapshot it needs no session."""
         return await self._read(load, self._link)
 
@@ -149,7 +149,7 @@ class Loaders:
 
         return know
 
-    async def _records(self, link: Link, model: type[E], by: str, keys: list[str]) -> list[E | None]:
+    async def _records(self, link: Connectable, model: type[E], by: str, keys: list[str]) -> list[E | None]:
         statement, given = _by_key(model, by, Rules.of(self.viewer)), {**ids_of(self.viewer), "keys": keys}
         found = {getattr(row[0], by): row[0] for row in await fetch_records(link, model, statement, given)}
         return [found.get(each) for each in keys]
@@ -181,4 +181,4 @@ def hear(reading: asyncio.Future[Any]) -> None:
 @functools.lru_cache(maxsize=500)
 def _by_key(model: type[Entity], by: str, rules: Rules) -> sa.Select[*tuple[Any, ...]]:
     key = getattr(model, by)
-    return sa.select(*columns_of(model)).where(visible(model, pattern_of(rules)), among(key, sa.bindparam("keys")))
+    return sa.select(*columns_of(model)).where(visible(model, pattern_of(rules)), in_array(key, sa.bindparam("keys")))

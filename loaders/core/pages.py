@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible
-from crm_graph.database import Database, among, fold
-from crm_graph.database.prepared import Link, fetch_records, record_of
+from crm_graph.database import Database, casefolded, in_array
+from crm_graph.database.prepared import Connectable, fetch_records, record_of
 from crm_graph.errors import BadUserInput
 from crm_graph.models import Entity
 from crm_graph.models.types import Enum, Text
@@ -63,7 +63,7 @@ class Order:
         if isinstance(column.type, Enum):
             return sa.case({name: place for place, name in enumerate(column.type.members)}, value=column)
         plain = self.column == "id" or self.column == "rank" or not isinstance(column.type, Text)
-        return column if plain else fold(column)
+        return column if plain else casefolded(column)
 
     def nullable(self, model: type[Entity]) -> bool:
         return bool(model.__table__.columns[self.column].nullable)
@@ -140,7 +140,7 @@ class Page:
     has_previous: bool
 
 
-async def load_page(link: Link, viewer: Viewer, model: type[Entity], request: PageRequest) -> Page:
+async def load_page(link: Connectable, viewer: Viewer, model: type[Entity], request: PageRequest) -> Page:
     rows = await _records(link, viewer, model, _page_of, model, request, most=request.size + 1)
     return _page(model, request, [(record, keys) for record, *keys in rows])
 
@@ -161,7 +161,7 @@ async def load_total(session: AsyncSession, viewer: Viewer, model: type[Entity],
 
 
 async def load_pages(
-    link: Link, viewer: Viewer, relation: Relation, request: PageRequest, ids: list[str]
+    link: Connectable, viewer: Viewer, relation: Relation, request: PageRequest, ids: list[str]
 ) -> Sequence[Page]:
     model = relation.child
     found: dict[str, list[tuple[Any, Sequence[Any]]]] = {each: [] for each in ids}
@@ -209,8 +209,8 @@ def _children(relation: Relation, viewer: Viewer) -> tuple[Any, sa.Select[Any]]:
     model: Any = relation.child
     if relation.pairs is None:
         parent = getattr(model, relation.by or "")
-        return parent, sa.select(model).where(among(parent, _IDS))
-    pairs = relation.pairs(viewer, lambda column: among(column, _IDS)).distinct().subquery()
+        return parent, sa.select(model).where(in_array(parent, _IDS))
+    pairs = relation.pairs(viewer, lambda column: in_array(column, _IDS)).distinct().subquery()
     parent, child = pairs.columns
     return parent, sa.select(model).join(pairs, child == model.id)
 
@@ -241,7 +241,7 @@ def _usual_statement(build: Any, rules: Rules, of: Any, request: PageRequest) ->
 
 
 async def _records(
-    link: Link,
+    link: Connectable,
     viewer: Viewer,
     model: type[Entity],
     build: Build[S],

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.access import Sight, Viewer, sight_of, unscoped, visible
 from crm_graph.changelog import Revision, Row, log
 from crm_graph.changelog.log import KEPT
-from crm_graph.database import among
-from crm_graph.errors import Resync
+from crm_graph.database import in_array
+from crm_graph.errors import ResyncRequired
 from crm_graph.models import Action, Contact, Entity, Membership, Report, User, Workspace
 from loaders.core.pages import Where
 from loaders.live.visibility import have_followers, load_seen, load_seen_then, load_shown, reassigned
@@ -175,7 +175,7 @@ class Listing:
     async def _load(
         self, session: AsyncSession, viewer: Viewer, scope: Scope, ids: Collection[str]
     ) -> dict[str, Entity]:
-        statement = scope.select(viewer, scope.model).where(among(scope.model.id, list(ids)))
+        statement = scope.select(viewer, scope.model).where(in_array(scope.model.id, list(ids)))
         return {record.id: record for record in await session.scalars(statement)}
 
     async def _before(
@@ -194,7 +194,7 @@ class Listing:
             unscoped(model, "what went out of sight is told by its id alone, to those who saw it"),
             model.workspace_id == viewer.workspace_id,
             scope.where(model, viewer),
-            among(model.id, ids),
+            in_array(model.id, ids),
         )
 
 
@@ -243,7 +243,7 @@ class Ledger:
             by_entity[rows[0].entity].append(key)
         for entity, keys in by_entity.items():
             model = self.models[entity]
-            records = await session.scalars(sa.select(model).where(visible(model, viewer), among(model.id, keys)))
+            records = await session.scalars(sa.select(model).where(visible(model, viewer), in_array(model.id, keys)))
             present = {record.id: record for record in records}
             lost = [row for key in keys if key not in present for row in about[key]]
             came = [row for row in lost if row.action in {Action.CREATED, Action.RESTORED}]
@@ -264,7 +264,7 @@ async def load_viewers(
     statement = (
         sa.select(User, Workspace)
         .join(Workspace, Workspace.id == User.workspace_id)
-        .where(visible(User, viewer), among(User.id, list(user_ids)), User.active)
+        .where(visible(User, viewer), in_array(User.id, list(user_ids)), User.active)
     )
     viewers, at = {}, None
     for user, workspace in await session.execute(statement):
@@ -294,10 +294,10 @@ async def load_audience(session: AsyncSession, viewer: Viewer, rows: Sequence[Ro
     owners = {key for row in rows if (key := row.after.get("owner_id"))}
     teams = {key for row in rows if (key := row.after.get("team_id"))}
     above = sa.select(Report.user_id, Report.manager_id).where(
-        Report.workspace_id == viewer.workspace_id, among(Report.user_id, list(owners))
+        Report.workspace_id == viewer.workspace_id, in_array(Report.user_id, list(owners))
     )
     inside = sa.select(Membership.team_id, Membership.user_id).where(
-        visible(Membership, viewer), among(Membership.team_id, list(teams))
+        visible(Membership, viewer), in_array(Membership.team_id, list(teams))
     )
     for found, statement, wanted in ((of_owner, above, owners), (of_team, inside, teams)):
         for key, user_id in await session.execute(statement) if wanted else ():
@@ -327,7 +327,7 @@ async def load_log(
     """At most `first` rows of the log after a revision, those among them that concern the viewer, where he then stands,
     and whether that is all. Without a revision: from now on, which is nothing.
 
-    Raises Resync.
+    Raises ResyncRequired.
     """
     end = await log.stand(session, viewer.workspace_id)
     if after is None:
@@ -336,7 +336,7 @@ async def load_log(
     rows = await log.read(session, viewer.workspace_id, after.number, end.number, first)
     sight = sight_of(viewer, ledger.models.values())
     if moving_rows(rows, sight, {viewer.user_id}) or await ledger.unsettled(session, viewer, rows, None):
-        raise Resync("What you may see has changed. Read everything again.", str(end))
+        raise ResyncRequired("What you may see has changed. Read everything again.", str(end))
     at = rows[-1].revision if rows else end.number
     about = ledger.about(rows, None)
     return await ledger.look(session, viewer, about, None), Revision(end.epoch, at), at == end.number

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import ASSIGNED, Viewer, is_private, saw, unscoped, visible
 from crm_graph.changelog import Row
-from crm_graph.database import among
+from crm_graph.database import in_array
 from crm_graph.models import (
     Account,
     Action,
@@ -84,7 +84,7 @@ async def _load_seen_before(session: AsyncSession, viewer: Viewer, rows: Sequenc
     for model in SHOWN_BY.values() if ids else ():
         some = [each for each in ids if each.startswith(f"{model.prefix}_")]
         if some:
-            shown = sa.select(model.id).where(visible(model, viewer, deleted=True), among(model.id, some))
+            shown = sa.select(model.id).where(visible(model, viewer, deleted=True), in_array(model.id, some))
             sighted.update(await session.scalars(shown))
     return {
         row.revision
@@ -104,7 +104,7 @@ async def load_shown(session: AsyncSession, viewer: Viewer, rows: Sequence[Row])
     found: set[str] = set()
     for entity in {row.entity for row in rows}:
         model, its = SHOWN_BY[entity], [row for row in rows if row.entity == entity]
-        here = visible(model, viewer, deleted=True), among(model.id, [row.record_id for row in its])
+        here = visible(model, viewer, deleted=True), in_array(model.id, [row.record_id for row in its])
         now = set(await session.scalars(sa.select(model.id).where(*here)))
         before = await load_seen(session, viewer, model, its)
         found |= {row.record_id for row in its if (row.revision in before) != (row.record_id in now)}
@@ -118,10 +118,10 @@ async def load_contacts(
     statement = sa.select(Contact.id).where(
         unscoped(Contact, HIDDEN),
         Contact.workspace_id == viewer.workspace_id,
-        among(Contact.account_id, list(account_ids)),
+        in_array(Contact.account_id, list(account_ids)),
     )
     if ids is not None:
-        statement = statement.where(among(Contact.id, list(ids)))
+        statement = statement.where(in_array(Contact.id, list(ids)))
     return set(await session.scalars(statement))
 
 
@@ -137,14 +137,14 @@ async def have_followers(
         sa.exists().where(
             unscoped(model, HIDDEN),
             model.workspace_id == viewer.workspace_id,
-            sa.or_(*(among(getattr(model, column), every) for column in columns)),
+            sa.or_(*(in_array(getattr(model, column), every) for column in columns)),
         )
         for model, columns in PARTS.items()
         if model in kinds
     ]
     if Activity in kinds:
         link = ActivityLink.__table__.c
-        about = sa.or_(*(among(link[target], every) for target in ActivityLink.TARGETS))
+        about = sa.or_(*(in_array(link[target], every) for target in ActivityLink.TARGETS))
         follow.append(sa.exists().where(link.workspace_id == viewer.workspace_id, about))
     return bool(follow) and bool(await session.scalar(sa.select(sa.or_(*follow))))
 
@@ -161,7 +161,7 @@ async def touch_customer(session: AsyncSession, viewer: Viewer, account_id: str,
         return sa.select(model.id).where(unscoped(model, HIDDEN), *here)
 
     def part(model: Any, whole: Any, *columns: str) -> sa.ColumnElement[bool]:
-        named = sa.or_(*(among(getattr(model, column), every) for column in columns))
+        named = sa.or_(*(in_array(getattr(model, column), every) for column in columns))
         key = model.opportunity_id if whole is Opportunity else model.contact_id
         return sa.exists().where(
             unscoped(model, HIDDEN), model.workspace_id == viewer.workspace_id, named, key.in_(of_account(whole))
@@ -175,14 +175,14 @@ async def touch_customer(session: AsyncSession, viewer: Viewer, account_id: str,
             unscoped(Account, HIDDEN),
             Account.workspace_id == viewer.workspace_id,
             Account.id == account_id,
-            among(Account.parent_id, list(ids)),
+            in_array(Account.parent_id, list(ids)),
         ),
         sa.exists().where(
             own.workspace_id == viewer.workspace_id,
             own.account_id == account_id,
             other.workspace_id == viewer.workspace_id,
             other.activity_id == own.activity_id,
-            sa.or_(*(among(other[target], every) for target in ActivityLink.TARGETS)),
+            sa.or_(*(in_array(other[target], every) for target in ActivityLink.TARGETS)),
         ),
     ]
     return bool(await session.scalar(sa.select(sa.or_(*follow))))

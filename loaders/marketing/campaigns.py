@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible
-from crm_graph.database import among
+from crm_graph.database import in_array
 from crm_graph.models import Campaign, CampaignMember
 from loaders.core.pages import Relation, Whose
 
@@ -35,7 +35,7 @@ def reached(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
 
 
 async def load_responses(session: AsyncSession, viewer: Viewer, ids: list[str]) -> Sequence[Response]:
-    counts = reached(viewer, lambda column: among(column, ids))
+    counts = reached(viewer, lambda column: in_array(column, ids))
     statement = counts.add_columns(CampaignMember.campaign_id).group_by(CampaignMember.campaign_id)
     found = {campaign_id: Response(*counts) for *counts, campaign_id in await session.execute(statement)}
     return [found.get(each, Response()) for each in ids]

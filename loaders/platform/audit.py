@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
-from crm_graph.errors import Denied
+from crm_graph.errors import PermissionDenied
 from crm_graph.models import Action, Change, Role
 from crm_graph.models.platform.changes import IS_AUDITED
 from loaders.core.cursors import decode, encode
@@ -28,7 +28,7 @@ class AuditFilter:
 
 
 async def load_audit(session: AsyncSession, viewer: Viewer, request: PageRequest, filter_: AuditFilter) -> Page:
-    """A page of events, newest first. Raises Denied, BadUserInput."""
+    """A page of events, newest first. Raises PermissionDenied, BadUserInput."""
     statement, number = _events(viewer, filter_, Change), Change.revision
     for name, cursor in (("after", request.after), ("before", request.before)):
         if cursor is not None:
@@ -49,14 +49,14 @@ async def load_audit(session: AsyncSession, viewer: Viewer, request: PageRequest
 
 
 async def count_audit(session: AsyncSession, viewer: Viewer, filter_: AuditFilter) -> int:
-    """How many events there are. Raises Denied."""
+    """How many events there are. Raises PermissionDenied."""
     count: int = (await session.execute(_events(viewer, filter_, sa.func.count()))).scalar_one()
     return count
 
 
 def _events(viewer: Viewer, filter_: AuditFilter, what: Any) -> sa.Select[Any]:
     if viewer.role is not Role.ADMIN:
-        raise Denied("Only an admin may read the audit.")
+        raise PermissionDenied("Only an admin may read the audit.")
     statement = sa.select(what).select_from(Change).where(Change.workspace_id == viewer.workspace_id, IS_AUDITED)
     if filter_.actions is not None:
         statement = statement.where(Change.action.in_(filter_.actions))

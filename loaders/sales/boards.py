@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible, visible_totals
-from crm_graph.database import among
+from crm_graph.database import in_array
 from crm_graph.models import Opportunity, Stage, StageTotal
 from crm_graph.models.sales.stage_totals import SPLIT
 from crm_graph.models.types import AMOUNT_SCALE
@@ -62,7 +62,7 @@ async def load_stage_totals(
 
     Without a filter they are read from those kept ahead, at the same cost however many deals there are.
     """
-    statement = stage_totals(viewer, where, lambda column: among(column, stage_ids))
+    statement = stage_totals(viewer, where, lambda column: in_array(column, stage_ids))
     totals = {stage_id: Totals() for stage_id in stage_ids}
     for stage_id, code, count, *sums in await session.execute(statement):
         totals[stage_id].add(code, count, sums)
@@ -91,7 +91,7 @@ def stages_of(viewer: Viewer, whose: Whose) -> sa.Select[Any]:
 
 
 async def load_stages(session: AsyncSession, viewer: Viewer, pipeline_ids: Sequence[str]) -> list[list[Stage]]:
-    statement = stages_of(viewer, lambda column: among(column, pipeline_ids))
+    statement = stages_of(viewer, lambda column: in_array(column, pipeline_ids))
     found: dict[str, list[Stage]] = {pipeline_id: [] for pipeline_id in pipeline_ids}
     for stage in await session.scalars(statement):
         found[stage.pipeline_id].append(stage)

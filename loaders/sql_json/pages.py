@@ -48,7 +48,7 @@ class At:
         """A row of a select within this record's."""
         return At(row, (*self.around, sa.inspect(row).selectable))
 
-    def among(self, find: Callable[[str], Any], select: sa.Select[Any]) -> tuple[At, sa.Subquery]:
+    def in_array(self, find: Callable[[str], Any], select: sa.Select[Any]) -> tuple[At, sa.Subquery]:
         """A row of a select within this record's, and what to select such rows from. `find` has the expressions of
         the row's columns in the select, by their names."""
         bare: sa.Select[Any] = select.with_only_columns(sa.literal_column("1").label("_"), maintain_column_froms=True)
@@ -118,12 +118,12 @@ def rows_of(
         .order_by(*ordering(model, request, keys))
         .limit(size)
     )
-    here, source = at.among(lambda name: named[name] if name in named else getattr(row, name), page)
+    here, source = at.in_array(lambda name: named[name] if name in named else getattr(row, name), page)
     if more or ends or request.backward:
         read, place = here.row, sa.func.row_number().over()
         counted = {"_place": place, "_count": sa.func.count().over()}
         page = sa.select(read.id).order_by(place.desc()) if request.backward else sa.select(read.id)
-        here, source = at.among(lambda name: counted[name] if name in counted else getattr(read, name), page)
+        here, source = at.in_array(lambda name: counted[name] if name in counted else getattr(read, name), page)
     return Rows(here, request, model, source, more)
 
 

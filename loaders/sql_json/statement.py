@@ -12,7 +12,7 @@ from sqlalchemy.engine import Dialect
 
 from crm_graph.access import Viewer
 from crm_graph.database import Database
-from crm_graph.database.batching import Several
+from crm_graph.database.batching import BatchedStatement
 from crm_graph.models.types import Id
 from loaders.sql_json.variables import Read, Variables
 
@@ -29,7 +29,7 @@ class Statement:
 
     text: str
     values: tuple[Read, ...]
-    several: Several | None = None
+    several: BatchedStatement | None = None
 
     @classmethod
     def of(
@@ -49,7 +49,7 @@ class Statement:
         """The JSON. Raises BadUserInput for a value that no column can have, and what Database.fetch_text does."""
         values = [value(variables) for value in self.values]
         if self.several is not None:
-            return await database.together.fetch(self.text, self.several, values)
+            return await database.batcher.fetch(self.text, self.several, values)
         return await database.fetch_text(self.text, values)
 
 
@@ -65,7 +65,7 @@ def ids_of(viewer: Viewer) -> dict[str, Any]:
     return {WORKSPACE: viewer.workspace_id, USER: viewer.user_id}
 
 
-def _for_several(text: str, own: Sequence[int], wider: Several | None = None) -> Several | None:
+def _for_several(text: str, own: Sequence[int], wider: BatchedStatement | None = None) -> BatchedStatement | None:
     """`own` are the places of the parameters that each request has its own value of. None for a statement that reads
     more than a record and those it points to, which takes long enough to have a connection to itself."""
     kinds: dict[int, str] = {}
@@ -83,7 +83,7 @@ def _for_several(text: str, own: Sequence[int], wider: Several | None = None) ->
     lists = ", ".join(f"${place + 1}::{kinds[place]}[]" for place in own)
     columns = ", ".join(f"p{place}" for place in own)
     source = f"unnest({lists}) WITH ORDINALITY AS asked({columns}, place)"
-    return Several(f"SELECT ({body}) FROM {source} ORDER BY asked.place", tuple(own), wider)
+    return BatchedStatement(f"SELECT ({body}) FROM {source} ORDER BY asked.place", tuple(own), wider)
 
 
 def _value(parameter: sa.BindParameter[Any], reads: Mapping[str, Read], dialect: Dialect) -> Read:

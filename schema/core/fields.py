@@ -184,13 +184,13 @@ def compile_one(selection: FieldSelection, at: At, model: Any, key: Any, kind: A
 
 def compile_first(selection: FieldSelection, at: At, model: Any, select: sa.Select[Any]) -> Any:
     """The first of a select's records, or null."""
-    row, rows = at.among(partial(getattr, model), select.limit(sa.literal_column("1")))
+    row, rows = at.in_array(partial(getattr, model), select.limit(sa.literal_column("1")))
     return alone(sa.select(selection.record(row)).select_from(rows), at)
 
 
 def compile_rows(selection: FieldSelection, at: At, model: Any, select: sa.Select[Any]) -> Any:
     """The list of a select's records."""
-    row, rows = at.among(partial(getattr, model), select)
+    row, rows = at.in_array(partial(getattr, model), select)
     return alone(sa.select(List(selection.record(row))).select_from(rows), at)
 
 

@@ -25,7 +25,7 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.utils.str_converters import to_camel_case
 
 from crm_graph.access import Viewer, visible
-from crm_graph.database import TextArray, among, fold, fold_text, storable
+from crm_graph.database import TextArray, casefold_text, casefolded, in_array, is_storable
 from crm_graph.errors import BadUserInput
 from crm_graph.models.types import Enum, Text
 from crm_graph.records import TABLES
@@ -66,18 +66,18 @@ class Comparison:
                 raise BadUserInput(f"At most {MAX_VALUES} values can be compared with.", f"filter.{_camel(name)}")
             return [self._clean(item, name) for item in value]
         if isinstance(value, str):
-            if len(value) > MAX_TEXT_LENGTH or not storable(value):
+            if len(value) > MAX_TEXT_LENGTH or not is_storable(value):
                 raise BadUserInput(
                     f"Not a text that could be stored, of at most {MAX_TEXT_LENGTH} characters.",
                     f"filter.{_camel(name)}",
                 )
-            return fold_text(unicodedata.normalize("NFC", value)) if self.case_insensitive else value
+            return casefold_text(unicodedata.normalize("NFC", value)) if self.case_insensitive else value
         return value
 
     def _condition(self, column: Any, name: str, value: Any, present: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
         if name == "is_null":
             return sa.not_(present) if value else present
-        side = fold(column) if self.case_insensitive else column
+        side = casefolded(column) if self.case_insensitive else column
         match name:
             case "in_" | "not_in":
                 condition = self._among(side, column.type, value)
@@ -92,7 +92,7 @@ class Comparison:
 
     def _among(self, side: Any, kind: Any, values: list[Any] | Given) -> sa.ColumnElement[bool]:
         if isinstance(kind, (Text, Enum)):
-            return among(
+            return in_array(
                 side, values.bind(TextArray()) if isinstance(values, Given) else [str(each) for each in values]
             )
         if isinstance(values, Given):

@@ -21,7 +21,7 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.utils.str_converters import to_camel_case
 
 from crm_graph.changelog import advance, flush
-from crm_graph.errors import Code, Conflict, Duplicate, Fault, Invalid
+from crm_graph.errors import Code, Conflict, DomainError, Duplicate, Invalid
 from crm_graph.models import Entity
 from crm_graph.records import idempotency
 from schema.core.declared import DeclaredField, argument
@@ -130,16 +130,16 @@ class Mutation(DeclaredField):
         try:
             try:
                 ids, revision, renew = await self._write(context, write)
-            except Duplicate as fault:
+            except Duplicate as error:
                 # Two sends of one write met; the first is there now, and the second answers what it answered.
-                if fault.field != "key":
+                if error.field != "key":
                     raise
                 ids, revision, renew = await self._write(context, write)
-        except Fault as fault:
-            current = fault.current if isinstance(fault, Conflict) else None
+        except DomainError as error:
+            current = error.current if isinstance(error, Conflict) else None
             context.loaders.forget()
             return PayloadSource(
-                {"record_id": current.id} if isinstance(current, Entity) else {}, None, [user_error(fault)]
+                {"record_id": current.id} if isinstance(current, Entity) else {}, None, [user_error(error)]
             )
         renew()
         return PayloadSource(ids, f"{viewer.epoch}.{revision}", [])
@@ -166,9 +166,9 @@ class Mutation(DeclaredField):
         return ids, revision, renew
 
 
-def user_error(fault: Fault) -> UserError:
-    path = fault.field and ".".join(to_camel_case(part) for part in fault.field.split("."))
-    return UserError(code=fault.code, field=path, message=fault.message)
+def user_error(error: DomainError) -> UserError:
+    path = error.field and ".".join(to_camel_case(part) for part in error.field.split("."))
+    return UserError(code=error.code, field=path, message=error.message)
 
 
 def mutation(description: str, service: Service, input_: Any, *, model: type[Entity] | None = None) -> Any:

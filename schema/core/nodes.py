@@ -10,7 +10,7 @@ import strawberry
 from strawberry import UNSET
 from strawberry.types.arguments import StrawberryArgument
 
-from crm_graph.database import TextArray, storable
+from crm_graph.database import TextArray, is_storable
 from crm_graph.errors import BadUserInput
 from crm_graph.models.types import Id
 from loaders.core.pages import LARGEST_PAGE
@@ -82,7 +82,7 @@ def _types_of(ids: list[str]) -> tuple[str, ...]:
 
 def _storable(ids: list[str]) -> list[str]:
     """The ids, with what cannot be one as another that cannot: a list of texts leaves out what is not storable."""
-    return [each if storable(each) else "" for each in ids]
+    return [each if is_storable(each) else "" for each in ids]
 
 
 def _few(ids: list[str]) -> list[str]:

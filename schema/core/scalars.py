@@ -13,7 +13,7 @@ from graphql import FloatValueNode, GraphQLError, IntValueNode, Node, StringValu
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.scalar import ScalarDefinition
 
-from crm_graph.errors import Fault
+from crm_graph.errors import DomainError
 from crm_graph.models import types
 from crm_graph.models.types import wire
 
@@ -33,8 +33,8 @@ def _scalar(name: str, description: str, kind: Any) -> ScalarDefinition:
             raise GraphQLError("A string is expected.", node)
         try:
             return kind.clean(str(value))
-        except Fault as fault:
-            raise GraphQLError(fault.message, node) from None
+        except DomainError as error:
+            raise GraphQLError(error.message, node) from None
 
     def parse_literal(node: ValueNode, variables: object = None) -> object:
         # The text of a number, not the float that it would become.

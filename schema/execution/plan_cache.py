@@ -32,7 +32,7 @@ from sqlalchemy.engine import Dialect
 
 from crm_graph.access import Viewer
 from crm_graph.auth import KEY, Principal, proof
-from crm_graph.database import TooDeep
+from crm_graph.database import StatementTooDeep
 from crm_graph.errors import BadUserInput
 from loaders.sql_json.statement import USER, WORKSPACE, Statement, pattern
 from loaders.sql_json.variables import Parameters, Read, shape
@@ -154,7 +154,7 @@ class Plans:
             return await way.statement.answer(database, {**values.coerced, **asker.given})
         except BadUserInput:
             return None
-        except TooDeep:
+        except StatementTooDeep:
             assert way is not None
             way.statement = None
             return None

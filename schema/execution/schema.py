@@ -18,7 +18,15 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext
 from strawberry.utils.await_maybe import await_maybe
 
-from crm_graph.errors import BadUserInput, CostExceeded, LimitExceeded, Overloaded, RequestError, Resync, Throttled
+from crm_graph.errors import (
+    BadUserInput,
+    CostExceeded,
+    LimitExceeded,
+    Overloaded,
+    RequestError,
+    ResyncRequired,
+    Throttled,
+)
 from crm_graph.observability import metrics, tracing
 from schema.core.context import Context
 from schema.execution.documents import INTROSPECTION, Document, read_document, remembered
@@ -159,12 +167,12 @@ def _describe(error: GraphQLError, cause: BaseException | None) -> dict[str, Any
         case Throttled(retry_after=float()) | Overloaded():
             return {"code": cause.code, "retryAfter": cause.retry_after}
         case LimitExceeded():
-            return {"code": cause.code, "limit": cause.what, "most": cause.most}
+            return {"code": cause.code, "limit": cause.unit, "most": cause.maximum}
         case CostExceeded():
-            return {"code": cause.code, "cost": cause.cost, "maxCost": cause.most}
+            return {"code": cause.code, "cost": cause.cost, "maxCost": cause.maximum}
         case BadUserInput(field=str()):
             return {"code": cause.code, "field": cause.field}
-        case Resync():
+        case ResyncRequired():
             return {"code": cause.code, "revision": cause.revision}
         case RequestError():
             return {"code": cause.code}

@@ -14,7 +14,7 @@ import strawberry
 from crm_graph import auth, models
 from crm_graph.auth import SignedIn
 from crm_graph.changelog import advance
-from crm_graph.errors import Fault
+from crm_graph.errors import DomainError
 from crm_graph.services.platform import users
 from loaders.sql_json.expressions import Literal
 from loaders.sql_json.pages import At
@@ -160,8 +160,8 @@ class AuthMutation:
         try:
             async with context.database.read() as session:
                 context.principal = await auth.exchange(session, context.settings, context.principal, token=input.token)
-        except Fault as fault:
-            return PayloadSource({}, None, [user_error(fault)])
+        except DomainError as error:
+            return PayloadSource({}, None, [user_error(error)])
         ids = {"record_id": context.viewer.user_id, "expires_at": context.principal.expires_at}
         return PayloadSource(ids, None, [])
 
@@ -234,8 +234,8 @@ async def _answer(context: Context, user_id: str | None, write: Callable[[], Awa
     """The payload of a write that is more than one transaction."""
     try:
         revision = await write()
-    except Fault as fault:
-        return PayloadSource({}, None, [user_error(fault)])
+    except DomainError as error:
+        return PayloadSource({}, None, [user_error(error)])
     finally:
         context.loaders.forget()
     return PayloadSource({"record_id": user_id}, f"{context.viewer.epoch}.{revision}", [])

@@ -148,7 +148,7 @@ class Board(DeclaredField):
 
 def _write_stages(selection: FieldSelection, at: At, where: Where | None) -> Any:
     chosen = stages_of(selection.viewer, lambda column: column == at.row.id)
-    stage, stages = at.among(partial(getattr, models.Stage), chosen)
+    stage, stages = at.in_array(partial(getattr, models.Stage), chosen)
     parts: dict[str, Any] = {
         "stage": lambda selection: selection.record(stage),
         "totals": lambda selection: write_totals(

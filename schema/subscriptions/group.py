@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Sight, Viewer, is_private, sight_of
 from crm_graph.changelog import Row
-from crm_graph.errors import Resync, Unauthenticated
+from crm_graph.errors import ResyncRequired, Unauthenticated
 from crm_graph.models import Entity
 from loaders.live.lists import MOST_MEMBERS, Audience, Members, Occurrence, load_viewers, moving_rows
 from schema.subscriptions.operations import Operation
@@ -102,7 +102,7 @@ async def news(
     """Tell a viewer who knows these members what rows mean; `moving` are those that changed his sight of others, and
     `audience` who sees what the rows leave, where that is known.
 
-    Raises Resync where that cannot be told, and GraphQLError where the answer cannot be made.
+    Raises ResyncRequired where that cannot be told, and GraphQLError where the answer cannot be made.
     """
     listing = question.watch.listing
     about = listing.about(rows, known)
@@ -117,7 +117,7 @@ async def news(
         if known is not None and members is not None:
             different = await listing.compare(session, viewer, known - about.keys(), members - about.keys(), causes[-1])
         if different is None:
-            raise Resync(TOO_MANY, end.revision)
+            raise ResyncRequired(TOO_MANY, end.revision)
         occurrences += different
     elif known is not None and occurrences:
         members = known | {each.record_id for each in occurrences if each.record is not None}
@@ -194,7 +194,7 @@ class Group:
         personal = moving if self.sight.user_id is not None else []
         try:
             told = await news(session, self.viewer, self.question, self.members, rows, personal, end, answer, audience)
-        except (Resync, GraphQLError) as error:
+        except (ResyncRequired, GraphQLError) as error:
             self.disband(error)
             return
         self.members, self.at = told.members, end.number
@@ -223,7 +223,7 @@ class Group:
             viewer = viewers[subscribers[0].viewer.user_id or ""]
             try:
                 told = await news(session, viewer, self.question, self.members, rows, moving, end, answer)
-            except (Resync, GraphQLError) as error:
+            except (ResyncRequired, GraphQLError) as error:
                 for subscriber in subscribers:
                     self._unseat(subscriber, error)
                 continue
@@ -235,4 +235,4 @@ class Group:
                     self.subscribers.discard(subscriber)
                     group.subscribers.add(subscriber)
                 else:  # what he would not take is known nowhere else: he has to read anew
-                    self._unseat(subscriber, Resync(TOO_MANY, end.revision))
+                    self._unseat(subscriber, ResyncRequired(TOO_MANY, end.revision))

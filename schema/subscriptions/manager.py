@@ -15,7 +15,7 @@ from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.access import Viewer
 from crm_graph.changelog import Feed, Revision, log
-from crm_graph.database import OUTAGES, Database
+from crm_graph.database import CONNECTION_ERRORS, Database
 from crm_graph.errors import RequestError, TimedOut, Unauthenticated
 from crm_graph.settings import Settings
 from loaders.live.lists import Occurrence, load_viewers
@@ -143,7 +143,7 @@ class Hub:
             result: Any = await await_maybe(execute_subscription_event(executor))
         context.forget()
         for error in result.errors or ():
-            if isinstance(error.original_error, OUTAGES):
+            if isinstance(error.original_error, CONNECTION_ERRORS):
                 raise error.original_error
             if isinstance(error.original_error, TimedOut):
                 raise error

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.changelog import Row, Tail, log
 from crm_graph.changelog.notifier import Signal
-from crm_graph.database import OUTAGES, Database
-from crm_graph.errors import Resync
+from crm_graph.database import CONNECTION_ERRORS, Database
+from crm_graph.errors import ResyncRequired
 from crm_graph.models import now
 from crm_graph.observability import metrics
 from loaders.live.lists import Audience, load_audience, moving_rows
@@ -78,14 +78,14 @@ class Room:
                 pause, behind = min(2 * pause, LONGEST_PAUSE_SECONDS), True
 
     async def follow(self, subscriber: Subscriber) -> None:
-        """Tell one subscriber what happens, until he is cancelled. Raises Resync, Unauthenticated, GraphQLError."""
+        """Send one subscriber updates until cancelled. Raises ResyncRequired, Unauthenticated, GraphQLError."""
         pause = FIRST_PAUSE_SECONDS
         try:
             while True:
                 subscriber.unseated.clear()
                 try:
                     await self._admit(subscriber)
-                except OUTAGES:
+                except CONNECTION_ERRORS:
                     logger.warning("A subscriber could not be led on; trying again.", exc_info=True)
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -127,7 +127,7 @@ class Room:
             end = await log.stand(session, self.workspace_id)
             rows = await log.read(session, self.workspace_id, subscriber.number, end.number)
             if end.epoch != subscriber.epoch or end.epoch != self._epoch or not rows:
-                raise Resync(log.LEAPT, str(end))
+                raise ResyncRequired(log.LEAPT, str(end))
             number = rows[-1].revision
             payload = await self._news(session, subscriber, rows, Stand(end.epoch, number, number == end.number))
         subscriber.number = number
@@ -149,7 +149,7 @@ class Room:
                     await self._advance(session)
                     end = Stand(self._epoch, self._tail.at, True)
                     if end.epoch != subscriber.epoch or end.number < subscriber.number:
-                        raise Resync(log.LEAPT, end.revision)
+                        raise ResyncRequired(log.LEAPT, end.revision)
                     rows = self._tail.after(subscriber.number)
                     if rows is None:
                         return False, None
@@ -187,7 +187,7 @@ class Room:
         end = await log.stand(session, self.workspace_id)
         if end.epoch != self._epoch or end.number < self._tail.at:
             for group in self.groups.values():
-                group.disband(Resync(log.LEAPT, str(end)))
+                group.disband(ResyncRequired(log.LEAPT, str(end)))
             self._epoch, self._tail = end.epoch, Tail(self.workspace_id, end.number)
             self._payloads.clear()
         while True:

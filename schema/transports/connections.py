@@ -145,7 +145,7 @@ class Connections:
         asked = {each: each.principal for each in self._open if each.principal is not None}
         if not asked:
             return
-        async with self.database.watch() as session:
+        async with self.database.monitor() as session:
             standing = await auth.standing(session, {each.key: each for each in asked.values()}.values())
         for connection, principal in asked.items():
             # One that goes on by another token meanwhile is asked about the next time.

@@ -17,7 +17,7 @@ from graphql import GraphQLError, OperationType
 from crm_graph import auth
 from crm_graph.auth import Principal
 from crm_graph.changelog import Feed
-from crm_graph.database import OUTAGES, Database
+from crm_graph.database import CONNECTION_ERRORS, Database
 from crm_graph.errors import CostExceeded, LimitExceeded, Overloaded, RequestError, TimedOut, Unauthenticated
 from crm_graph.observability import metrics, tracing
 from crm_graph.observability.logs import OPERATION
@@ -319,7 +319,7 @@ class Endpoint:
 
     def failed(self, request: Request, error: Exception) -> Sequence[Mapping[str, Any]]:
         """What a failure means to the client. Raises Outage: a subscription is not to end while the database is out."""
-        if request.kind is OperationType.SUBSCRIPTION and isinstance(error, OUTAGES):
+        if request.kind is OperationType.SUBSCRIPTION and isinstance(error, CONNECTION_ERRORS):
             log.warning("The database cannot be read: %s", error)
             raise Outage from error
         return self.described(error)

@@ -16,8 +16,14 @@ from typing import Any
 from strawberry.http import GraphQLRequestData
 
 from crm_graph.auth import digest
-from crm_graph.database import OUTAGES, Database
-from crm_graph.errors import BadUserInput, IdRequired, NotStored, StoresNothing, Throttled
+from crm_graph.database import CONNECTION_ERRORS, Database
+from crm_graph.errors import (
+    BadUserInput,
+    PersistedQueriesDisabled,
+    PersistedQueryIdRequired,
+    PersistedQueryNotFound,
+    Throttled,
+)
 from crm_graph.services.platform import persisted_queries as documents
 from crm_graph.settings import PersistedQueries
 from schema.limits.cost import LEAST
@@ -59,14 +65,15 @@ class DocumentStore:
         self._length = 0
 
     async def complete(self, sent: Sent, mode: PersistedQueries, payer: str) -> Sent:
-        """What was sent, with its query. Raises BadUserInput, NotStored, StoresNothing, IdRequired, Throttled."""
+        """What was sent, with its query. Raises BadUserInput, PersistedQueryNotFound, PersistedQueriesDisabled,
+        PersistedQueryIdRequired, Throttled."""
         document_id, text = _id(sent), sent.query
         if mode is PersistedQueries.OFF:
             if not text:
-                raise StoresNothing
+                raise PersistedQueriesDisabled
             return sent
         if document_id is None:
-            raise IdRequired
+            raise PersistedQueryIdRequired
         if text and mode is PersistedQueries.ON and digest(text) == document_id:
             keep_as = None if document_id in self._known else document_id
             return dataclasses.replace(sent, keep_as=keep_as)
@@ -74,7 +81,7 @@ class DocumentStore:
         if known is None or (mode is PersistedQueries.ONLY and not known[1]):
             if text and mode is PersistedQueries.ON:
                 raise BadUserInput("The id is not the SHA-256 hash of the query.", _field(sent))
-            raise NotStored
+            raise PersistedQueryNotFound
         if text and text != known[0]:
             raise BadUserInput("The id is another document's.", _field(sent))
         return dataclasses.replace(sent, query=known[0])
@@ -90,7 +97,7 @@ class DocumentStore:
                 self._remember(document_id, text, trusted=False)
         except Throttled:
             pass
-        except OUTAGES as error:
+        except CONNECTION_ERRORS as error:
             log.warning("A document could not be kept: %s", error)
 
     async def _find(self, document_id: str, payer: str) -> tuple[str, bool] | None:

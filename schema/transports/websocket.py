@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_origins, normalize_origin
 
 from crm_graph.auth import Principal
-from crm_graph.database import OUTAGES
+from crm_graph.database import CONNECTION_ERRORS
 from crm_graph.errors import Throttled, Unauthenticated
 from schema.core.caller import Caller, bearer
 from schema.execution.schema import read_json, write_json
@@ -201,7 +201,7 @@ class Socket:
             return await self.endpoint.authenticate(token)
         except Unauthenticated as refusal:
             raise Close(4403, refusal.message) from None
-        except OUTAGES as error:
+        except CONNECTION_ERRORS as error:
             log.warning("The database cannot be read: %s", error)
             raise Close(1013, TRY_AGAIN) from None
 
@@ -230,7 +230,7 @@ class Socket:
         if operation_id in self._operations:
             raise Close(4409, f"Subscriber for {operation_id} already exists")
         operation = Operation(self, operation_id)
-        most = self.endpoint.settings.socket_operations
+        most = self.endpoint.settings.operations_per_socket
         while len(self._tasks) >= most > len(self._operations):  # what was completed is still on its way out
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         if len(self._tasks) >= most:

@@ -119,7 +119,7 @@ def environment(url: str, **settings: object) -> dict[str, str]:
 def prepare(env: Mapping[str, str]) -> str:
     """Migrate the database and make a workspace; the token of its admin."""
     from crm_graph import migrations
-    from crm_graph.cli.database_session import opened
+    from crm_graph.cli.database_session import database_session
     from crm_graph.database import Database
     from crm_graph.services.platform import setup
     from crm_graph.settings import Settings
@@ -131,7 +131,7 @@ def prepare(env: Mapping[str, str]) -> str:
         database = Database(settings.database_url, pool_size=1)
         await migrations.upgrade(database.writer)
         await database.close()
-        async with opened(settings) as feed:
+        async with database_session(settings) as feed:
             await setup.create_workspace(feed, name="Bench", currency="USD", **admin)
 
     asyncio.run(make())
@@ -141,13 +141,13 @@ def prepare(env: Mapping[str, str]) -> str:
 def tokens(env: Mapping[str, str], emails: Sequence[str]) -> list[str]:
     """An API token for each of these users, as `crm-graph token` makes them."""
     from crm_graph import auth
-    from crm_graph.cli.database_session import opened
+    from crm_graph.cli.database_session import database_session
     from crm_graph.services.platform import setup
     from crm_graph.settings import Settings
 
     async def make() -> list[str]:
         made = []
-        async with opened(Settings.from_environment(env)) as feed:
+        async with database_session(Settings.from_environment(env)) as feed:
             for email in emails:
                 async with feed.database.read() as session:
                     viewer = await setup.find_user(session, await setup.find_workspace(session, None), email)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph import records
 from crm_graph.changelog import Revision, Tail, log
-from crm_graph.errors import BadUserInput, Resync
+from crm_graph.errors import BadUserInput, ResyncRequired
 from crm_graph.models import Account, Change, Workspace, now
 from tests.support.world import World
 
@@ -120,7 +120,7 @@ async def test_what_is_past_retention_or_in_the_future_is_not_answered(
         if answerable:
             await require(session, world.workspace_id, asked)
         else:
-            with pytest.raises(Resync) as refused:
+            with pytest.raises(ResyncRequired) as refused:
                 await require(session, world.workspace_id, asked)
             assert refused.value.revision == str(stand)
 
@@ -131,7 +131,7 @@ async def test_where_the_log_stands_is_answered_however_old(world: World) -> Non
     async with world.database.snapshot() as session:
         stand = await log.stand(session, world.workspace_id)
         await require(session, world.workspace_id, stand)
-        with pytest.raises(Resync):
+        with pytest.raises(ResyncRequired):
             await require(session, world.workspace_id, Revision(stand.epoch, 1))
 
 
@@ -143,6 +143,6 @@ async def test_of_an_epoch_that_is_over_nothing_is_answered(world: World) -> Non
     async with world.database.snapshot() as session:
         stand = await log.stand(session, world.workspace_id)
         assert stand == Revision("restored", 2)
-        with pytest.raises(Resync) as refused:
+        with pytest.raises(ResyncRequired) as refused:
             await require(session, world.workspace_id, Revision("former", 1))
     assert refused.value.revision == "restored.2"

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 
 from crm_graph.database import Database
-from crm_graph.database.batching import MOST, Several
+from crm_graph.database.batching import MOST, BatchedStatement
 from crm_graph.models import ApiToken, Role, Visibility, now
 from tests.support.world import World, build_world, running
 
@@ -149,13 +149,15 @@ async def test_not_too_many_wait_for_one_another(here: World, sent: list[tuple[s
 
 
 HALF = "SELECT (12 / $1::INTEGER)::text"
-HALVES = Several("SELECT (12 / asked.p0)::text FROM unnest($1::INTEGER[]) WITH ORDINALITY AS asked(p0, place)", (0,))
+HALVES = BatchedStatement(
+    "SELECT (12 / asked.p0)::text FROM unnest($1::INTEGER[]) WITH ORDINALITY AS asked(p0, place)", (0,)
+)
 SLOW = "SELECT pg_sleep($1::FLOAT)::text"
-SLOWER = Several("SELECT pg_sleep(asked.p0)::text FROM unnest($1::FLOAT[]) AS asked(p0)", (0,))
+SLOWER = BatchedStatement("SELECT pg_sleep(asked.p0)::text FROM unnest($1::FLOAT[]) AS asked(p0)", (0,))
 
 
 async def test_what_is_wrong_with_one_is_not_wrong_with_others(here: World) -> None:
-    fetched = (here.database.together.fetch(HALF, HALVES, [each]) for each in (3, 0, 4))
+    fetched = (here.database.batcher.fetch(HALF, HALVES, [each]) for each in (3, 0, 4))
 
     found = await asyncio.gather(*fetched, return_exceptions=True)
 
@@ -168,14 +170,14 @@ async def running_statements(database: Database) -> int:
 
 
 async def test_who_leaves_takes_it_from_nobody_and_the_last_one_ends_it(here: World) -> None:
-    tasks = [asyncio.create_task(here.database.together.fetch(SLOW, SLOWER, [each])) for each in (0.0, 0.3, 0.0)]
+    tasks = [asyncio.create_task(here.database.batcher.fetch(SLOW, SLOWER, [each])) for each in (0.0, 0.3, 0.0)]
     await asyncio.sleep(0.1)
     tasks[0].cancel()
     found = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert [isinstance(found[0], asyncio.CancelledError), *found[1:]] == [True, "", ""]
 
-    tasks = [asyncio.create_task(here.database.together.fetch(SLOW, SLOWER, [600.0])) for _ in range(3)]
+    tasks = [asyncio.create_task(here.database.batcher.fetch(SLOW, SLOWER, [600.0])) for _ in range(3)]
     await asyncio.sleep(0.2)
     before = await running_statements(here.database)
     for each in tasks:

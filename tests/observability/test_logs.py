@@ -10,7 +10,7 @@ from io import StringIO
 
 import pytest
 
-from crm_graph.errors import RefusedToStart
+from crm_graph.errors import ConfigurationError
 from crm_graph.observability import logs
 from crm_graph.settings import Settings
 
@@ -57,5 +57,5 @@ def test_a_line_in_text() -> None:
 
 def test_there_is_no_other_format() -> None:
     assert Settings.from_environment({"CRM_GRAPH_LOG_FORMAT": "json"}).log_format == "json"
-    with pytest.raises(RefusedToStart, match=r"^CRM_GRAPH_LOG_FORMAT is 'xml'. Set it to text or json\.$"):
+    with pytest.raises(ConfigurationError, match=r"^CRM_GRAPH_LOG_FORMAT is 'xml'. Set it to text or json\.$"):
         Settings.from_environment({"CRM_GRAPH_LOG_FORMAT": "xml"})

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from crm_graph import app
-from crm_graph.errors import RefusedToStart
+from crm_graph.errors import ConfigurationError
 from crm_graph.observability import metrics
 from crm_graph.settings import Settings
 from tests.support.live import Server
@@ -103,7 +103,7 @@ async def test_what_is_at_work_is_told(world: World) -> None:
 
 
 def test_clients_cannot_make_up_series_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_names", {f"Name{number}" for number in range(metrics.MOST_NAMES - 1)})
+    monkeypatch.setattr(metrics, "_names", {f"Name{number}" for number in range(metrics.MAX_OPERATION_NAMES - 1)})
     monkeypatch.setattr(metrics, "_counted", {})
     for name in ("Last", *(f"More{number}" for number in range(500)), None, metrics.ANONYMOUS):
         metrics.answered(name, "query", "made up", 0.1, 1)
@@ -131,5 +131,7 @@ async def test_metrics_are_shown_only_where_a_setting_says_so(tmp_path: Path, sh
 def test_workers_that_share_a_port_have_no_metrics() -> None:
     settings = Settings(metrics=True, broadcast_url="redis://127.0.0.1")
     settings.check_workers(1)
-    with pytest.raises(RefusedToStart, match=r"^2 workers at one port cannot be told apart"):
+    with pytest.raises(
+        ConfigurationError, match=r"^CRM_GRAPH_METRICS needs one process per port, and 2 workers share one\."
+    ):
         settings.check_workers(2)

@@ -21,9 +21,11 @@ import httpx
 import pytest
 from graphql import build_ast_schema, build_client_schema, lexicographic_sort_schema, parse, print_schema
 
-from crm_graph import migrations
+from crm_graph import app, migrations
 from crm_graph.cli import main
 from crm_graph.database import Database
+from crm_graph.errors import ConfigurationError
+from crm_graph.settings import Settings, warn_about_old_names
 from schema import build_schema
 from schema.core.federation import print_subgraph
 
@@ -146,7 +148,11 @@ def test_a_missing_or_weak_secret(
         ("POOL_SIZE", "many", "CRM_GRAPH_POOL_SIZE is 'many'. Set it to a whole number of at least 1."),
         ("BATCH_OPERATIONS", "-1", "CRM_GRAPH_BATCH_OPERATIONS is '-1'. Set it to a whole number of at least 0."),
         ("OPERATION_COST", "-1", "CRM_GRAPH_OPERATION_COST is '-1'. Set it to a whole number of at least 0."),
-        ("COST_RESTORED", "0", "CRM_GRAPH_COST_RESTORED is '0'. Set it to a whole number of at least 1."),
+        (
+            "COST_REFILL_PER_SECOND",
+            "0",
+            "CRM_GRAPH_COST_REFILL_PER_SECOND is '0'. Set it to a whole number of at least 1.",
+        ),
         ("GRAPHIQL", "perhaps", "CRM_GRAPH_GRAPHIQL is 'perhaps'. Set it to 1 or 0."),
         ("PERSISTED_QUERIES", "some", "CRM_GRAPH_PERSISTED_QUERIES is 'some'. Set it to one of off, on, only."),
         (
@@ -162,6 +168,44 @@ def test_a_setting_that_cannot_be(
     monkeypatch.setenv(f"CRM_GRAPH_{name}", value)
 
     assert refusal(capsys, "serve") == (2, message)
+
+
+@pytest.mark.parametrize(
+    ("old_name", "name", "field"),
+    [
+        ("CRM_GRAPH_SIGN_IN_TRIES", "CRM_GRAPH_SIGN_IN_ATTEMPTS", "sign_in_attempts"),
+        ("CRM_GRAPH_SOCKET_OPERATIONS", "CRM_GRAPH_OPERATIONS_PER_SOCKET", "operations_per_socket"),
+        ("CRM_GRAPH_COST_RESTORED", "CRM_GRAPH_COST_REFILL_PER_SECOND", "cost_refill_per_second"),
+    ],
+)
+def test_a_renamed_setting(caplog: pytest.LogCaptureFixture, old_name: str, name: str, field: str) -> None:
+    environment = {old_name: "7"}
+
+    assert getattr(Settings.from_environment(environment), field) == 7
+    warn_about_old_names(environment)
+    assert caplog.messages == [f"{old_name} is now {name}. The next release ignores the old name."]
+
+    caplog.clear()
+    assert getattr(Settings.from_environment({name: "8"}), field) == 8
+    warn_about_old_names({name: "8"})
+    assert caplog.messages == []
+
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.from_environment({old_name: "7", name: "8"})
+    assert str(refused.value) == f"{old_name} is the old name of {name}, and both are set. Unset {old_name}."
+
+
+async def test_a_server_warns_about_a_renamed_setting(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, migrated: Path
+) -> None:
+    monkeypatch.setenv("CRM_GRAPH_SIGN_IN_TRIES", "7")
+    application = app.from_environment()
+
+    async with application.router.lifespan_context(application):
+        assert application.state.settings.sign_in_attempts == 7
+
+    expected = "CRM_GRAPH_SIGN_IN_TRIES is now CRM_GRAPH_SIGN_IN_ATTEMPTS. The next release ignores the old name."
+    assert [each.message for each in caplog.records if each.name == "crm_graph.settings"] == [expected]
 
 
 def test_several_workers_with_a_broadcast_in_memory(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from crm_graph.database import storable
+from crm_graph.database import is_storable
 from crm_graph.errors import Invalid, Required
 
 LONG_TEXT = 100_000
@@ -42,7 +42,7 @@ class Text(TypeDecorator[str]):
         self._check_length(value)
         if _CONTROL.search(value) or (self.limit < LONG_TEXT and _LINE_BREAK.search(value)):
             raise Invalid("Control characters are not allowed.")
-        if not storable(value):
+        if not is_storable(value):
             raise Invalid("Unpaired surrogates are not text.")
         text = unicodedata.normalize("NFC", value).strip()
         if not text:
@@ -158,4 +158,4 @@ class Id(Text):
         super().__init__(64)
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return value if value is None or storable(value) else ""
+        return value if value is None or is_storable(value) else ""

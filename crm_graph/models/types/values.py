@@ -118,8 +118,8 @@ def clean_items(value: object, clean: Callable[[Any], Any]) -> list[Any]:
     for place, item in enumerate(value):
         try:
             cleaned.append(clean(item))
-        except Invalid as fault:
-            raise fault.inside(str(place)) from None
+        except Invalid as error:
+            raise error.prefixed(str(place)) from None
     return cleaned
 
 
@@ -132,8 +132,8 @@ def clean_value(kind: type[Any], value: Any) -> Any:
                 item = each.metadata["type"].clean(item)
             elif item is None and each.default is dataclasses.MISSING:
                 raise Required("A value is needed.")
-        except Invalid as fault:
-            raise fault.inside(each.name) from None
+        except Invalid as error:
+            raise error.prefixed(each.name) from None
         cleaned[each.name] = each.default if item is None else item
     return kind(**cleaned)
 

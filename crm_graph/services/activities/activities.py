@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph import records
 from crm_graph.access import Permission, Viewer, visible
 from crm_graph.changelog import journal_of
-from crm_graph.database import among
+from crm_graph.database import in_array
 from crm_graph.errors import Invalid, NotFound
 from crm_graph.models import (
     Account,
@@ -180,8 +180,8 @@ async def _invite(
                 )
             [(column, value)] = named
             given[column].setdefault(value, f"participants.{index}.{column}")
-    except Invalid as fault:
-        raise fault.inside("participants") from None
+    except Invalid as error:
+        raise error.prefixed("participants") from None
     old = await _parts(session, Participant, PEOPLE, activity)
     new = await _settled(session, viewer, Participant, old, given)
     await _replace(session, activity, Participant, old, new)
@@ -194,7 +194,7 @@ async def _respond(session: AsyncSession, viewer: Viewer, activity: Activity, ca
         return
     unanswered = (
         sa.select(Case)
-        .where(visible(Case, viewer), among(Case.id, case_ids), Case.first_response_at.is_(None))
+        .where(visible(Case, viewer), in_array(Case.id, case_ids), Case.first_response_at.is_(None))
         .order_by(Case.id)
         .with_for_update(of=Case)
     )
@@ -214,8 +214,8 @@ def _cleaned(about: Mapping[str, Sequence[str] | None]) -> dict[str, dict[str, s
         for index, each in enumerate(ids):
             try:
                 kept.setdefault(types.Id().clean(each), f"{name}.{index}")
-            except Invalid as fault:
-                raise fault.inside(f"{name}.{index}") from None
+            except Invalid as error:
+                raise error.prefixed(f"{name}.{index}") from None
     return given
 
 
@@ -249,7 +249,9 @@ async def _seen(session: AsyncSession, viewer: Viewer, model: Any, column: str, 
     if not values or column == "email":
         return values
     target: Any = _target(model, column)
-    return set(await session.scalars(sa.select(target.id).where(visible(target, viewer), among(target.id, [*values]))))
+    return set(
+        await session.scalars(sa.select(target.id).where(visible(target, viewer), in_array(target.id, [*values])))
+    )
 
 
 def _target(model: Any, column: str) -> type[Entity]:
@@ -263,7 +265,7 @@ async def _accounts_of(session: AsyncSession, viewer: Viewer, links: Iterable[Pa
     for column, model in sources.items():
         ids = [value for name, value in links if name == column]
         if ids:
-            owned = sa.select(model.account_id).where(visible(model, viewer), among(model.id, ids))
+            owned = sa.select(model.account_id).where(visible(model, viewer), in_array(model.id, ids))
             conditions.append(Account.id.in_(owned))
     if not conditions:
         return set()

@@ -17,7 +17,7 @@ from crm_graph.access import Viewer
 from crm_graph.auth import passwords
 from crm_graph.changelog import Feed
 from crm_graph.database import Database
-from crm_graph.errors import RefusedToStart
+from crm_graph.errors import ConfigurationError
 from crm_graph.models import Visibility
 from crm_graph.services.demo import company
 from crm_graph.services.demo.insert import fill
@@ -37,7 +37,7 @@ class Home:
 
     @classmethod
     def at(cls, folder: Path, *, fresh: bool = False) -> Home:
-        """The folder's home, made if need be; `fresh` removes the data there. Raises RefusedToStart."""
+        """The folder's home, made if need be; `fresh` removes the data there. Raises ConfigurationError."""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if fresh:
@@ -45,7 +45,7 @@ class Home:
                     (folder / name).unlink(missing_ok=True)
             return cls(folder.resolve(), _secret(folder))
         except OSError as error:
-            raise RefusedToStart(
+            raise ConfigurationError(
                 f"The folder {folder} cannot be used: {error.strerror}. Choose another with --folder."
             ) from None
 
@@ -125,7 +125,7 @@ def _secret(folder: Path) -> str:
     if path.exists() and (known := path.read_text().strip()):
         return known
     if (folder / "crm.db").exists():
-        raise RefusedToStart(f"{folder} has data, but its secret is gone. Begin anew with --fresh.")
+        raise ConfigurationError(f"{folder} has data, but its secret is gone. Begin anew with --fresh.")
     made = secrets.token_urlsafe(48)
     with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(made)

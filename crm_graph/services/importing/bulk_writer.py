@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, unscoped
 from crm_graph.changelog import journal_of
-from crm_graph.database import among
+from crm_graph.database import in_array
 from crm_graph.database.prepared import insert_many
-from crm_graph.errors import Fault
+from crm_graph.errors import DomainError
 from crm_graph.models import Activity, ActivityLink, Case, Entity, Lead, Membership, Opportunity, User
 from crm_graph.records import ranks
 from crm_graph.services.activities.activities import link_changes
@@ -120,7 +120,7 @@ class Store:
 
     # Records that there are
 
-    async def update(self, model: Any, changes: Sequence[Change]) -> tuple[set[str], list[tuple[Change, Fault]]]:
+    async def update(self, model: Any, changes: Sequence[Change]) -> tuple[set[str], list[tuple[Change, DomainError]]]:
         """Make the records what the rows say. Answers the ids of those that changed, and what could not be.
 
         A deleted record and a converted lead stay as they are.
@@ -129,7 +129,7 @@ class Store:
         differing = await self._differing(model, changes)
         loaded = await self._load(model, {each.record_id for each in differing} | {*await self._unlinked(links)})
         changed: set[str] = set()
-        faults: list[tuple[Change, Fault]] = []
+        faults: list[tuple[Change, DomainError]] = []
         for each in differing:
             record = loaded.get(each.record_id)
             if record is None:
@@ -137,8 +137,8 @@ class Store:
             try:
                 if await self._change(record, each.values):
                     changed.add(record.id)
-            except Fault as fault:
-                faults.append((each, fault))
+            except DomainError as error:
+                faults.append((each, error))
                 self.session.expunge(record)
                 del loaded[each.record_id]
         for record_id, wanted in links.items():
@@ -152,7 +152,7 @@ class Store:
         ids = [each.record_id for each in changes]
         frozen = model.converted_at.is_not(None) if model is Lead else sa.false()
         statement = sa.select(model.id, *(getattr(model, name) for name in names)).where(
-            unscoped(model, REASON), model.workspace_id == self.viewer.workspace_id, among(model.id, ids)
+            unscoped(model, REASON), model.workspace_id == self.viewer.workspace_id, in_array(model.id, ids)
         )
         statement = statement.where(model.deleted_at.is_(None), sa.not_(frozen))
         current = {row.id: row._asdict() for row in await self.session.execute(statement)}
@@ -169,7 +169,7 @@ class Store:
         statement = (
             sa.select(model)
             .where(unscoped(model, REASON), model.workspace_id == self.viewer.workspace_id)
-            .where(among(model.id, sorted(ids)), model.deleted_at.is_(None))
+            .where(in_array(model.id, sorted(ids)), model.deleted_at.is_(None))
             .order_by(model.id)
             .with_for_update(of=model)
         )
@@ -213,7 +213,7 @@ class Store:
     async def _targets(self, ids: list[str]) -> list[tuple[str, bool, str]]:
         """The activities' links: of which one, whether it was chosen, and to what."""
         statement = sa.select(ActivityLink).where(
-            ActivityLink.workspace_id == self.viewer.workspace_id, among(ActivityLink.activity_id, ids)
+            ActivityLink.workspace_id == self.viewer.workspace_id, in_array(ActivityLink.activity_id, ids)
         )
         found = []
         for link in await self.session.scalars(statement):

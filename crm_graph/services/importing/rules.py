@@ -1,6 +1,6 @@
 """What the services of each entity would settle themselves, done to rows: by the same rules, many at a time.
 
-`begin` completes a new row, `change` a record that differs from its row. Both raise Fault, about a column.
+`begin` completes a new row, `change` a record that differs from its row. Both raise DomainError, about a column.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from crm_graph import records
 from crm_graph.access import Viewer
-from crm_graph.errors import Forbidden, GateClosed, Invalid, Required
+from crm_graph.errors import Forbidden, Invalid, Required, StageRequirementMissing
 from crm_graph.models import (
     Activity,
     ActivityType,
@@ -88,7 +88,7 @@ def _begin_opportunity(context: Context, row: Row, given: Mapping[str, Any]) -> 
             row[name] = stage[name]
     for gate in stage["required_fields"] or ():
         if row[gate.column] is None:
-            raise GateClosed(f"The stage {stage['name']} asks for this field: fill it first.", gate.column)
+            raise StageRequirementMissing(f"The stage {stage['name']} asks for this field: fill it first.", gate.column)
 
 
 def _begin_line(context: Context, row: Row, given: Mapping[str, Any]) -> None:
@@ -210,7 +210,9 @@ def _change_opportunity(
             setattr(record, name, value)
         for gate in stage.required_fields or ():
             if getattr(record, gate.column) is None:
-                raise GateClosed(f"The stage {stage.name} asks for this field: fill it first.", gate.column)
+                raise StageRequirementMissing(
+                    f"The stage {stage.name} asks for this field: fill it first.", gate.column
+                )
     if record.pipeline_id != context.fact(Stage, record.stage_id, "pipeline_id"):
         raise Invalid("The deal is in a stage of another pipeline.", "pipeline_id")
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
-from crm_graph.errors import Duplicate, Fault, Invalid, NotFound, Required
+from crm_graph.errors import DomainError, Duplicate, Invalid, NotFound, Required
 from crm_graph.models import Activity, Base, Entity
 from crm_graph.services.importing import rules
 from crm_graph.services.importing.bulk_writer import Change, Store, Values
@@ -38,7 +38,7 @@ class _Reading:
     row: Row
     coming: frozenset[type[Entity]]
     failed: set[type[Entity]] = field(default_factory=set)
-    faults: list[tuple[str | None, Fault]] = field(default_factory=list)
+    faults: list[tuple[str | None, DomainError]] = field(default_factory=list)
     drafts: list[tuple[Plan, Any, str | None, Values]] = field(default_factory=list)
 
 
@@ -134,9 +134,9 @@ class Writer:
                 reading.failed.add(record.model)
             else:
                 reading.drafts.append((plan, key, record_id, values))
-        except Fault as fault:
+        except DomainError as error:
             reading.failed.add(record.model)
-            reading.faults.append((_label(plan, fault.field), fault))
+            reading.faults.append((_label(plan, error.field), error))
 
     def _read(self, reads: Iterable[tuple[Reader, Read]], reading: _Reading, values: Values) -> None:
         """Add to the values what the row says, links as the ids of what they point to."""
@@ -148,17 +148,17 @@ class Writer:
                     values[reader.name] = (
                         value if reader.target is None else find(reader.target, reader.by, value, values)
                     )
-            except NotFound as fault:
+            except NotFound as error:
                 if reader.target in reading.failed:
                     continue  # it is part of this row, and its own faults are told
                 if reader.target in reading.coming and not reading.faults:
                     raise _Early from None
-                reading.faults.append((reader.label, fault))
-            except Invalid as fault:
-                reading.faults.append((fault.field or reader.label, fault))
+                reading.faults.append((reader.label, error))
+            except Invalid as error:
+                reading.faults.append((error.field or reader.label, error))
 
     def _begin(self, plan: Plan, values: Values, reading: _Reading) -> Values:
-        """A whole new row. Raises Fault."""
+        """A whole new row. Raises DomainError."""
         model = plan.record.model
         blanks = [each for each in plan.fills if each[0].name not in values]
         if blanks:
@@ -173,7 +173,7 @@ class Writer:
         return row
 
     def _check(self, plan: Plan, record_id: str, values: Values) -> None:
-        """Whether a record may become what the row says. Raises Fault."""
+        """Whether a record may become what the row says. Raises DomainError."""
         model = plan.record.model
         self.directory.check_unique(model, record_id, values)
         for reader in plan.readers:
@@ -200,8 +200,8 @@ class Writer:
         for model in sorted(self.changes, key=lambda each: ORDER[each.__tablename__]):
             changes = self.changes[model]
             changed, faults = await self.store.update(model, changes)
-            for change, fault in faults:
-                self._reject(change.file, change.row, [(_label(change.plan, fault.field), fault)])
+            for change, error in faults:
+                self._reject(change.file, change.row, [(_label(change.plan, error.field), error)])
             unchanged = len(changes) - len(changed) - len(faults)
             for counts, count in ((self.report.updated, len(changed)), (self.report.unchanged, unchanged)):
                 if count:
@@ -211,8 +211,8 @@ class Writer:
         self.waiting = 0
         self.session.expunge_all()
 
-    def _reject(self, file: str, row: Row, faults: Sequence[tuple[str | None, Fault]]) -> None:
-        self.report.rejected.extend(Rejection(file, row.line, label, fault.message) for label, fault in faults)
+    def _reject(self, file: str, row: Row, faults: Sequence[tuple[str | None, DomainError]]) -> None:
+        self.report.rejected.extend(Rejection(file, row.line, label, error.message) for label, error in faults)
 
 
 def _label(plan: Plan, name: str | None) -> str | None:

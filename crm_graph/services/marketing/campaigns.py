@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph import records
 from crm_graph.access import Permission, Viewer, unscoped, visible
-from crm_graph.database import among
+from crm_graph.database import in_array
 from crm_graph.errors import Forbidden, Invalid, NotFound, Required
 from crm_graph.models import Campaign, CampaignMember, Contact, Lead, MemberStatus, now, types
 from crm_graph.records import Values, label
@@ -143,8 +143,8 @@ async def _check_used(session: AsyncSession, viewer: Viewer, campaign: Campaign)
 async def _edited(session: AsyncSession, viewer: Viewer, campaign_id: str, field: str) -> Campaign:
     try:
         return await records.find(session, viewer, Campaign, campaign_id, to=Permission.EDIT, field=field)
-    except Forbidden as fault:
-        raise fault.inside(field) from None
+    except Forbidden as error:
+        raise error.prefixed(field) from None
 
 
 def _status(campaign: Campaign, name: str | None) -> MemberStatus:
@@ -160,7 +160,7 @@ async def _check_people(session: AsyncSession, viewer: Viewer, key: str, ids: li
     kind = KINDS[key]
     converted = Lead.converted_at if kind is Lead else sa.null()
     # A lead that is just being converted would leave its new place behind.
-    statement = sa.select(kind.id, converted).where(visible(kind, viewer), among(kind.id, _clean(key, ids)))
+    statement = sa.select(kind.id, converted).where(visible(kind, viewer), in_array(kind.id, _clean(key, ids)))
     found = {row[0]: row[1] for row in await session.execute(statement.with_for_update(read=True, of=kind))}
     for place, person_id in enumerate(ids):
         if person_id not in found:
@@ -175,8 +175,8 @@ def _clean(key: str, ids: list[str]) -> list[str]:
     for place, each in enumerate(ids):
         try:
             cleaned.append(kind.clean(each))
-        except Invalid as fault:
-            raise fault.inside(f"{key}s.{place}") from None
+        except Invalid as error:
+            raise error.prefixed(f"{key}s.{place}") from None
     return cleaned
 
 
@@ -188,6 +188,6 @@ async def _members(
         sa.select(CampaignMember)
         .where(unscoped(CampaignMember, "a person has one place in a campaign, removed ones included"))
         .where(CampaignMember.workspace_id == viewer.workspace_id, CampaignMember.campaign_id == campaign.id)
-        .where(among(person, ids))
+        .where(in_array(person, ids))
     )
     return {getattr(member, key): member for member in members}

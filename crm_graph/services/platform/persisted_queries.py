@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.database import Database, among, storable
+from crm_graph.database import Database, in_array, is_storable
 from crm_graph.database.prepared import fetch, insert_many
 from crm_graph.errors import Conflict, Invalid
 from crm_graph.models import StoredDocument, now
@@ -35,7 +35,7 @@ async def find(database: Database, document_id: str) -> tuple[str, bool] | None:
 
 async def keep(database: Database, document_id: str, text: str) -> bool:
     """Keep a document for a while. Of those that are not trusted, the oldest make room. Answers whether it is kept."""
-    if len(text) > LONGEST_KEPT or not storable(text):
+    if len(text) > LONGEST_KEPT or not is_storable(text):
         return False
     insert = (sqlite.insert if database.is_sqlite else postgresql.insert)(StoredDocument)
     row = {"id": document_id, "text": text, "trusted": False, "kept_at": now()}
@@ -61,7 +61,7 @@ async def trust(database: Database, texts: Mapping[str, str], *, alone: bool = F
         new = [each for each in texts if each not in known]
         gone = [each for each in known if alone and each not in texts]
         for ids in (new, gone):
-            await session.execute(sa.delete(_TABLE).where(among(_TABLE.c.id, ids)))
+            await session.execute(sa.delete(_TABLE).where(in_array(_TABLE.c.id, ids)))
         rows_ = [{"id": each, "text": texts[each], "trusted": True, "kept_at": moment} for each in new]
         if rows_:
             await insert_many(session, StoredDocument, rows_)
@@ -88,7 +88,7 @@ def read_manifest(text: str) -> dict[str, str]:
     for each, document in pairs:
         if not is_id(each):
             raise Invalid(f"An id is 1 to {LONGEST_ID} visible ASCII characters, not {each!r}.")
-        if not isinstance(document, str) or not 0 < len(document) <= LONG_TEXT or not storable(document):
+        if not isinstance(document, str) or not 0 < len(document) <= LONG_TEXT or not is_storable(document):
             raise Invalid(f"{each} has no text, or one of more than {LONG_TEXT} characters.")
     return {bare(each): document for each, document in pairs}
 

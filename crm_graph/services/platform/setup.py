@@ -25,8 +25,8 @@ async def create_workspace(
     workspace = new_workspace(name, currency)
     try:
         password_hash = await passwords.hashed(password)
-    except Invalid as fault:
-        raise fault.inside("password") from None
+    except Invalid as error:
+        raise error.prefixed("password") from None
     viewer = Viewer.of(workspace, None, SYSTEM)
     async with feed.transaction(viewer, "createWorkspace") as session:
         session.add(workspace)

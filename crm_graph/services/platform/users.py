@@ -93,8 +93,8 @@ async def set_password(feed: Feed, viewer: Viewer, *, user_id: str, password: st
         raise Forbidden("Change your own password with changePassword.", "user_id")
     try:
         password_hash = await passwords.hashed(password)
-    except Invalid as fault:
-        raise fault.inside("password") from None
+    except Invalid as error:
+        raise error.prefixed("password") from None
     async with feed.transaction(viewer, "setPassword") as session:
         user = await _find(session, viewer, user_id, field="user_id")
         user.password_hash = password_hash

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph import records
 from crm_graph.access import Permission, Viewer, unscoped
 from crm_graph.changelog import journal_of
-from crm_graph.errors import Fault, Forbidden, Invalid, NotFound
+from crm_graph.errors import DomainError, Forbidden, Invalid, NotFound
 from crm_graph.models import (
     Account,
     Activity,
@@ -85,7 +85,8 @@ async def convert(
     where none is named. `values` are the deal's: amount, currency, pipeline, stage, close date. All three belong to
     `owner_id`, or else to the lead's owner, whether or not the viewer may then see them. Answers the four ids.
 
-    Raises NotFound, Forbidden, Conflict, Invalid, Required; GateClosed where the deal's stage asks for more.
+    Raises NotFound, Forbidden, Conflict, Invalid, Required; StageRequirementMissing where the deal's stage asks for
+    more.
     """
     lead = await records.find(session, viewer, Lead, lead_id, to=Permission.EDIT, field="lead_id")
     records.check_version(lead, expected_version)
@@ -154,8 +155,8 @@ async def _owner(session: AsyncSession, viewer: Viewer, lead: Lead, owner_id: st
 async def _target(session: AsyncSession, viewer: Viewer, model: type[A], record_id: str, field: str) -> A:
     try:
         return await records.find(session, viewer, model, record_id, to=Permission.EDIT, field=field)
-    except Forbidden as fault:
-        raise fault.inside(field) from None
+    except Forbidden as error:
+        raise error.prefixed(field) from None
 
 
 async def _account(
@@ -258,8 +259,8 @@ async def _opportunity(
         opportunity = await opportunities.create(
             session, viewer, values=values, account_id=account.id, campaign_id=campaign_id
         )
-    except Fault as fault:
-        fault.field = "opportunity_name" if fault.field == "name" else fault.field
+    except DomainError as error:
+        error.field = "opportunity_name" if error.field == "name" else error.field
         raise
     await session.flush()
     await records.create(

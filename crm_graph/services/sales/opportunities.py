@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph import records
 from crm_graph.access import Permission, Viewer, unscoped, visible
 from crm_graph.database.prepared import fetch
-from crm_graph.errors import Conflict, Forbidden, GateClosed, Invalid, NotFound
+from crm_graph.errors import Conflict, Forbidden, Invalid, NotFound, StageRequirementMissing
 from crm_graph.models import ContactRole, Opportunity, OpportunityLine, Pipeline, Product, Stage, StageCategory, now
 from crm_graph.records import Values, ranks
 from crm_graph.services.sales import pipelines
@@ -22,7 +22,7 @@ async def create(session: AsyncSession, viewer: Viewer, *, values: Values, **fix
     """A new deal, on top of its stage: the one in `values`, or the first open one of the pipeline.
 
     Probability and forecast category are the stage's unless given; `fixed` are columns that the calling service vouches
-    for. Raises Forbidden, Invalid, Required, NotFound, Duplicate, GateClosed.
+    for. Raises Forbidden, Invalid, Required, NotFound, Duplicate, StageRequirementMissing.
     """
     stage_id, pipeline_id = values.get("stage_id"), values.get("pipeline_id")
     if stage_id is None:
@@ -48,8 +48,8 @@ async def create(session: AsyncSession, viewer: Viewer, *, values: Values, **fix
 async def update(
     session: AsyncSession, viewer: Viewer, *, id: str, values: Values, expected_version: int | None
 ) -> Opportunity:
-    """Raises NotFound, Forbidden, Conflict, Invalid, Required, Duplicate; GateClosed for emptying what the stage
-    asks for."""
+    """Raises NotFound, Forbidden, Conflict, Invalid, Required, Duplicate; StageRequirementMissing for emptying what the
+    stage asks for."""
     opportunity = await records.find(session, viewer, Opportunity, id, to=Permission.EDIT)
     records.check_version(opportunity, expected_version)
     await records.assign(session, viewer, opportunity, values)
@@ -76,7 +76,7 @@ async def move(
 
     It comes to stand below the card `above_id` or above the card `below_id`, otherwise on top. A deal without close
     date that is won or lost closes today. Raises NotFound, Forbidden, Conflict (someone moved it first), Invalid,
-    GateClosed (a field that the stage asks for is empty).
+    StageRequirementMissing (a field that the stage asks for is empty).
     """
     opportunity = await records.find(
         session, viewer, Opportunity, opportunity_id, to=Permission.EDIT, field="opportunity_id"
@@ -108,10 +108,10 @@ async def restore(session: AsyncSession, viewer: Viewer, *, id: str, expected_ve
 
 
 def check_gates(opportunity: Opportunity, stage: Stage, only: Values | None = None) -> None:
-    """Raises GateClosed for a field that the stage asks for and the deal lacks; with `only`, of these fields."""
+    """Raises StageRequirementMissing for a field that the stage requires and the deal lacks; with `only`, of these."""
     for gate in stage.required_fields or ():
         if getattr(opportunity, gate.column) is None and (only is None or gate.column in only):
-            raise GateClosed(f"The stage {stage.name} asks for this field: fill it first.", gate.column)
+            raise StageRequirementMissing(f"The stage {stage.name} asks for this field: fill it first.", gate.column)
 
 
 async def add_contact_role(session: AsyncSession, viewer: Viewer, *, values: Values) -> ContactRole:
@@ -187,8 +187,8 @@ async def remove(
     opportunity = await records.find(session, viewer, Opportunity, part.opportunity_id)
     try:
         records.check_version(part, expected_version)
-    except Conflict as fault:
-        fault.current = opportunity  # what the payload shows
+    except Conflict as error:
+        error.current = opportunity  # what the payload shows
         raise
     part.deleted_at = now()
     return opportunity
@@ -199,8 +199,8 @@ async def _edited(session: AsyncSession, viewer: Viewer, opportunity_id: str) ->
         return await records.find(
             session, viewer, Opportunity, opportunity_id, to=Permission.EDIT, field="opportunity_id"
         )
-    except Forbidden as fault:
-        raise fault.inside("opportunity_id") from None
+    except Forbidden as error:
+        raise error.prefixed("opportunity_id") from None
 
 
 async def _settle_primary(session: AsyncSession, viewer: Viewer, role: ContactRole) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph import records
 from crm_graph.access import Permission, Viewer, visible
-from crm_graph.errors import Fault, Invalid, Required
+from crm_graph.errors import DomainError, Invalid, Required
 from crm_graph.models import Case, CaseStatus, Contact, Counter, Priority
 from crm_graph.models.service.cases import HIGHEST_LEVEL
 from crm_graph.records import Values
@@ -98,15 +98,15 @@ async def escalate(
     case.escalation_level += 1
     try:
         await records.assign(session, viewer, case, {"escalation_reason": reason})
-    except Invalid as fault:
-        fault.field = "reason"
+    except Invalid as error:
+        error.field = "reason"
         raise
     if case.priority in {Priority.LOW, Priority.MEDIUM}:
         case.priority = Priority.HIGH
     try:
         await _hand_over(session, viewer, case, to_owner_id, to_team_id)
-    except Fault as fault:
-        fault.field = f"to_{fault.field}"
+    except DomainError as error:
+        error.field = f"to_{error.field}"
         raise
     return case
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from crm_graph import models
-from crm_graph.database import fold_text
+from crm_graph.database import casefold_text
 from crm_graph.models import types
 from schema.build import Query
 from schema.core import TYPES, ToMany
@@ -95,7 +95,7 @@ def sort_key(model: Any, terms: list[Term]) -> Callable[[Row], Any]:
         kind, found = model.__table__.columns[column].type, row[column]
         if isinstance(kind, types.Enum) and found is not None:
             return list(kind.members).index(found)
-        return fold_text(found) if isinstance(kind, types.Text) and column not in {"id", "rank"} else found
+        return casefold_text(found) if isinstance(kind, types.Text) and column not in {"id", "rank"} else found
 
     def compare(left: Row, right: Row) -> int:
         for term in (*terms, Term("id")):

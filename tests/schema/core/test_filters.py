@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crm_graph import models
-from crm_graph.database import fold_text
+from crm_graph.database import casefold_text
 from crm_graph.models import ForecastCategory, Role, Visibility
 from crm_graph.models.types import wire
 from schema.core.filters import MAX_CONDITIONS, MAX_FILTER_DEPTH, MAX_VALUES
@@ -109,13 +109,13 @@ async def test_every_operator_on_every_kind_of_column(world: World, column: str)
         expected.extend([matching, {row["id"] for row in rows} - matching])
 
     for operand in operands:
-        folded = fold_text(operand) if isinstance(operand, str) and column == "lead_source" else operand
+        folded = casefold_text(operand) if isinstance(operand, str) and column == "lead_source" else operand
         for some in ([], [operand], operands):
-            texts = [fold_text(each) for each in some] if column == "lead_source" else some
+            texts = [casefold_text(each) for each in some] if column == "lead_source" else some
             for operator, (_, holds) in meanings(folded, texts).items():
                 if operator not in left_out:
                     sent = some if operator in {"in", "notIn"} else operand
-                    on = (lambda value, holds=holds: holds(fold_text(value))) if column == "lead_source" else holds
+                    on = (lambda value, holds=holds: holds(casefold_text(value))) if column == "lead_source" else holds
                     ask(operator, sent, on, null=operator == "notIn")
     ask("isNull", True, lambda value: False, null=True)
     ask("isNull", False, lambda value: True, null=False)

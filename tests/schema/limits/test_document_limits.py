@@ -40,7 +40,7 @@ def test_an_abuse_is_refused(abuse: Abuse, monkeypatch: pytest.MonkeyPatch) -> N
     print(f"{abuse.name}: {1000 * (time.process_time() - begun):.1f} ms of processor")
 
     cause = document.errors[0].original_error
-    assert (cause.what if isinstance(cause, LimitExceeded) else None) == abuse.limit
+    assert (cause.unit if isinstance(cause, LimitExceeded) else None) == abuse.limit
     assert len(document.errors) <= documents.MOST_ERRORS + 1
     assert documents._remembered.get(SCHEMA, abuse.text) is None
 
@@ -80,7 +80,7 @@ def test_as_much_as_is_allowed_is_good_and_one_more_is_not(what: str, text: Any)
     causes = [error.original_error for error in read_document(SCHEMA, text(most)).errors]
     assert not any(isinstance(each, LimitExceeded) for each in causes)
     [error] = read_document(SCHEMA, text(most + 1)).errors
-    assert error.message == f"A document has at most {most} {what}."
+    assert error.message == f"A document may have at most {most} {what}."
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_wrong_fragments_are_told_as_validation_tells_them(text: str, message: s
 def test_a_line_ends_where_graphql_ends_it(comment: str) -> None:
     text = f"{comment}{{ viewer {{ {'manager { ' * 30} id {'} ' * 30} }} }}"
     [error] = read_document(SCHEMA, text).errors
-    expected = "Syntax Error: Unterminated string." if comment == '"""' else "A document has at most 25 levels."
+    expected = "Syntax Error: Unterminated string." if comment == '"""' else "A document may have at most 25 levels."
     assert error.message == expected
 
 

@@ -88,7 +88,10 @@ async def test_an_abuse_is_refused(world: World, server: Server, abuse: Abuse, h
 async def test_a_limit_is_told_with_its_status(world: World, server: Server) -> None:
     text = f"{{ viewer {{ {'id ' * 51} }} }}"
     extensions = {"code": "LIMIT_EXCEEDED", "limit": "fields of one name beside each other", "most": 50}
-    error = {"message": "A document has at most 50 fields of one name beside each other.", "extensions": extensions}
+    error = {
+        "message": "A document may have at most 50 fields of one name beside each other.",
+        "extensions": extensions,
+    }
     assert await status(server, text, world.admin) == (400, None, {"errors": [error]})
     assert await status(server, text, world.admin, JSON) == (200, None, {"errors": [error]})
 
@@ -122,7 +125,7 @@ async def test_an_order_has_a_number_of_terms(world: World, server: Server, how:
 async def test_what_costs_too_much_is_refused(world: World, server: Server, how: str) -> None:
     [error] = (await ask(server, how, CUBE, world.admin))["errors"]
     assert error == {
-        "message": "This operation costs 1010100, and may cost 25000. Ask for fewer rows, or for less of each.",
+        "message": "This operation costs 1010100; the maximum is 25000. Request fewer rows or fewer fields.",
         "extensions": {"code": "COST_EXCEEDED", "cost": 1_010_100, "maxCost": 25_000},
     }
 
@@ -269,7 +272,7 @@ async def test_who_finds_the_queue_full_is_sent_away(
             await asyncio.sleep(0.01)
     [error] = (await ask(server, how, CREATE, rep, name="Bcme"))["errors"]
     assert error == {
-        "message": "The server has more to do than it can. Try again a little later.",
+        "message": "The server is overloaded. Try again later.",
         "extensions": {"code": "OVERLOADED", "retryAfter": 1.0},
     }
     if how == "http":
@@ -329,7 +332,7 @@ async def test_a_query_is_ended_when_its_time_is_over(
 ) -> None:
     change(query_seconds=0.3)
     error = {
-        "message": "The query took too long, and was ended. Ask for less at a time.",
+        "message": "The query timed out. Request less data.",
         "extensions": {"code": "TIMEOUT"},
     }
     assert await ask(server, how, query, world.admin) == {"errors": [error]}

@@ -28,7 +28,7 @@ NAMED = {"data": {"viewer": {"name": "Ada Admin"}}}
 NOT_FOUND = ("PersistedQueryNotFound", {"code": "PERSISTED_QUERY_NOT_FOUND"})
 NOT_SUPPORTED = ("PersistedQueryNotSupported", {"code": "PERSISTED_QUERY_NOT_SUPPORTED"})
 ID_REQUIRED = (
-    "Only trusted documents are served here: send the id of one.",
+    "This server accepts only trusted documents. Send the id of one.",
     {"code": "PERSISTED_QUERY_ID_REQUIRED"},
 )
 HASH = "extensions.persistedQuery.sha256Hash"

@@ -210,7 +210,7 @@ async def test_an_after_that_cannot_be_ends_its_operation_alone(world: World, se
 async def test_the_operation_beyond_the_most_is_refused_and_nothing_else_happens(
     world: World, server: Server, endpoint: Endpoint, waiting_hub: WaitingHub
 ) -> None:
-    most = endpoint.settings.socket_operations
+    most = endpoint.settings.operations_per_socket
     async with server.websocket(world.admin) as client:
         ids = [await client.start(CHANGES) for _ in range(most)]
         refused = await client.start(CREATE, name="Acme")

@@ -13,7 +13,7 @@ from typing import Any
 from graphql import GraphQLField, GraphQLSchema, get_named_type
 
 from crm_graph import models
-from crm_graph.database import fold_text
+from crm_graph.database import casefold_text
 from crm_graph.models.types import Amount, Enum, Text, Time, wire
 from loaders import Order
 from loaders.core.cursors import encode
@@ -229,7 +229,7 @@ def _key(model: Any, term: Order, row: Row) -> Any:
         return value
     if isinstance(kind, Enum):
         return list(kind.members).index(value)
-    return fold_text(value) if isinstance(kind, Text) and term.column not in {"id", "rank"} else value
+    return casefold_text(value) if isinstance(kind, Text) and term.column not in {"id", "rank"} else value
 
 
 @functools.cache

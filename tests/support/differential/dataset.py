@@ -261,13 +261,13 @@ def _agree(chance: Random, model: Any, made: dict[Any, list[Row]], row: Row, pla
             _only(row, chance.choice(kinds), kinds, made)
 
 
-def _only(row: Row, kept: str, among: tuple[str, ...], made: dict[Any, list[Row]]) -> None:
+def _only(row: Row, kept: str, in_array: tuple[str, ...], made: dict[Any, list[Row]]) -> None:
     """Set one of several columns, and no other."""
     models_of = {"email": None, **{f"{each.__name__.lower()}_id": each for each in made}}
     model = models_of[kept]
     if row[kept] is None:
         row[kept] = EMAILS[0] if model is None else made[model][0]["id"]
-    row.update(dict.fromkeys(set(among) - {kept}))
+    row.update(dict.fromkeys(set(in_array) - {kept}))
 
 
 def _unique(model: Any, row: Row) -> set[Any]:
