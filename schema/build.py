@@ -1,77 +1,42 @@
-"""All domains' queries, mutations and subscriptions in one schema."""
+"""Builds the schema of all areas' declarations."""
 
 from __future__ import annotations
 
-import strawberry
+import importlib
+import pkgutil
 
-from schema.accounts import accounts, customers
-from schema.accounts.timelines import ENTRIES
-from schema.activities import activities
-from schema.core import TYPES, link_type_names, nodes
+from schema.core import nodes  # noqa: F401  # it declares the fields that find any record
 from schema.core.federation import subgraph_query
+from schema.core.registry import INTERFACE_TYPES, TYPES, link_type_names, root_type
 from schema.core.scalars import config
 from schema.execution.schema import CrmSchema
-from schema.marketing import campaigns
-from schema.platform import audit, auth, changes, users, workspaces
-from schema.sales import boards, leads, opportunities, pipelines
-from schema.service import cases
 
+AREAS = ("accounts", "activities", "marketing", "platform", "sales", "service")
 
-@strawberry.type(description="What can be read.")
-class Query(
-    nodes.NodeQuery,
-    accounts.AccountQuery,
-    leads.LeadQuery,
-    opportunities.OpportunityQuery,
-    pipelines.PipelineQuery,
-    boards.BoardQuery,
-    activities.ActivityQuery,
-    cases.CaseQuery,
-    campaigns.CampaignQuery,
-    users.UserQuery,
-    auth.AuthQuery,
-    workspaces.WorkspaceQuery,
-    changes.ChangeQuery,
-    audit.AuditQuery,
-):
-    pass
+for _area in AREAS:
+    _package = importlib.import_module(f"schema.{_area}")
+    for _module in pkgutil.iter_modules(_package.__path__, f"{_package.__name__}."):
+        importlib.import_module(_module.name)
 
-
-@strawberry.type(description="What can be written. Every field is one transaction: done as a whole or not at all.")
-class Mutation(
-    accounts.AccountMutation,
-    leads.LeadMutation,
-    opportunities.OpportunityMutation,
-    pipelines.PipelineMutation,
-    activities.ActivityMutation,
-    cases.CaseMutation,
-    campaigns.CampaignMutation,
-    users.UserMutation,
-    auth.AuthMutation,
-    workspaces.WorkspaceMutation,
-):
-    pass
-
-
-@strawberry.type(description="What can be followed live. Each message says at which revision the list then stands.")
-class Subscription(
-    boards.BoardSubscription,
-    cases.CaseSubscription,
-    customers.CustomerSubscription,
-    changes.ChangeSubscription,
-):
-    pass
+Query = root_type("Query", "Everything that can be read.")
+Mutation = root_type("Mutation", "Everything that can be written. Each field is one transaction: all of it or nothing.")
+Subscription = root_type(
+    "Subscription", "Everything that can be followed live. Each message has the revision that it brings you to."
+)
 
 
 def build_schema(*, introspection: bool = True, compiled: bool = True, federation: bool = False) -> CrmSchema:
-    """The schema, ready to execute; with or without answering what it is made of, compiling what it can, and answering
-    gateways."""
+    """The schema, ready to execute.
+
+    Without `introspection`, clients cannot query the schema. With `compiled`, queries are compiled to SQL where
+    possible. With `federation`, the schema is a subgraph for gateways.
+    """
     link_type_names()
     return CrmSchema(
         query=subgraph_query(Query, introspection=introspection) if federation else Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[*TYPES.values(), *ENTRIES.values()],
+        types=[*TYPES.values(), *INTERFACE_TYPES],
         introspection=introspection,
         compiled=compiled,
         config=config(enable_experimental_incremental_execution=True),

@@ -16,22 +16,11 @@ from schema.accounts.summaries import AccountSummary, summary
 from schema.accounts.timelines import TimelineEntry, timeline
 from schema.core import Connection, Money, Node, by_id, column, connection, edge, money, node, value_type
 from schema.core.mutations import Payload, RecordInput, mutation
+from schema.core.registry import mutation_fields, query_fields
+from schema.core.values import Address
 
 if TYPE_CHECKING:
-    from schema.activities.activities import Activity
-    from schema.marketing.campaigns import Campaign
-    from schema.platform.users import Team, User
-    from schema.sales.opportunities import Opportunity
-    from schema.service.cases import Case
-
-
-@value_type("A postal address.")
-class Address:
-    street: str | None = strawberry.field(description="Street and number, in several parts if need be.")
-    city: str | None = strawberry.field(description="The town.")
-    region: str | None = strawberry.field(description="State, province or county.")
-    postal_code: str | None = strawberry.field(description="The postal code.")
-    country: str | None = strawberry.field(description="The country.")
+    from schema.core.node_types import Activity, Campaign, Case, Opportunity, Team, User
 
 
 @node(models.Account, "A company: a customer, prospect, partner or supplier.")
@@ -123,7 +112,7 @@ class ContactPayload(Payload):
     )
 
 
-@strawberry.type
+@query_fields(1)
 class AccountQuery:
     account: Account | None = by_id("One account; null if there is none, or if it may not be seen.")
     accounts: Connection[Account] = connection("All accounts.")
@@ -131,7 +120,7 @@ class AccountQuery:
     contacts: Connection[Contact] = connection("All contacts.")
 
 
-@strawberry.type
+@mutation_fields(1)
 class AccountMutation:
     create_account: AccountPayload = mutation(
         "Add an account.", records.create, "CreateAccountInput", model=models.Account

@@ -16,6 +16,7 @@ from loaders.live.lists import Occurrence
 from schema.core import Node
 from schema.core.context import Info
 from schema.core.declared import argument
+from schema.core.registry import subscription_fields
 from schema.core.scalars import enum_type
 from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
 
@@ -68,7 +69,7 @@ async def _follow_customer(info: Info, *, account_id: str, after: Revision | Non
     return Watch(listing, answer, {scope.model for scope in listing.scopes}, after)
 
 
-@strawberry.type
+@subscription_fields(3)
 class CustomerSubscription:
     customer_updates: CustomerUpdate = live(
         "What becomes of an account and of all that its 360 shows: contacts, deals with their roles and lines, cases, "

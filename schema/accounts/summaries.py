@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import strawberry
 
 from crm_graph import models
-from crm_graph.models import Stage, StageCategory
+from crm_graph.models import StageCategory
 from loaders.accounts.summaries import (
     HAPPENED,
     PLANNED,
@@ -23,12 +23,13 @@ from loaders.accounts.summaries import (
 )
 from loaders.sql_json.pages import At, alone
 from schema.core import Money, compile_first, computed
+from schema.core.costs import TOTAL
 from schema.core.declared import DeclaredField
 from schema.core.selection import FieldSelection
-from schema.sales.boards import DealTotals, write_totals, write_worth
+from schema.sales import DealTotals, compile_totals, compile_worth
 
 if TYPE_CHECKING:
-    from schema.activities.activities import Activity
+    from schema.core.node_types import Activity
 
 
 class _Deals(DeclaredField):
@@ -41,11 +42,11 @@ class _Deals(DeclaredField):
         return getattr(deals, self.category.lower())
 
     def compile(self, selection: FieldSelection, at: At) -> Any:
-        return write_totals(selection, at, self.select(selection, at))
+        return compile_totals(selection, at, self.select(selection, at))
 
     def select(self, selection: FieldSelection, at: At) -> Any:
         here = deals(selection.viewer, lambda column: column == at.row.id)
-        return here.where(Stage.category == sa.literal(self.category, Stage.category.type))
+        return here.where(models.Stage.category == sa.literal(self.category, models.Stage.category.type))
 
 
 class _Worth(_Deals):
@@ -61,7 +62,7 @@ class _Worth(_Deals):
         ]
 
     def compile(self, selection: FieldSelection, at: At) -> Any:
-        return write_worth(selection, at, self.select(selection, at), weighted=self.weighted)
+        return compile_worth(selection, at, self.select(selection, at), weighted=self.weighted)
 
 
 def _deals(description: str, category: StageCategory) -> Any:
@@ -102,6 +103,7 @@ class AccountSummary:
         "How many cases are neither resolved nor closed.",
         load_open_cases,
         lambda selection, at: alone(open_cases(selection.viewer, lambda column: column == at.row.id), at),
+        cost=TOTAL,
     )
     last_activity: Activity | None = computed(
         "The newest thing that was done.", load_last_activities, _write_nearest(HAPPENED, newest=True)

@@ -23,14 +23,10 @@ from loaders.accounts.timelines import (
 from schema.core import ConnectionPage, page_arguments
 from schema.core.context import Info
 from schema.core.declared import DeclaredField
+from schema.core.registry import interface_type
 
 if TYPE_CHECKING:
-    from schema.activities.activities import Activity
-    from schema.marketing.campaigns import CampaignMember
-    from schema.platform.users import User
-    from schema.sales.opportunities import Opportunity
-    from schema.sales.pipelines import Stage
-    from schema.service.cases import Case
+    from schema.core.node_types import Activity, CampaignMember, Case, Opportunity, Stage, User
 
 
 async def _change(entry: Any, info: Info) -> Change:
@@ -55,6 +51,7 @@ class TimelineEntry:
         return await _one(info, models.User, change.user_id)
 
 
+@interface_type
 @strawberry.type(description="An activity.")
 class ActivityEntry(TimelineEntry):
     @strawberry.field(description="The activity.")
@@ -67,6 +64,7 @@ class ActivityEntry(TimelineEntry):
         return await _one(info, models.User, activity and activity.owner_id)
 
 
+@interface_type
 @strawberry.type(description="A deal came into another stage.")
 class StageMove(TimelineEntry):
     @strawberry.field(description="The deal.")
@@ -84,6 +82,7 @@ class StageMove(TimelineEntry):
         return await _one(info, models.Stage, new)
 
 
+@interface_type
 @strawberry.type(description="A case came into another status.")
 class CaseStatusChange(TimelineEntry):
     @strawberry.field(description="The case.")
@@ -101,6 +100,7 @@ class CaseStatusChange(TimelineEntry):
         return CaseStatus(new)
 
 
+@interface_type
 @strawberry.type(description="Somebody responded to a campaign.")
 class MemberResponse(TimelineEntry):
     @strawberry.field(description="Who responded, and to what.")

@@ -13,16 +13,13 @@ from crm_graph.services.activities import activities
 from loaders import Order
 from loaders.activities.activities import load_participants, participants_of, targets_of
 from schema.core import Connection, Node, by_id, column, compile_rows, computed, connection, edge, node
+from schema.core.costs import FREE, costs
 from schema.core.filters import INPUT_TYPES
 from schema.core.mutations import VERSION, Payload, RecordInput, mutation, write_input
+from schema.core.registry import mutation_fields, query_fields
 
 if TYPE_CHECKING:
-    from schema.accounts.accounts import Account, Contact
-    from schema.marketing.campaigns import Campaign
-    from schema.platform.users import Team, User
-    from schema.sales.leads import Lead
-    from schema.sales.opportunities import Opportunity
-    from schema.service.cases import Case
+    from schema.core.node_types import Account, Campaign, Case, Contact, Lead, Opportunity, Team, User
 
 
 @node(models.Activity, "Something that was done, or is to be done.", order=(Order("happens_at", descending=True),))
@@ -63,6 +60,7 @@ class Activity(Node):
     )
 
 
+@costs(FREE)
 @strawberry.type(description="Somebody who took part in an activity: one of the four, or none that may be seen.")
 class Participant:
     user: User | None = edge("One of us.", by="user_id")
@@ -129,13 +127,13 @@ class ActivityPayload(Payload):
     )
 
 
-@strawberry.type
+@query_fields(6)
 class ActivityQuery:
     activity: Activity | None = by_id("One activity; null if there is none, or if it may not be seen.")
     activities: Connection[Activity] = connection("All activities.")
 
 
-@strawberry.type
+@mutation_fields(6)
 class ActivityMutation:
     log_activity: ActivityPayload = mutation(
         "Add an activity, about any number of records, with those who took part.", activities.log, "LogActivityInput"

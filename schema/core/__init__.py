@@ -13,19 +13,18 @@ from __future__ import annotations
 
 from schema.core.connections import Connection, ConnectionPage, Edge, Money, Node, PageInfo
 from schema.core.declare import (
-    TYPES,
     by_id,
     column,
     computed,
     connection,
     edge,
-    link_type_names,
     maybe,
     money,
     node,
     value_type,
 )
 from schema.core.fields import ToMany, compile_first, compile_one, compile_rows, compile_value, page_arguments
+from schema.core.registry import TYPES
 
 __all__ = [
     "TYPES",
@@ -45,7 +44,6 @@ __all__ = [
     "computed",
     "connection",
     "edge",
-    "link_type_names",
     "maybe",
     "money",
     "node",

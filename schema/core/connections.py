@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import strawberry
 
 from loaders import Page
+from schema.core.costs import FREE, TOTAL, costs
 from schema.core.declared import DeclaredField
 from schema.core.scalars import CurrencyCode
 
@@ -21,13 +22,15 @@ class Node:
     id: strawberry.ID = strawberry.field(description="Unique across all types and workspaces.")
 
 
+@costs(FREE)
 @strawberry.type(description="An amount in one currency. Amounts of different currencies are never added.")
 class Money:
     amount: Decimal = strawberry.field(description="The exact amount.")
     currency: CurrencyCode = strawberry.field(description="The currency of the amount.")
 
 
-@strawberry.type(description="Where a page stands in its list.")
+@costs(FREE)
+@strawberry.type(description="The position of a page in its list.")
 class PageInfo:
     has_next_page: bool = strawberry.field(description="Whether rows follow.")
     has_previous_page: bool = strawberry.field(description="Whether rows stand before.")
@@ -35,6 +38,7 @@ class PageInfo:
     end_cursor: str | None = strawberry.field(description="The cursor of the page's last row.")
 
 
+@costs(FREE)
 @strawberry.type(description="A row of a list, with its place in it.")
 class Edge(Generic[T]):
     cursor: str = strawberry.field(description="The row's place in this order, for `after` and `before`.")
@@ -42,7 +46,9 @@ class Edge(Generic[T]):
 
 
 class _Count(DeclaredField):
-    """How long a list is."""
+    """The length of a list."""
+
+    cost = TOTAL
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return source.count()
@@ -52,6 +58,7 @@ def _count(description: str) -> Any:
     return _Count(description=description)
 
 
+@costs(FREE)
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
     edges: list[Edge[T]] = strawberry.field(description="The rows with their cursors.")

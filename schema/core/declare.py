@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-import sys
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Optional, TypeVar
@@ -17,15 +16,15 @@ from crm_graph.models import Entity
 from crm_graph.records import label
 from loaders import Order, Relation, Values
 from loaders.sql_json.pages import At
+from schema.core.costs import FREE, costs
 from schema.core.fields import ById, Column, ComputedField, MoneyColumn, ToMany, ToOne, Writable
 from schema.core.filters import INPUT_TYPES, comparison_of, filter_type, input_type, order_type
 from schema.core.mutations import VERSION, MoneyInput, write_input
+from schema.core.registry import TYPES
 from schema.core.scalars import enum_type
 from schema.core.selection import FieldSelection
 
 T = TypeVar("T")
-TYPES: dict[str, Any] = {}
-"""The node types by name. The modules of domains refer to each other's types, and find them here."""
 COMMON = {
     "version": (int, "Counts up with every change; send it back to change only what you have seen."),
     "created_at": (dt.datetime, "When the record was made."),
@@ -55,10 +54,13 @@ def edge(description: str, *, by: str, write: Writable = True, optional: bool = 
     return field
 
 
-def computed(description: str, load: Values, write: Callable[[FieldSelection, At], Any]) -> Any:
-    """What `load` answers for the record's id, one value an id, in their order; and what writes the same in SQL."""
+def computed(
+    description: str, load: Values, write: Callable[[FieldSelection, At], Any], *, cost: int | None = None
+) -> Any:
+    """A value per record, in both executions: `load` returns it in Python, one value for each id, in their order;
+    `write` returns the SQL expression. `cost` replaces the one of its type."""
     field = ComputedField(description=description)
-    field.load, field.compile_expression = load, write
+    field.load, field.compile_expression, field.cost = load, write, cost
     return field
 
 
@@ -141,7 +143,7 @@ def value_type(description: str) -> Callable[[type[T]], type[T]]:
     """Declare a small record inside others, such as an address, and the input that writes it."""
 
     def declare(cls: type[T]) -> type[T]:
-        declared: Any = strawberry.type(cls, description=description)
+        declared: Any = costs(FREE)(strawberry.type(cls, description=description))
         fields = {
             field.python_name: (field.type, field.description or "")
             for field in declared.__strawberry_definition__.fields
@@ -169,10 +171,3 @@ def input_kind(kind: Any) -> Any:
 def maybe(kind: Any) -> Any:
     """The input annotation of a value that may be left out, or be null to empty the field."""
     return strawberry.Maybe[Optional[kind]]  # type: ignore[misc]  # a type made at run time
-
-
-def link_type_names() -> None:
-    """Give the modules of domains each other's types, which their annotations name. Once, when all are imported."""
-    for module in [each for name, each in sys.modules.items() if name.startswith("schema.")]:
-        for name, value in TYPES.items():
-            vars(module).setdefault(name, value)

@@ -18,6 +18,11 @@ class DeclaredField(StrawberryField):
     same `info` for all rows of a list, and this `info` has no path.
     """
 
+    cost: int | None = None
+    """The cost of each object of the field, where it is not the one of its type."""
+    page_sizes: tuple[int, int] | None = None
+    """The default and the maximum of `first`, where they differ from other lists'."""
+
     @property
     def is_basic_field(self) -> bool:
         return False

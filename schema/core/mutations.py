@@ -24,6 +24,7 @@ from crm_graph.changelog import advance, flush
 from crm_graph.errors import Code, Conflict, DomainError, Duplicate, Invalid
 from crm_graph.models import Entity
 from crm_graph.records import idempotency
+from schema.core.costs import FREE, costs
 from schema.core.declared import DeclaredField, argument
 from schema.core.filters import INPUT_TYPES, input_type
 from schema.core.scalars import CurrencyCode, enum_type
@@ -32,6 +33,7 @@ Service = Callable[..., Awaitable[Any]]
 ErrorCode = enum_type(Code, "ErrorCode")
 
 
+@costs(FREE)
 @strawberry.type(description="Why a write was refused. Nothing was changed.")
 class UserError:
     code: ErrorCode = strawberry.field(description="What kind of fault it is.")  # type: ignore[valid-type]
@@ -51,7 +53,8 @@ class PayloadSource:
         return None
 
 
-@strawberry.type(description="What every write answers.")
+@costs(FREE)
+@strawberry.type(description="The result of a mutation.")
 class Payload:
     revision: str | None = strawberry.field(description="The workspace's revision with this write in it.")
     user_errors: list[UserError] = strawberry.field(description="Why the write was refused; empty when it was done.")

@@ -20,6 +20,7 @@ from loaders.sql_json.variables import Given, bound, gathered, pinned
 from schema.core import TYPES, Node, compile_one
 from schema.core.context import Info
 from schema.core.declared import DeclaredField, argument
+from schema.core.registry import query_fields
 from schema.core.selection import FieldSelection
 
 ID = Id()
@@ -99,7 +100,7 @@ def _by_ids(description: str) -> Any:
     return _ByIds(description=description)
 
 
-@strawberry.type
+@query_fields(0)
 class NodeQuery:
     node: Node | None = _by_id("The record with an id; null if there is none, or if it may not be seen.")
     nodes: list[Node | None] = _by_ids(

@@ -2,7 +2,7 @@
 
     an object that stands for something    1, a list's for each row of the page
     connections, edges, amounts, addresses 0, but for what is asked of their parts
-    totals                                 TOTAL, whatever they are made of
+    totals                                 TOTAL, as declared
     a mutation                             MUTATION, and what is asked of its payload
     the schema itself                      SCHEMA, and as much for each list of it beyond what tools ask for
 
@@ -41,9 +41,10 @@ from graphql import (
 )
 
 from loaders.core.pages import LARGEST_PAGE, USUAL_PAGE
+from schema.core.costs import cost_of
+from schema.core.selection import DEFINITION
 
 LEAST = 1
-TOTAL = 5
 MUTATION = 10
 SCHEMA = 5_000
 SCHEMA_LISTS = {"types", "fields", "args", "inputFields", "interfaces", "enumValues", "possibleTypes", "directives"}
@@ -53,24 +54,7 @@ LISTED = 10
 """How long a list is taken to be that is not asked for in pages, such as the stages of a board."""
 MOST_KNOWN = 100
 
-FREE = {
-    "Address",
-    "AuditField",
-    "CurrencyTotal",
-    "EmailAddress",
-    "LiveUpdate",
-    "MemberStatus",
-    "Money",
-    "PageInfo",
-    "Participant",
-}
-FREE |= {"PhoneNumber", "SocialProfile", "UserError"}
-FREE_ENDINGS = ("Connection", "Edge", "Payload", "Update", "Page")
 SCHEMAS = {"__schema", "__type", "_service"}
-TOTALS = {"totalCount", "openCases", "DealTotals"}
-"""By the names of the fields, and of the types."""
-PAGES = {"ChangePage": (100, 500)}
-"""The usual and the largest size of pages that are not as others."""
 
 Variables = Mapping[str, Any]
 Size = Callable[[Variables], int]
@@ -238,12 +222,10 @@ class _Reading:
         if declared is None:
             return None  # __typename
         kind = get_named_type(declared.type)
-        if name in TOTALS or kind.name in TOTALS:
-            return _Part(TOTAL, each=False)
-        if is_leaf_type(kind):
+        price = _declared_cost(declared, kind)
+        if price is None:
             return None
         each = is_list_type(declared.type.of_type if is_non_null_type(declared.type) else declared.type)
-        price = 0 if kind.name in FREE or kind.name.endswith(FREE_ENDINGS) else 1
         sets = [node.selection_set for node in nodes if node.selection_set is not None]
         size = self._size(declared, kind, nodes[0])
         return _Part(price, each, size, self._parts(kind, sets), sought="representations" in declared.args)
@@ -257,7 +239,8 @@ class _Reading:
             return self._value(given.get("representations"), _whole_length)
         if "first" not in declared.args:
             return None
-        usual, largest = PAGES.get(kind.name, (USUAL_PAGE, LARGEST_PAGE))
+        definition = declared.extensions.get(DEFINITION)
+        usual, largest = getattr(definition, "page_sizes", None) or (USUAL_PAGE, LARGEST_PAGE)
         first, last = (self._value(given.get(name), _number) for name in ("first", "last"))
         return lambda variables: min(first(variables) or last(variables) or usual, largest)
 
@@ -283,6 +266,14 @@ class _Reading:
         else:
             value = read(node.value if isinstance(node, BooleanValueNode) else None)
         return lambda variables: value
+
+
+def _declared_cost(field: GraphQLField, kind: GraphQLNamedType) -> int | None:
+    """The cost of each object of a field, from the declaration of the field or else of its type; None for a value."""
+    cost: int | None = getattr(field.extensions.get(DEFINITION), "cost", None)
+    if cost is not None or is_leaf_type(kind):
+        return cost
+    return cost_of(getattr(kind.extensions.get(DEFINITION), "origin", None))
 
 
 def _condition(given: Callable[[Variables], Any], wanted: bool) -> Callable[[Variables], bool]:

@@ -28,13 +28,10 @@ from schema.core import (
     value_type,
 )
 from schema.core.mutations import VERSION, Payload, RecordInput, mutation, write_input
+from schema.core.registry import mutation_fields, query_fields
 
 if TYPE_CHECKING:
-    from schema.accounts.accounts import Contact
-    from schema.activities.activities import Activity
-    from schema.platform.users import Team, User
-    from schema.sales.leads import Lead
-    from schema.sales.opportunities import Opportunity
+    from schema.core.node_types import Activity, Contact, Lead, Opportunity, Team, User
 
 
 @value_type("A status that members of a campaign may have.")
@@ -147,13 +144,13 @@ class RemoveCampaignMemberPayload(Payload):
     )
 
 
-@strawberry.type
+@query_fields(8)
 class CampaignQuery:
     campaign: Campaign | None = by_id("One campaign; null if there is none, or if it may not be seen.")
     campaigns: Connection[Campaign] = connection("All campaigns.")
 
 
-@strawberry.type
+@mutation_fields(8)
 class CampaignMutation:
     create_campaign: CampaignPayload = mutation("Add a campaign.", campaigns.create, "CreateCampaignInput")
     update_campaign: CampaignPayload = mutation("Change a campaign.", campaigns.update, "UpdateCampaignInput")

@@ -15,17 +15,20 @@ from crm_graph.models import Action
 from loaders.core.pages import PageRequest
 from loaders.platform.audit import AuditFilter, count_audit, load_audit
 from schema.core import Connection, ConnectionPage, edge, page_arguments
+from schema.core.costs import FREE, costs
 from schema.core.declared import DeclaredField, argument
+from schema.core.registry import query_fields
 from schema.core.scalars import enum_type
 
 if TYPE_CHECKING:
-    from schema.platform.users import User
+    from schema.core.node_types import User
 
 AuditAction: Any = enum_type(Action, "AuditAction")
 CLIENT = "client"
 """What the log keeps of a sign-in, beside the columns of its user."""
 
 
+@costs(FREE)
 @strawberry.type(description="A field that was changed. Passwords and tokens are not told.")
 class AuditField:
     name: str = strawberry.field(description="Its name.")
@@ -92,7 +95,7 @@ def _audit(description: str) -> Any:
     return _Audit(description=description)
 
 
-@strawberry.type
+@query_fields(14)
 class AuditQuery:
     audit: Connection[AuditEvent] = _audit(
         "Sign-ins, failed ones too, and what was done to users, teams, API tokens and the workspace, newest first: for "

@@ -20,14 +20,16 @@ from loaders.sql_json.expressions import Literal
 from loaders.sql_json.pages import At
 from schema.core import compile_one, edge
 from schema.core.context import Context, Info
+from schema.core.costs import FREE, costs
 from schema.core.declared import DeclaredField
 from schema.core.filters import input_type
 from schema.core.mutations import MutationInput, Payload, PayloadSource, UserError, mutation, user_error
+from schema.core.registry import mutation_fields, query_fields
 from schema.core.selection import FieldSelection
 from schema.platform.users import UserPayload
 
 if TYPE_CHECKING:
-    from schema.platform.users import ApiToken, User
+    from schema.core.node_types import ApiToken, User
 
 INPUT = strawberry.argument(description="What to write.")
 
@@ -90,7 +92,8 @@ class SignInPayload(Payload):
     user: User | None = edge("Who signed in.", by="record_id")
 
 
-@strawberry.type(description="Whether the token is good.")
+@costs(FREE)
+@strawberry.type(description="The token, if it is valid.")
 class RenewTokenPayload:
     expires_at: dt.datetime | None = strawberry.field(description="Until when it is good; null if it has no end.")
     user: User | None = edge("Whose it is.", by="record_id")
@@ -124,12 +127,12 @@ def _asking(description: str) -> Any:
     return _Asking(description=description)
 
 
-@strawberry.type
+@query_fields(10)
 class AuthQuery:
     viewer: User | None = _asking("The signed-in user.")
 
 
-@strawberry.type
+@mutation_fields(10)
 class AuthMutation:
     @strawberry.field(
         graphql_type=SignInPayload,

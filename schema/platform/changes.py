@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import strawberry
 from strawberry.types.arguments import StrawberryArgument
@@ -18,16 +18,22 @@ from loaders.live.lists import NO_CHANGES, Ledger, Occurrence, load_log
 from schema.core import TYPES, Node
 from schema.core.context import Info
 from schema.core.declared import DeclaredField, argument
+from schema.core.registry import derived_type, query_fields, subscription_fields
 from schema.core.scalars import enum_type
-from schema.sales import leads, opportunities, pipelines  # noqa: F401  # the types below are theirs
 from schema.subscriptions.source import AFTER, LiveEvent, LiveUpdate, Watch, events_of, live
+
+if TYPE_CHECKING:
+    from schema.core.node_types import RecordType
 
 MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 100
 
-_record_types: Any = enum.Enum("RecordType", {name: name for name in sorted(TYPES)})  # type: ignore[misc]
-_record_types.__doc__ = "What type a record has.\n\n" + "\n".join(f"{name}: a record of type {name}." for name in TYPES)
-RecordType: Any = enum_type(_record_types)
+
+@derived_type("RecordType")
+def _record_type() -> enum.EnumType:
+    members = enum.Enum("RecordType", {name: name for name in sorted(TYPES)})  # type: ignore[misc]
+    members.__doc__ = "The type of a record.\n\n" + "\n".join(f"{name}: a record of type {name}." for name in TYPES)
+    return enum_type(members)
 
 
 _actions: Any = enum.Enum("ChangeAction", {each.name: each.value for each in Action if each not in NO_CHANGES})  # type: ignore[misc]
@@ -92,7 +98,9 @@ def _types() -> list[StrawberryArgument]:
 
 
 class Changes(DeclaredField):
-    """The root field that reads the log page by page."""
+    """The root field that reads the change log page by page."""
+
+    page_sizes = DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [
@@ -123,13 +131,13 @@ async def _follow_changes(info: Info, *, types: Sequence[Any] | None = None, aft
     return Watch(ledger, _page, ledger.models.values(), after)
 
 
-@strawberry.type
+@query_fields(13)
 class ChangeQuery:
     changes: ChangePage = _changes(
         "What changed after a revision, a page at a time: ask again after the page's until it is caught up."
     )
 
 
-@strawberry.type
+@subscription_fields(4)
 class ChangeSubscription:
     changes: ChangePage = live("Every change after a revision, as it happens.", _follow_changes, _types)

@@ -13,12 +13,10 @@ from crm_graph.services.platform import users
 from loaders.platform import users as relations
 from schema.core import Connection, Node, by_id, column, connection, edge, node
 from schema.core.mutations import Payload, RecordInput, mutation, write_input
+from schema.core.registry import mutation_fields, query_fields
 
 if TYPE_CHECKING:
-    from schema.accounts.accounts import Account
-    from schema.sales.leads import Lead
-    from schema.sales.opportunities import Opportunity
-    from schema.service.cases import Case
+    from schema.core.node_types import Account, Case, Lead, Opportunity
 
 
 @node(models.Team, "People who work on the same records; also a queue that cases wait in.")
@@ -82,7 +80,7 @@ class TeamMemberPayload(Payload):
     user: User | None = edge("The user; null if it was refused.", by="user_id")
 
 
-@strawberry.type
+@query_fields(9)
 class UserQuery:
     user: User | None = by_id("One user; null if there is none.")
     users: Connection[User] = connection("All users.")
@@ -90,7 +88,7 @@ class UserQuery:
     teams: Connection[Team] = connection("All teams.")
 
 
-@strawberry.type
+@mutation_fields(9)
 class UserMutation:
     create_user: UserPayload = mutation(
         "Add a user. Managers and admins do; only an admin may make an admin.", users.create, "CreateUserInput"

@@ -16,6 +16,7 @@ from schema.core import maybe
 from schema.core.context import Info
 from schema.core.declared import DeclaredField
 from schema.core.mutations import Payload, mutation, write_input
+from schema.core.registry import mutation_fields, query_fields
 from schema.core.scalars import CurrencyCode, enum_type
 from schema.core.selection import FieldSelection
 
@@ -95,13 +96,13 @@ class WorkspacePayload(Payload):
         return await _load(info) if root.workspace_id else None
 
 
-@strawberry.type
+@query_fields(11)
 class WorkspaceQuery:
     workspace: Workspace = _workspace("The workspace that the viewer is in.")
     revision: str = _revision("The revision that this answer stands at: subscribe `after` it to miss nothing.")
 
 
-@strawberry.type
+@mutation_fields(11)
 class WorkspaceMutation:
     update_workspace: WorkspacePayload = mutation(
         "Change the workspace. Only admins may.", workspaces.update, "UpdateWorkspaceInput"

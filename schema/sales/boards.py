@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,38 +23,25 @@ from loaders.live.lists import Listing, Occurrence, Reached, Scope, unsettled_by
 from loaders.platform.workspaces import load_revision, revision_of
 from loaders.sales.boards import load_stage_totals, load_stages, stage_totals, stages_of
 from loaders.sales.opportunities import IN_STAGE
-from loaders.sql_json.expressions import List, Sum
+from loaders.sql_json.expressions import List
 from loaders.sql_json.pages import At, alone
 from loaders.sql_json.variables import bound, pinned
-from schema.core import Connection, ConnectionPage, compile_value
+from schema.core import Connection, ConnectionPage
 from schema.core.context import Info
 from schema.core.declared import DeclaredField, argument
 from schema.core.filters import INPUT_TYPES
 from schema.core.lists import compile_list
-from schema.core.scalars import CurrencyCode, enum_type
+from schema.core.registry import query_fields, subscription_fields
+from schema.core.scalars import enum_type
 from schema.core.selection import FieldSelection
+from schema.sales.totals import DealTotals, compile_totals
 from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
 
 if TYPE_CHECKING:
-    from schema.sales.opportunities import Opportunity
-    from schema.sales.pipelines import Pipeline, Stage
+    from schema.core.node_types import Opportunity, Pipeline, Stage
 
 First = Annotated[int | None, strawberry.argument(description="How many cards: 1 to 100; 25 if omitted.")]
 After = Annotated[str | None, strawberry.argument(description="Only cards below this cursor.")]
-
-
-@strawberry.type(description="Sums over deals of one currency.")
-class CurrencyTotal:
-    currency: CurrencyCode = strawberry.field(description="The currency of the deals.")
-    count: int = strawberry.field(description="How many deals.")
-    amount: Decimal = strawberry.field(description="The sum of their amounts.")
-    weighted: Decimal = strawberry.field(description="The sum of amount x probability / 100, unrounded.")
-
-
-@strawberry.type(description="How many deals there are, and what they are worth.")
-class DealTotals:
-    count: int = strawberry.field(description="How many deals, those without an amount included.")
-    sums: list[CurrencyTotal] = strawberry.field(description="Their sums, one a currency: they are never added.")
 
 
 @strawberry.type(description="A column of a board.")
@@ -138,7 +124,7 @@ class Board(DeclaredField):
         parts: dict[str, Any] = {
             "pipeline": lambda selection: selection.record(here),
             "revision": lambda selection: alone(revision_of(viewer), here),
-            "stages": lambda selection: _write_stages(selection, here, where),
+            "stages": lambda selection: _compile_stages(selection, here, where),
         }
         chosen = pipeline.id == bound(arguments["pipeline_id"], pipeline.id.type)
         return alone(
@@ -146,57 +132,23 @@ class Board(DeclaredField):
         )
 
 
-def _write_stages(selection: FieldSelection, at: At, where: Where | None) -> Any:
+def _compile_stages(selection: FieldSelection, at: At, where: Where | None) -> Any:
     chosen = stages_of(selection.viewer, lambda column: column == at.row.id)
     stage, stages = at.in_array(partial(getattr, models.Stage), chosen)
     parts: dict[str, Any] = {
         "stage": lambda selection: selection.record(stage),
-        "totals": lambda selection: write_totals(
+        "totals": lambda selection: compile_totals(
             selection, stage, stage_totals(selection.viewer, where, lambda column: column == stage.row.id)
         ),
-        "cards": lambda selection: _write_cards(selection, stage, where),
+        "cards": lambda selection: _compile_cards(selection, stage, where),
     }
     return alone(sa.select(List(selection.write(parts))).select_from(stages), at)
 
 
-def _write_cards(selection: FieldSelection, at: At, where: Where | None) -> Any:
+def _compile_cards(selection: FieldSelection, at: At, where: Where | None) -> Any:
     arguments = selection.arguments
     request = _cards(pinned(arguments.get("first")), arguments.get("after"), where)
     return compile_list(selection, at, models.Opportunity, request, lambda row: row.stage_id == at.row.id)
-
-
-def write_worth(selection: FieldSelection, at: At, select: sa.Select[*tuple[Any, ...]], *, weighted: bool) -> Any:
-    """A list of Money of such rows."""
-
-    def make(*columns: Any) -> Any:
-        sums = _sums(columns)
-        worth = {"amount": sums["weighted" if weighted else "amount"], "currency": sums["currency"]}
-        return List(selection.write(worth), sums["currency"].is_not(None))
-
-    return compile_value(at, select, make)
-
-
-def write_totals(selection: FieldSelection, at: At, select: sa.Select[*tuple[Any, ...]]) -> Any:
-    """DealTotals of the rows that `Totals.add` would take."""
-    if not selection.subfields():
-        return selection.write({})  # nothing in it is made of the rows
-
-    def make(*columns: Any) -> Any:
-        sums = _sums(columns)
-        parts = {
-            "count": sa.func.coalesce(sa.func.sum(sums["count"]), 0, type_=sa.BigInteger()),
-            "sums": lambda selection: List(selection.write(sums), sums["currency"].is_not(None)),
-        }
-        return selection.write(parts)
-
-    return compile_value(at, select, make)
-
-
-def _sums(columns: Sequence[Any]) -> dict[str, Any]:
-    """A CurrencyTotal of the columns of such a row; keys may stand before them."""
-    currency, count, high, low, weighted_high, weighted_low = columns[-6:]
-    amount, weighted = Sum(high, low, 4), Sum(weighted_high, weighted_low, 6)
-    return {"currency": currency, "count": count, "amount": amount, "weighted": weighted}
 
 
 def board(description: str) -> Any:
@@ -204,7 +156,7 @@ def board(description: str) -> Any:
     return Board(description=description)
 
 
-@strawberry.type
+@query_fields(5)
 class BoardQuery:
     pipeline_board: PipelineBoard | None = board("A pipeline as a board; null if there is none, or not to be seen.")
 
@@ -316,7 +268,7 @@ async def _follow_board(info: Info, *, pipeline_id: str, filter: Any = None, aft
     return Watch(listing, answer, {models.Opportunity, models.Stage, *reached}, after)
 
 
-@strawberry.type
+@subscription_fields(1)
 class BoardSubscription:
     pipeline_board: BoardUpdate = live(
         "What becomes of a board. `after` the revision of its query nothing is missed.", _follow_board, board_arguments

@@ -12,16 +12,13 @@ from crm_graph.models import LeadStatus
 from crm_graph.services.sales import leads
 from loaders.activities.activities import activities_of
 from loaders.marketing import campaigns
-from schema.accounts.accounts import Address
 from schema.core import Connection, Money, Node, by_id, column, connection, edge, money, node
 from schema.core.mutations import VERSION, MoneyInput, Payload, RecordInput, mutation, write_input
+from schema.core.registry import mutation_fields, query_fields
+from schema.core.values import Address
 
 if TYPE_CHECKING:
-    from schema.accounts.accounts import Account, Contact
-    from schema.activities.activities import Activity
-    from schema.marketing.campaigns import CampaignMember
-    from schema.platform.users import Team, User
-    from schema.sales.opportunities import Opportunity
+    from schema.core.node_types import Account, Activity, CampaignMember, Contact, Opportunity, Team, User
 
 
 @node(
@@ -98,13 +95,13 @@ class ConvertLeadPayload(Payload):
     )
 
 
-@strawberry.type
+@query_fields(2)
 class LeadQuery:
     lead: Lead | None = by_id("One lead; null if there is none, or if it may not be seen.")
     leads: Connection[Lead] = connection("All leads.")
 
 
-@strawberry.type
+@mutation_fields(2)
 class LeadMutation:
     create_lead: LeadPayload = mutation("Add a lead.", leads.create, "CreateLeadInput")
     update_lead: LeadPayload = mutation("Change a lead that was not converted.", leads.update, "UpdateLeadInput")

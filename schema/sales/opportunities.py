@@ -15,13 +15,10 @@ from loaders.activities.activities import activities_of
 from loaders.sales import opportunities as relations
 from schema.core import Connection, Money, Node, by_id, column, connection, edge, money, node
 from schema.core.mutations import Payload, RecordInput, mutation, write_input
+from schema.core.registry import mutation_fields, query_fields
 
 if TYPE_CHECKING:
-    from schema.accounts.accounts import Account, Contact
-    from schema.activities.activities import Activity
-    from schema.marketing.campaigns import Campaign
-    from schema.platform.users import Team, User
-    from schema.sales.pipelines import Pipeline, Product, Stage
+    from schema.core.node_types import Account, Activity, Campaign, Contact, Pipeline, Product, Stage, Team, User
 
 
 @node(models.Opportunity, "A deal that may close.")
@@ -101,13 +98,13 @@ class OpportunityLinePayload(Payload):
     opportunity_line: OpportunityLine | None = edge("The line; null if it was refused.", by="record_id")
 
 
-@strawberry.type
+@query_fields(3)
 class OpportunityQuery:
     opportunity: Opportunity | None = by_id("One opportunity; null if there is none, or if it may not be seen.")
     opportunities: Connection[Opportunity] = connection("All opportunities.")
 
 
-@strawberry.type
+@mutation_fields(3)
 class OpportunityMutation:
     create_opportunity: OpportunityPayload = mutation(
         "Add a deal, on top of its stage.", opportunities.create, "CreateOpportunityInput"

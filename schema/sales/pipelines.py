@@ -13,9 +13,10 @@ from loaders import Order
 from loaders.sales import opportunities as relations
 from schema.core import Connection, Money, Node, by_id, column, connection, edge, money, node
 from schema.core.mutations import Payload, RecordInput, mutation
+from schema.core.registry import mutation_fields, query_fields
 
 if TYPE_CHECKING:
-    from schema.sales.opportunities import Opportunity
+    from schema.core.node_types import Opportunity
 
 
 @node(models.Pipeline, "An ordered list of stages that deals go through.", order=(Order("position"),))
@@ -72,7 +73,7 @@ class ProductPayload(Payload):
     )
 
 
-@strawberry.type
+@query_fields(4)
 class PipelineQuery:
     pipeline: Pipeline | None = by_id("One pipeline; null if there is none, or if it may not be seen.")
     pipelines: Connection[Pipeline] = connection("All pipelines.")
@@ -82,7 +83,7 @@ class PipelineQuery:
     products: Connection[Product] = connection("All products.")
 
 
-@strawberry.type
+@mutation_fields(4)
 class PipelineMutation:
     create_pipeline: PipelinePayload = mutation(
         "Add a pipeline.", pipelines.create, "CreatePipelineInput", model=models.Pipeline

@@ -21,13 +21,12 @@ from schema.core.context import Info
 from schema.core.declared import argument
 from schema.core.filters import INPUT_TYPES
 from schema.core.mutations import VERSION, Payload, RecordInput, mutation, write_input
+from schema.core.registry import mutation_fields, query_fields, subscription_fields
 from schema.core.scalars import enum_type
 from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
 
 if TYPE_CHECKING:
-    from schema.accounts.accounts import Account, Contact
-    from schema.activities.activities import Activity
-    from schema.platform.users import Team, User
+    from schema.core.node_types import Account, Activity, Contact, Team, User
 
 
 @node(models.Case, "A customer's question or problem.")
@@ -93,13 +92,13 @@ class CasePayload(Payload):
     case: Case | None = edge("The case; null if it was refused, or if it may not be seen any more.", by="record_id")
 
 
-@strawberry.type
+@query_fields(7)
 class CaseQuery:
     case: Case | None = by_id("One case; null if there is none, or if it may not be seen.")
     cases: Connection[Case] = connection("All cases.")
 
 
-@strawberry.type
+@mutation_fields(7)
 class CaseMutation:
     create_case: CasePayload = mutation(
         "Add a case. Given a team and no owner it waits in the team's queue.", cases.create, "CreateCaseInput"
@@ -188,7 +187,7 @@ async def _follow_cases(info: Info, *, filter: Any = None, after: Revision | Non
     return Watch(Listing([scope], unsettled_by(reached)), answer, {models.Case, *reached}, after)
 
 
-@strawberry.type
+@subscription_fields(2)
 class CaseSubscription:
     case_updates: CaseUpdate = live(
         "What becomes of cases. `after` the revision of a query nothing is missed.",

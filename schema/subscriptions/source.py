@@ -15,10 +15,11 @@ from crm_graph.changelog import Revision
 from crm_graph.models import Entity
 from loaders.live.lists import Ledger, Listing, Occurrence
 from schema.core.context import Info
+from schema.core.costs import FREE, costs
 from schema.core.declared import DeclaredField, argument
 
 if TYPE_CHECKING:
-    from schema.platform.users import User
+    from schema.core.node_types import User
 
 AFTER = "Only what changed after this revision, such as the one that a query told; from now on if omitted."
 
@@ -74,9 +75,10 @@ class LiveEvent:
     @strawberry.field(description="Who did it; null for the system.")
     async def actor(self, info: Info) -> User | None:
         user_id = self.occurrence.last.user_id
-        return None if user_id is None else await info.context.loaders.one(models.User).load(user_id)  # type: ignore[return-value]
+        return None if user_id is None else await info.context.loaders.one(models.User).load(user_id)
 
 
+@costs(FREE)
 @strawberry.interface(description="What became of a list, all of it at one revision. Without events: nothing did.")
 class LiveUpdate:
     revision: str = strawberry.field(description="The revision that this brings you to: subscribe `after` it to go on.")

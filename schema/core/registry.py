@@ -1,0 +1,95 @@
+"""The declarations of all areas: node types, and the parts of Query, Mutation and Subscription.
+
+The areas' modules register what they declare; `schema.build` imports them and puts the schema together.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, TypeVar
+
+import strawberry
+
+T = TypeVar("T")
+
+TYPES: dict[str, Any] = {}
+"""The node types by name."""
+INTERFACE_TYPES: list[Any] = []
+"""Types that only appear as members of an interface, in no field of their own type."""
+_derived: dict[str, Callable[[], object]] = {}
+"""What makes the types that are made of all node types, by their names."""
+_parts: dict[str, list[tuple[float, str, type[Any]]]] = {"Query": [], "Mutation": [], "Subscription": []}
+
+
+def query_fields(position: float = math.inf) -> Callable[[type[T]], type[T]]:
+    """Class decorator: its fields are fields of Query.
+
+    Parts are put in the order of `position`, which keeps the order of the released schema; parts without one follow in
+    the order of their modules.
+    """
+    return _part("Query", position)
+
+
+def mutation_fields(position: float = math.inf) -> Callable[[type[T]], type[T]]:
+    """Class decorator: its fields are fields of Mutation, in the same order as those of Query."""
+    return _part("Mutation", position)
+
+
+def subscription_fields(position: float = math.inf) -> Callable[[type[T]], type[T]]:
+    """Class decorator: its fields are fields of Subscription, in the same order as those of Query."""
+    return _part("Subscription", position)
+
+
+def _part(root: str, position: float) -> Callable[[type[T]], type[T]]:
+    def register(cls: type[T]) -> type[T]:
+        part = strawberry.type(cls)
+        _parts[root].append((position, cls.__module__, part))
+        return part
+
+    return register
+
+
+def root_type(name: str, description: str) -> type[Any]:
+    """Query, Mutation or Subscription, with the fields of all its parts."""
+    parts = sorted(_parts[name], key=lambda part: part[:2])
+    return strawberry.type(type(name, tuple(part for _, _, part in parts), {}), description=description)
+
+
+def interface_type(cls: type[T]) -> type[T]:
+    """Class decorator: the schema has the type, although no field is of it, but only of an interface of its."""
+    INTERFACE_TYPES.append(cls)
+    return cls
+
+
+def derived_type(name: str) -> Callable[[Callable[[], T]], Callable[[], T]]:
+    """Function decorator: it makes the type `name` of all node types, once they are declared."""
+
+    def register(make: Callable[[], T]) -> Callable[[], T]:
+        _derived[name] = cached = functools.cache(make)
+        return cached
+
+    return register
+
+
+def link_type_names() -> None:
+    """Define the names of node types and derived types in all modules that declare types: their annotations use them.
+
+    Raises TypeError for a module that has something else under such a name.
+    """
+    types = {**TYPES, **{name: make() for name, make in _derived.items()}}
+    for module in [each for name, each in sys.modules.items() if name.startswith("schema.") and _declares_types(each)]:
+        for name, value in types.items():
+            if vars(module).setdefault(name, value) is not value:
+                raise TypeError(f"{module.__name__}.{name} hides the GraphQL type {name}; import it otherwise.")
+
+
+def _declares_types(module: ModuleType) -> bool:
+    return any(
+        "__strawberry_definition__" in vars(each) and each.__module__ == module.__name__
+        for each in vars(module).values()
+        if isinstance(each, type)
+    )

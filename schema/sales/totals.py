@@ -1,0 +1,67 @@
+"""The number and the sums of deals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+import strawberry
+
+from loaders.sql_json.expressions import List, Sum
+from loaders.sql_json.pages import At
+from schema.core import compile_value
+from schema.core.costs import FREE, TOTAL, costs
+from schema.core.scalars import CurrencyCode
+from schema.core.selection import FieldSelection
+
+
+@costs(FREE)
+@strawberry.type(description="Sums over deals of one currency.")
+class CurrencyTotal:
+    currency: CurrencyCode = strawberry.field(description="The currency of the deals.")
+    count: int = strawberry.field(description="How many deals.")
+    amount: Decimal = strawberry.field(description="The sum of their amounts.")
+    weighted: Decimal = strawberry.field(description="The sum of amount x probability / 100, unrounded.")
+
+
+@costs(TOTAL)
+@strawberry.type(description="How many deals there are, and what they are worth.")
+class DealTotals:
+    count: int = strawberry.field(description="How many deals, those without an amount included.")
+    sums: list[CurrencyTotal] = strawberry.field(description="Their sums, one a currency: they are never added.")
+
+
+def compile_worth(selection: FieldSelection, at: At, select: sa.Select[*tuple[Any, ...]], *, weighted: bool) -> Any:
+    """A list of Money of such rows."""
+
+    def make(*columns: Any) -> Any:
+        sums = _sums(columns)
+        worth = {"amount": sums["weighted" if weighted else "amount"], "currency": sums["currency"]}
+        return List(selection.write(worth), sums["currency"].is_not(None))
+
+    return compile_value(at, select, make)
+
+
+def compile_totals(selection: FieldSelection, at: At, select: sa.Select[*tuple[Any, ...]]) -> Any:
+    """DealTotals of the rows that `Totals.add` would take."""
+    if not selection.subfields():
+        return selection.write({})  # nothing in it is made of the rows
+
+    def make(*columns: Any) -> Any:
+        sums = _sums(columns)
+        parts = {
+            "count": sa.func.coalesce(sa.func.sum(sums["count"]), 0, type_=sa.BigInteger()),
+            "sums": lambda selection: List(selection.write(sums), sums["currency"].is_not(None)),
+        }
+        return selection.write(parts)
+
+    return compile_value(at, select, make)
+
+
+def _sums(columns: Sequence[Any]) -> dict[str, Any]:
+    """A CurrencyTotal of the columns of such a row; keys may stand before them."""
+    currency, count, high, low, weighted_high, weighted_low = columns[-6:]
+    amount, weighted = Sum(high, low, 4), Sum(weighted_high, weighted_low, 6)
+    return {"currency": currency, "count": count, "amount": amount, "weighted": weighted}
