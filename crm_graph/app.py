@@ -71,7 +71,7 @@ def build(settings: Settings) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         warn_about_old_names()
         if settings.tracing:
-            tracing.start(database)
+            tracing.start(database.engines)
         await database.analyze()
         await feed.open()
         connections.open()

@@ -10,10 +10,9 @@ import ipaddress
 from collections.abc import Mapping
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.database import Database
+from crm_graph.database import Database, upsert
 from crm_graph.errors import Throttled
 from crm_graph.models import SignInTry, now
 
@@ -60,14 +59,13 @@ def network(address: str) -> str:
 
 async def _count(session: AsyncSession, database: Database, key: str, moment: dt.datetime) -> tuple[int, dt.datetime]:
     """One more try of a key; how many it makes, and when they are over."""
-    insert = (sqlite.insert if database.is_sqlite else postgresql.insert)(SignInTry)
     first = {"tries": 1, "window_ends_at": moment + WINDOW}
     over = SignInTry.window_ends_at <= moment
     next_ = {
         "tries": sa.case((over, 1), else_=SignInTry.tries + 1),
         "window_ends_at": sa.case((over, moment + WINDOW), else_=SignInTry.window_ends_at),
     }
-    statement = insert.values(key=key, **first).on_conflict_do_update(index_elements=[SignInTry.key], set_=next_)
+    statement = upsert(database.dialect, SignInTry, lambda new: next_).values(key=key, **first)
     tries, ends_at = (await session.execute(statement.returning(SignInTry.tries, SignInTry.window_ends_at))).one()
     return tries, ends_at
 

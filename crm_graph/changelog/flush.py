@@ -12,6 +12,7 @@ from sqlalchemy.orm.attributes import get_history
 from sqlalchemy.orm.exc import StaleDataError
 
 from crm_graph.changelog.journal import journal_of
+from crm_graph.database.internals import mark_flushed
 from crm_graph.database.prepared import fetch
 from crm_graph.models import Entity
 
@@ -40,7 +41,7 @@ async def _update(session: AsyncSession, record: Entity) -> None:
         new = {f"new_{name}": getattr(record, name) for name in (*names, "version")}
         if not await fetch(session, _statement(type(record).__table__, names), {**known, **new}):
             raise StaleDataError(f"{record.id} is not at version {known['known_version']} any more")
-    state._commit_all(state.dict, session.sync_session.identity_map)
+    mark_flushed(session, record)
 
 
 @functools.lru_cache(maxsize=1024)

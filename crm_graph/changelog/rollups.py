@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph.database import upsert
 from crm_graph.database.prepared import send_many
 from crm_graph.models import StageTotal
 from crm_graph.models.sales.stage_totals import SPLIT
@@ -68,6 +68,5 @@ class Deltas:
 
 @functools.cache
 def _addition(dialect: str) -> sa.Insert:
-    insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(StageTotal)
-    table, new = StageTotal.__table__.c, insert.excluded
-    return insert.on_conflict_do_update(index_elements=KEY, set_={name: table[name] + new[name] for name in SUMS})
+    table = StageTotal.__table__.c
+    return upsert(dialect, StageTotal, lambda new: {name: table[name] + new[name] for name in SUMS})

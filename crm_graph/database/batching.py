@@ -1,5 +1,5 @@
-"""Reads of one kind that several ask for at the same moment, as one statement: to send one, and to be woken by what
-comes back, takes longer than PostgreSQL takes to look up a record."""
+"""Batches single-record reads that arrive in the same turn of the event loop: a round trip costs more than the lookup.
+Gains 25% (decision 0011)."""
 
 from __future__ import annotations
 
@@ -7,103 +7,108 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-MOST = 20
-"""How many are asked for by one statement, which takes them one after the other."""
-Values = Sequence[Any]
+MAX_BATCH = 20
+"""Requests in one statement, which PostgreSQL looks up one after the other."""
+Parameters = Sequence[object]
 log = logging.getLogger(__name__)
 
 
-class Fetches(Protocol):
-    async def fetch_text(self, statement: str, values: Values) -> str | None: ...
+class TextFetcher(Protocol):
+    async def fetch_text(self, statement: str, values: Parameters) -> str | None: ...
 
-    async def fetch_texts(self, statement: str, values: Values) -> list[str | None]: ...
+    async def fetch_texts(self, statement: str, values: Parameters) -> list[str | None]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class BatchedStatement:
-    """A statement that answers one text for each of several: its parameters at the places `own` are lists of their
-    values, and the others are those of anybody. Where at other places, too, they may have values of their own, `wider`
-    is for those who do."""
+    """One statement for many requests, with one row of text for each.
+
+    The parameters at the positions `batched_params` are arrays, one value per request. The others must be equal in all
+    requests; if they are not, `fallback` is used, which batches more of them.
+    """
 
     text: str
-    own: tuple[int, ...]
-    wider: BatchedStatement | None = None
+    batched_params: tuple[int, ...]
+    fallback: BatchedStatement | None = None
 
-    def of(self, asked: Sequence[Values]) -> tuple[str, Values]:
-        """The statement for these, and its values."""
-        found: list[Any] = list(asked[0])
-        if self.wider is not None:
-            apart = [place for place in self.wider.own if place not in self.own]
-            if any(values[place] != found[place] for values in asked for place in apart):
-                return self.wider.of(asked)
-        for place in self.own:
-            found[place] = [values[place] for values in asked]
-        return self.text, found
+    def combine(self, requests: Sequence[Parameters]) -> tuple[str, Parameters]:
+        """The statement for these requests, and its parameters."""
+        parameters: list[object] = list(requests[0])
+        if self.fallback is not None:
+            added = [place for place in self.fallback.batched_params if place not in self.batched_params]
+            if any(values[place] != parameters[place] for values in requests for place in added):
+                return self.fallback.combine(requests)
+        for place in self.batched_params:
+            parameters[place] = [values[place] for values in requests]
+        return self.text, parameters
 
 
 @dataclass(eq=False)
-class _Group:
-    """Those who are asked for together, and what answers them."""
+class _Batch:
+    """Requests that share one statement, and the task that sends it."""
 
     loop: asyncio.AbstractEventLoop
-    asked: list[tuple[Values, asyncio.Future[str | None]]] = field(default_factory=list)
+    requests: list[tuple[Parameters, asyncio.Future[str | None]]] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
 
     @property
-    def waiting(self) -> list[tuple[Values, asyncio.Future[str | None]]]:
-        return [each for each in self.asked if not each[1].done()]
+    def waiting(self) -> list[tuple[Parameters, asyncio.Future[str | None]]]:
+        return [each for each in self.requests if not each[1].done()]
 
 
 class StatementBatcher:
-    """What is asked for in one turn of the loop goes to the database as one statement."""
+    """Sends the reads of one turn of the event loop as one statement."""
 
-    def __init__(self, database: Fetches) -> None:
+    def __init__(self, database: TextFetcher) -> None:
         self._database = database
-        self._groups: dict[BatchedStatement, _Group] = {}
+        self._batches: dict[BatchedStatement, _Batch] = {}
 
-    async def fetch(self, one: str, several: BatchedStatement, values: Values) -> str | None:
-        """What the statement `one` answers; `several` is made of it, and it alone. Raises what `fetch_text` does. Who
-        no longer waits ends it for nobody else; where nobody waits, it is ended."""
-        group = self._groups.get(several)
-        if group is None or len(group.asked) >= MOST:
-            group = self._groups[several] = _Group(asyncio.get_running_loop())
-            group.loop.call_soon(self._send, one, several, group)
-        answer: asyncio.Future[str | None] = group.loop.create_future()
-        group.asked.append((values, answer))
+    async def fetch(self, single: str, batched: BatchedStatement, values: Parameters) -> str | None:
+        """The text of the statement `single`, of which `batched` is the version for many requests.
+
+        Raises the errors of `Database.fetch_text`. A cancelled request leaves the rest of its batch running; the
+        statement is cancelled with the last one.
+        """
+        batch = self._batches.get(batched)
+        if batch is None or len(batch.requests) >= MAX_BATCH:
+            batch = self._batches[batched] = _Batch(asyncio.get_running_loop())
+            batch.loop.call_soon(self._send, single, batched, batch)
+        answer: asyncio.Future[str | None] = batch.loop.create_future()
+        batch.requests.append((values, answer))
         try:
             return await answer
         finally:
-            if group.task is not None and not group.waiting:
-                group.task.cancel()
+            if batch.task is not None and not batch.waiting:
+                batch.task.cancel()
 
-    def _send(self, one: str, several: BatchedStatement, group: _Group) -> None:
-        if self._groups.get(several) is group:
-            del self._groups[several]
-        group.task = group.loop.create_task(self._answer(one, several, group))
+    def _send(self, single: str, batched: BatchedStatement, batch: _Batch) -> None:
+        if self._batches.get(batched) is batch:
+            del self._batches[batched]
+        batch.task = batch.loop.create_task(self._answer(single, batched, batch))
 
-    async def _answer(self, one: str, several: BatchedStatement, group: _Group) -> None:
-        waiting = group.waiting
+    async def _answer(self, single: str, batched: BatchedStatement, batch: _Batch) -> None:
+        waiting = batch.waiting
         try:
             if len(waiting) > 1:
                 try:
-                    found = await self._database.fetch_texts(*several.of([values for values, _ in waiting]))
-                except Exception as error:  # whose fault it is shows when each is asked for alone
-                    log.warning("Several cannot be answered at once, and are one by one: %s", error)
+                    texts = await self._database.fetch_texts(*batched.combine([values for values, _ in waiting]))
+                except Exception as error:  # sent one by one, the request at fault gets its own error
+                    log.warning("A batch of %d reads failed and is sent one by one: %s", len(waiting), error)
                 else:
-                    for (_, answer), text in zip(waiting, found, strict=True):
+                    for (_, answer), text in zip(waiting, texts, strict=True):
                         if not answer.done():
                             answer.set_result(text)
-            if waiting := group.waiting:
-                await asyncio.gather(*(self._answer_one(one, *each) for each in waiting))
+            if waiting := batch.waiting:
+                await asyncio.gather(*(self._answer_one(single, *each) for each in waiting))
         finally:
-            for _, answer in group.waiting:
+            for _, answer in batch.waiting:
                 answer.cancel()
 
-    async def _answer_one(self, one: str, values: Values, answer: asyncio.Future[str | None]) -> None:
+    async def _answer_one(self, single: str, values: Parameters, answer: asyncio.Future[str | None]) -> None:
         try:
-            text = await self._database.fetch_text(one, values)
+            text = await self._database.fetch_text(single, values)
         except Exception as error:
             if not answer.done():
                 answer.set_exception(error)

@@ -1,137 +1,158 @@
-"""Connections that are made as SQLAlchemy's pool makes them, but are not of it: to take one from the pool and to give
-it back takes as long as a short statement does."""
+"""Connections that bypass SQLAlchemy's pool, for statements that go straight to the driver (decision 0012)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-HANG_UP_SECONDS = 5
+from crm_graph.database.internals import raise_as_sqlalchemy
+
+CLOSE_TIMEOUT_SECONDS = 5
 
 
 class PooledConnection:
-    """A connection in autocommit, as SQLAlchemy has it and as its driver has it; and the session of those who write,
-    which is closed after each use but takes long to make."""
+    """A connection in autocommit, as SQLAlchemy's object and as its driver's.
+
+    `session` is kept for writers: it is closed after each use and reused.
+    """
 
     session: AsyncSession | None = None
 
     def __init__(self, connection: AsyncConnection) -> None:
-        self.connection = connection
-        sync: Any = connection.sync_connection
-        self._sync, self.driver = sync, sync.connection.driver_connection
+        assert connection.sync_connection is not None
+        self.connection, self._sync = connection, connection.sync_connection
+        self._driver: Any = self._sync.connection.driver_connection
         self._is_sqlite = connection.dialect.name == "sqlite"
-        sync.detach()
+        self._sync.detach()
 
     @property
     def is_closed(self) -> bool:
-        """Whether PostgreSQL has hung up, as far as anybody noticed."""
-        return not self._is_sqlite and self.driver.is_closed()
+        """True once PostgreSQL is known to have closed the connection."""
+        return not self._is_sqlite and self._driver.is_closed()
+
+    def fetch(self, statement: str, values: Sequence[object]) -> Awaitable[Sequence[Sequence[Any]]]:
+        """The rows of a statement."""
+        fetched: Awaitable[Sequence[Sequence[Any]]]
+        if self._is_sqlite:
+            fetched = self._driver.execute_fetchall(statement, values)
+        else:
+            fetched = self._driver.fetch(statement, *values)
+        return fetched
+
+    async def fetch_text(self, statement: str, values: Sequence[object]) -> str | None:
+        """The only column of a statement's only row."""
+        text: str | None
+        if self._is_sqlite:
+            [[text]] = await self._driver.execute_fetchall(statement, values)
+        else:
+            text = await self._driver.fetchval(statement, *values)
+        return text
+
+    async def execute(self, statement: str) -> None:
+        """Execute a statement without parameters. Raises SQLAlchemy's errors, not the driver's."""
+        with self._sqlalchemy_errors(statement):
+            await self._driver.execute(statement)
+
+    async def rollback(self) -> None:
+        """Raises the driver's errors."""
+        await self._driver.execute("ROLLBACK")
 
     @contextlib.contextmanager
-    def errors(self, text: str) -> Iterator[None]:
-        """Raise the errors of a statement to the driver as SQLAlchemy's own."""
+    def _sqlalchemy_errors(self, statement: str) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            fail(self._sync, error, text, ())
+            raise_as_sqlalchemy(self._sync, error, statement, ())
 
-    async def hang_up(self) -> None:
-        """Close the connection, which something went wrong on, and which may be busy still."""
+    async def close(self) -> None:
+        await self._driver.close()
+
+    async def terminate(self) -> None:
+        """Close the connection after an error, even if it is busy."""
         if self._is_sqlite:
-            await self.driver.interrupt()
-            await self.driver.close()
+            await self._driver.interrupt()
+            await self._driver.close()
             return
         try:
-            # With time to do it in order: PostgreSQL is told to cancel a statement by a connection of its own.
-            await self.driver.close(timeout=HANG_UP_SECONDS)
-        except Exception:  # whatever it was, the connection is not needed any more
-            self.driver.terminate()
+            # A graceful close needs time: asyncpg cancels the statement through a second connection.
+            await self._driver.close(timeout=CLOSE_TIMEOUT_SECONDS)
+        except Exception:  # the connection is dropped in any case
+            self._driver.terminate()
 
 
 class ConnectionPool:
-    """As many as may be in use at a time. Each begins with the statement `first`, if there is one."""
+    """Up to `size` connections. Each new one executes the statement `setup`, if there is one."""
 
-    def __init__(self, engine: AsyncEngine, most: int, first: str | None = None) -> None:
-        self._engine, self._turn, self._idle, self._first = (
+    def __init__(self, engine: AsyncEngine, size: int, setup: str | None = None) -> None:
+        self._engine, self._free, self._idle, self._setup = (
             engine,
-            asyncio.Semaphore(most),
+            asyncio.Semaphore(size),
             list[PooledConnection](),
-            first,
+            setup,
         )
         self.in_use = 0
 
-    def take(self) -> AcquiredConnection:
-        """One that nobody else uses, inside the block. It is not used again after an error."""
+    def acquire(self) -> AcquiredConnection:
+        """A connection for the `async with` block. An error in the block closes it."""
         return AcquiredConnection(self)
 
-    async def get(self) -> PooledConnection:
-        await self._turn.acquire()
+    async def take(self) -> PooledConnection:
+        await self._free.acquire()
         self.in_use += 1
         try:
             while self._idle:
-                lane = self._idle.pop()
-                if not lane.is_closed:
-                    return lane
+                connection = self._idle.pop()
+                if not connection.is_closed:
+                    return connection
             return await self._open()
         except BaseException:
-            self.put(None)
+            self.release(None)
             raise
 
     async def _open(self) -> PooledConnection:
-        lane = PooledConnection(await self._engine.connect())
-        if self._first is not None:
+        connection = PooledConnection(await self._engine.connect())
+        if self._setup is not None:
             try:
-                with lane.errors(self._first):
-                    await lane.driver.execute(self._first)
+                await connection.execute(self._setup)
             except BaseException:
-                await asyncio.shield(lane.hang_up())
+                await asyncio.shield(connection.terminate())
                 raise
-        return lane
+        return connection
 
-    def put(self, lane: PooledConnection | None) -> None:
-        """Give one back, or none for one that was closed."""
-        if lane is not None:
-            self._idle.append(lane)
+    def release(self, connection: PooledConnection | None) -> None:
+        """Return a connection to the pool, or None in place of one that was closed."""
+        if connection is not None:
+            self._idle.append(connection)
         self.in_use -= 1
-        self._turn.release()
+        self._free.release()
 
     async def close(self) -> None:
         while self._idle:
-            await self._idle.pop().driver.close()
+            await self._idle.pop().close()
 
 
 class AcquiredConnection:
-    """A lane in use."""
+    """The context manager of `ConnectionPool.acquire`."""
 
-    __slots__ = ("_lane", "_lanes")
+    __slots__ = ("_connection", "_pool")
 
-    def __init__(self, lanes: ConnectionPool) -> None:
-        self._lanes = lanes
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
 
     async def __aenter__(self) -> PooledConnection:
-        self._lane = await self._lanes.get()
-        return self._lane
+        self._connection = await self._pool.take()
+        return self._connection
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        lane = None
+        reusable = None
         try:
             if error is None:
-                lane = self._lane
+                reusable = self._connection
             else:
-                await asyncio.shield(self._lane.hang_up())
+                await asyncio.shield(self._connection.terminate())
         finally:
-            self._lanes.put(lane)
-
-
-def fail(connection: Any, error: BaseException, text: str, arguments: Any) -> NoReturn:
-    """Raise what SQLAlchemy raises: errors of the database are its own, and a connection that was broken, or cut off
-    while it waited, is not used again."""
-    try:
-        connection.connection.dbapi_connection._handle_exception(error)
-    except BaseException as known:
-        connection._handle_dbapi_exception(known, text, arguments, None, None)
-    raise error
+            self._pool.release(reusable)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
 from crm_graph.errors import ConfigurationError
@@ -22,18 +23,16 @@ from crm_graph.observability.logs import TRACE_ID
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
-    from crm_graph.database import Database
-
 _NOTHING: AbstractContextManager[None] = contextlib.nullcontext()
 _STRING = re.compile(r'"""(?:[^"\\]|\\"""|"(?!"")|\\)*"""|"(?:[^"\\\n]|\\.)*"')
 _spans: _Spans | None = None
 
 
-def start(database: Database, provider: TracerProvider | None = None) -> None:
+def start(engines: Sequence[AsyncEngine], provider: TracerProvider | None = None) -> None:
     """Begin to make spans. Raises ConfigurationError where the packages for it are missing."""
     global _spans
     try:
-        _spans = _Spans(database, provider)
+        _spans = _Spans(engines, provider)
     except ImportError:
         raise ConfigurationError(
             "CRM_GRAPH_TRACING needs packages that are not installed. Run: pip install 'crm-graph[tracing]'"
@@ -67,15 +66,15 @@ def failed(code: str) -> None:
 
 
 class _Spans:
-    def __init__(self, database: Database, provider: TracerProvider | None) -> None:
+    def __init__(self, engines: Sequence[AsyncEngine], provider: TracerProvider | None) -> None:
         from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self.trace, self.propagator = trace, TraceContextTextMapPropagator()
         self.provider = provider or _exporting()
         self.tracer = self.provider.get_tracer("crm_graph")
-        self.system = "sqlite" if database.is_sqlite else "postgresql"
-        for engine in {each.sync_engine for each in database.engines}:
+        self.system = engines[0].dialect.name
+        for engine in {each.sync_engine for each in engines}:
             event.listen(engine, "before_cursor_execute", _begin)
             event.listen(engine, "after_cursor_execute", self._end)
             event.listen(engine, "handle_error", self._fail)

@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible
 from crm_graph.database import Database, casefolded, in_array
-from crm_graph.database.prepared import Connectable, fetch_records, record_of
+from crm_graph.database.internals import new_record
+from crm_graph.database.prepared import Connectable, fetch_records
 from crm_graph.errors import BadUserInput
 from crm_graph.models import Entity
 from crm_graph.models.types import Enum, Text
@@ -256,7 +257,7 @@ async def _records(
         return await fetch_records(link, model, statement, {**ids_of(viewer), **values})
     async with link.read() if isinstance(link, Database) else contextlib.nullcontext(link) as session:
         rows, names = await execute(session, viewer, statement, **values), names_of(model)
-    return [(record_of(model, names, row), *row[len(names) :]) for row in rows]
+    return [(new_record(model, names, row), *row[len(names) :]) for row in rows]
 
 
 def condition(model: Any, viewer: Viewer, request: PageRequest) -> sa.ColumnElement[bool]:

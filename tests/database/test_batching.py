@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 
 from crm_graph.database import Database
-from crm_graph.database.batching import MOST, BatchedStatement
+from crm_graph.database.batching import MAX_BATCH, BatchedStatement
 from crm_graph.models import ApiToken, Role, Visibility, now
 from tests.support.world import World, build_world, running
 
@@ -143,9 +143,9 @@ async def test_not_too_many_wait_for_one_another(here: World, sent: list[tuple[s
     await here.data(ACCOUNT, id=account)
     sent.clear()
 
-    await asyncio.gather(*(here.data(ACCOUNT, id=account) for _ in range(MOST + 2)))
+    await asyncio.gather(*(here.data(ACCOUNT, id=account) for _ in range(MAX_BATCH + 2)))
 
-    assert [len(values[-1]) for _, values in sent] == [MOST, 2]
+    assert [len(values[-1]) for _, values in sent] == [MAX_BATCH, 2]
 
 
 HALF = "SELECT (12 / $1::INTEGER)::text"

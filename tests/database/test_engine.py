@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from crm_graph.database import Database, engine
+from crm_graph.database import Database, engine, sql
 from crm_graph.models import Account
 from tests.support.world import build_world, running
 
@@ -43,7 +43,7 @@ def ticks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         ticks.append(number)
         return number + 1
 
-    monkeypatch.setitem(engine._functions, "tick", (1, tick))
+    monkeypatch.setitem(sql.SQLITE_FUNCTIONS, "tick", (1, tick))
     return ticks
 
 

@@ -94,7 +94,7 @@ async def test_subscriptions_and_their_lag_are_told(world: World, server: Server
 
 
 async def test_what_is_at_work_is_told(world: World) -> None:
-    async with world.database.read() as session, world.database.lane():
+    async with world.database.read() as session, world.database.read_connection():
         await session.connection()
         assert told("database_connections") == 2
     assert told("database_connections") == 0

@@ -28,7 +28,7 @@ LIST = 'query List { accounts(first: 3, filter: {name: {eq: "Secret"}}) { nodes 
 def spans(application: Starlette) -> Iterator[InMemorySpanExporter]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.start(application.state.database, provider)
+    tracing.start(application.state.database.engines, provider)
     yield exporter
     tracing.stop()
 

@@ -287,7 +287,7 @@ def test_another_kind_of_database(
 
     assert refusal(capsys, "serve", "--port", str(free_port())) == (
         2,
-        "CRM_GRAPH_DATABASE_URL names no database this software knows. Set it to sqlite:///crm.db or "
+        "CRM_GRAPH_DATABASE_URL is not a SQLite or PostgreSQL URL. Set it to sqlite:///crm.db or "
         "postgresql://user@host/database.",
     )
 

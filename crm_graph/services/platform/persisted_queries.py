@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.database import Database, in_array, is_storable
+from crm_graph.database import Database, in_array, is_storable, upsert
 from crm_graph.database.prepared import fetch, insert_many
 from crm_graph.errors import Conflict, Invalid
 from crm_graph.models import StoredDocument, now
@@ -37,10 +36,9 @@ async def keep(database: Database, document_id: str, text: str) -> bool:
     """Keep a document for a while. Of those that are not trusted, the oldest make room. Answers whether it is kept."""
     if len(text) > LONGEST_KEPT or not is_storable(text):
         return False
-    insert = (sqlite.insert if database.is_sqlite else postgresql.insert)(StoredDocument)
     row = {"id": document_id, "text": text, "trusted": False, "kept_at": now()}
     async with database.write() as session:
-        await session.execute(insert.values(row).on_conflict_do_nothing())
+        await session.execute(upsert(database.dialect, StoredDocument).values(row))
         await _sweep(session)
     return True
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph import records
 from crm_graph.access import Permission, Viewer, visible
+from crm_graph.database import upsert
 from crm_graph.errors import DomainError, Invalid, Required
 from crm_graph.models import Case, CaseStatus, Contact, Counter, Priority
 from crm_graph.models.service.cases import HIGHEST_LEVEL
 from crm_graph.records import Values
-
-INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 async def create(session: AsyncSession, viewer: Viewer, *, values: Values) -> Case:
@@ -113,12 +108,9 @@ async def escalate(
 
 async def numbers(session: AsyncSession, viewer: Viewer, count: int) -> range:
     """The next numbers of cases. Whoever else asks waits until this transaction ends, so that no number is lost."""
-    insert = INSERTS[session.get_bind().dialect.name](Counter)
-    last: int = await session.scalar(
-        insert.values(workspace_id=viewer.workspace_id, name="case", value=count)
-        .on_conflict_do_update(index_elements=["workspace_id", "name"], set_={"value": Counter.value + count})
-        .returning(Counter.value)
-    )
+    insert = upsert(session.get_bind().dialect.name, Counter, lambda new: {"value": Counter.value + new.value})
+    row = insert.values(workspace_id=viewer.workspace_id, name="case", value=count)
+    last = (await session.scalars(row.returning(Counter.value))).one()
     return range(last - count + 1, last + 1)
 
 
