@@ -1,4 +1,4 @@
-"""Follows the board of a pipeline with a client that ariadne-codegen made."""
+"""Follow the board of a pipeline with a client that ariadne-codegen generated."""
 
 import asyncio
 import os

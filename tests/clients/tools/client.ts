@@ -12,9 +12,9 @@ const token = setting("CRM_GRAPH_TOKEN");
 const client = connect(url, () => token);
 client.on("closed", (end) => console.error(`The connection to ${url} ended:`, explained(end)));
 const pipelineId = setting("PIPELINE");
-const names = new Map<string, string>(); // of stages
+const names = new Map<string, string>(); // by stage id
 const cards = new Map<string, CardFragment>();
-const ends = new Map<string, CardFragment>(); // the last card that was read of a stage which has more
+const ends = new Map<string, CardFragment>(); // by stage id: the last card read, if the stage has more
 
 function setting(name: string): string {
   const value = process.env[name];
@@ -73,7 +73,7 @@ async function follow(after: string): Promise<void> {
       console.log(kind, card ? text(card) : opportunityId);
     }
     if (update.caughtUp) console.log(`${cards.size} cards at ${update.revision}`);
-    variables.after = update.revision; // whoever comes back goes on from here
+    variables.after = update.revision; // a reconnect resumes here
   }
 }
 
@@ -87,7 +87,7 @@ function isResync(reason: unknown): boolean {
   return Array.isArray(reason) && reason.some(({ extensions }) => extensions.code === "RESYNC");
 }
 
-// What ended an operation: its errors, or how the server closed the socket, or what went wrong here.
+// Text of what ended an operation: GraphQL errors, a close event, or an exception.
 function explained(reason: unknown): string {
   if (Array.isArray(reason)) return reason.map(({ message }) => message).join("\n");
   const { code, reason: why, message } = reason as Partial<CloseEvent & Error>;

@@ -1,7 +1,7 @@
 import { createClient, type Client } from "graphql-ws";
-import WebSocket from "ws"; // browsers, and Node 22, have their own: leave out this and `webSocketImpl`
+import WebSocket from "ws"; // not needed in browsers and in Node 22: leave out `webSocketImpl` too
 
-// A client that comes back by itself, each time with the token as it is then, until the server no longer takes that.
+// A client that reconnects by itself, with the current token, until the server refuses that token.
 export function connect(url: string, token: () => string | Promise<string>): Client {
   let silence: NodeJS.Timeout;
   const client = createClient({
@@ -9,10 +9,10 @@ export function connect(url: string, token: () => string | Promise<string>): Cli
     webSocketImpl: WebSocket,
     connectionParams: async () => ({ authorization: `Bearer ${await token()}` }),
     connectionAckWaitTimeout: 10_000,
-    lazyCloseTimeout: 10_000, // the next operation takes the same socket
+    lazyCloseTimeout: 10_000, // so the next operation uses the same socket
     retryAttempts: Infinity,
     retryWait: (tries) => new Promise((go) => setTimeout(go, Math.random() * Math.min(1_000 * 2 ** tries, 30_000))),
-    shouldRetry: (end) => !isRefused(end), // also where the server cannot be reached at all
+    shouldRetry: (end) => !isRefused(end), // also if the server is unreachable
     keepAlive: 15_000,
     on: {
       ping: (received) => {
@@ -25,7 +25,7 @@ export function connect(url: string, token: () => string | Promise<string>): Cli
   return client;
 }
 
-// Whether the server said that there is nothing to come back with. A token that has only expired is asked for anew.
+// True if reconnecting is useless. An expired token is not: `token()` is called again.
 function isRefused(end: unknown): boolean {
   const { code, reason } = end as Partial<CloseEvent>;
   return code === 4403 && !/expired/.test(reason ?? "");
