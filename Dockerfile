@@ -25,7 +25,7 @@ COPY --from=build /opt/crm-graph /opt/crm-graph
 ENV PATH=/opt/crm-graph/bin:$PATH PYTHONUNBUFFERED=1
 USER crm
 EXPOSE 8000
-# Whether the process answers: who balances load asks /readyz.
+# Liveness only. Load balancers check /readyz.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
 CMD ["crm-graph", "serve", "--host", "0.0.0.0", "--port", "8000"]
