@@ -122,18 +122,14 @@ class AccountQuery:
 
 @mutation_fields(1)
 class AccountMutation:
-    create_account: AccountPayload = mutation(
-        "Add an account.", records.create, "CreateAccountInput", model=models.Account
-    )
-    update_account: AccountPayload = mutation(
-        "Change an account.", records.update, "UpdateAccountInput", model=models.Account
-    )
+    create_account: AccountPayload = mutation("Add an account.", records.create, model=models.Account)
+    update_account: AccountPayload = mutation("Change an account.", records.update, model=models.Account)
     delete_account: AccountPayload = mutation("Delete an account.", records.delete, RecordInput, model=models.Account)
     restore_account: AccountPayload = mutation(
         "Bring a deleted account back.", records.restore, RecordInput, model=models.Account
     )
-    create_contact: ContactPayload = mutation("Add a contact.", contacts.create, "CreateContactInput")
-    update_contact: ContactPayload = mutation("Change a contact.", contacts.update, "UpdateContactInput")
+    create_contact: ContactPayload = mutation("Add a contact.", contacts.create)
+    update_contact: ContactPayload = mutation("Change a contact.", contacts.update)
     delete_contact: ContactPayload = mutation("Delete a contact.", records.delete, RecordInput, model=models.Contact)
     restore_contact: ContactPayload = mutation(
         "Bring a deleted contact back.", records.restore, RecordInput, model=models.Contact

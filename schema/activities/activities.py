@@ -136,14 +136,12 @@ class ActivityQuery:
 @mutation_fields(6)
 class ActivityMutation:
     log_activity: ActivityPayload = mutation(
-        "Add an activity, about any number of records, with those who took part.", activities.log, "LogActivityInput"
+        "Add an activity, about any number of records, with those who took part.", activities.log
     )
-    update_activity: ActivityPayload = mutation("Change an activity.", activities.update, "UpdateActivityInput")
-    complete_task: ActivityPayload = mutation(
-        "Tick a task off. One that is done stays as it is.", activities.complete, "CompleteTaskInput"
-    )
+    update_activity: ActivityPayload = mutation("Change an activity.", activities.update)
+    complete_task: ActivityPayload = mutation("Tick a task off. One that is done stays as it is.", activities.complete)
     reopen_task: ActivityPayload = mutation(
-        "Take a task's tick back. One that is open stays as it is.", activities.reopen, "ReopenTaskInput"
+        "Take a task's tick back. One that is open stays as it is.", activities.reopen
     )
     delete_activity: ActivityPayload = mutation(
         "Delete an activity.", records.delete, RecordInput, model=models.Activity

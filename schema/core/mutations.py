@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Optional
 import strawberry
 from strawberry import UNSET, Some
 from strawberry.types.arguments import StrawberryArgument
-from strawberry.utils.str_converters import to_camel_case
+from strawberry.utils.str_converters import capitalize_first, to_camel_case
 
 from crm_graph.changelog import advance, flush
 from crm_graph.errors import Code, Conflict, DomainError, Duplicate, Invalid
@@ -120,11 +120,11 @@ class Mutation(DeclaredField):
     """A root field that writes in one transaction."""
 
     service: Service
-    input: Any
+    input: type[MutationInput] | None
     model: type[Entity] | None = None
 
     def declare_arguments(self) -> list[StrawberryArgument]:
-        kind = INPUT_TYPES[self.input] if isinstance(self.input, str) else self.input
+        kind = self.input or INPUT_TYPES[f"{capitalize_first(to_camel_case(self.python_name))}Input"]
         return [argument("input", kind, "What to write.", UNSET)]
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> PayloadSource:
@@ -174,10 +174,12 @@ def user_error(error: DomainError) -> UserError:
     return UserError(code=error.code, field=path, message=error.message)
 
 
-def mutation(description: str, service: Service, input_: Any, *, model: type[Entity] | None = None) -> Any:
-    """A mutation that calls one service with one input, which may be named before it is made.
+def mutation(
+    description: str, service: Service, input_: type[MutationInput] | None = None, *, model: type[Entity] | None = None
+) -> Any:
+    """A mutation that calls a service with its input: `CloseCaseInput` for `close_case` if omitted.
 
-    A service of records.py, which does the same for every entity, gets `model` too.
+    A service that is the same for all entities gets `model` too.
     """
     field = Mutation(description=description)
     field.service, field.input, field.model = service, input_, model

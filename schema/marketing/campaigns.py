@@ -152,8 +152,8 @@ class CampaignQuery:
 
 @mutation_fields(8)
 class CampaignMutation:
-    create_campaign: CampaignPayload = mutation("Add a campaign.", campaigns.create, "CreateCampaignInput")
-    update_campaign: CampaignPayload = mutation("Change a campaign.", campaigns.update, "UpdateCampaignInput")
+    create_campaign: CampaignPayload = mutation("Add a campaign.", campaigns.create)
+    update_campaign: CampaignPayload = mutation("Change a campaign.", campaigns.update)
     delete_campaign: CampaignPayload = mutation(
         "Delete a campaign.", records.delete, RecordInput, model=models.Campaign
     )

@@ -91,19 +91,18 @@ class UserQuery:
 @mutation_fields(9)
 class UserMutation:
     create_user: UserPayload = mutation(
-        "Add a user. Managers and admins do; only an admin may make an admin.", users.create, "CreateUserInput"
+        "Add a user. Managers and admins do; only an admin may make an admin.", users.create
     )
     update_user: UserPayload = mutation(
         "Change a user. Managers and admins do; only an admin may make or change an admin.",
         users.update,
-        "UpdateUserInput",
     )
     delete_user: UserPayload = mutation(
         "Delete a user, who is signed out. The records stay.", users.delete, RecordInput
     )
     restore_user: UserPayload = mutation("Bring a deleted user back.", users.restore, RecordInput)
-    create_team: TeamPayload = mutation("Add a team.", users.create_team, "CreateTeamInput")
-    update_team: TeamPayload = mutation("Change a team.", users.update_team, "UpdateTeamInput")
+    create_team: TeamPayload = mutation("Add a team.", users.create_team)
+    update_team: TeamPayload = mutation("Change a team.", users.update_team)
     delete_team: TeamPayload = mutation("Delete a team that is nobody's home.", users.delete_team, RecordInput)
     restore_team: TeamPayload = mutation(
         "Bring a deleted team back, with its members.", users.restore_team, RecordInput

@@ -104,9 +104,7 @@ class WorkspaceQuery:
 
 @mutation_fields(11)
 class WorkspaceMutation:
-    update_workspace: WorkspacePayload = mutation(
-        "Change the workspace. Only admins may.", workspaces.update, "UpdateWorkspaceInput"
-    )
+    update_workspace: WorkspacePayload = mutation("Change the workspace. Only admins may.", workspaces.update)
 
 
 async def _load(info: Info) -> models.Workspace:

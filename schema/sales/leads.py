@@ -103,8 +103,8 @@ class LeadQuery:
 
 @mutation_fields(2)
 class LeadMutation:
-    create_lead: LeadPayload = mutation("Add a lead.", leads.create, "CreateLeadInput")
-    update_lead: LeadPayload = mutation("Change a lead that was not converted.", leads.update, "UpdateLeadInput")
+    create_lead: LeadPayload = mutation("Add a lead.", leads.create)
+    update_lead: LeadPayload = mutation("Change a lead that was not converted.", leads.update)
     delete_lead: LeadPayload = mutation("Delete a lead that was not converted.", leads.delete, RecordInput)
     restore_lead: LeadPayload = mutation("Bring a deleted lead back.", records.restore, RecordInput, model=models.Lead)
     convert_lead: ConvertLeadPayload = mutation(

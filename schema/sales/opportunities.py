@@ -106,31 +106,29 @@ class OpportunityQuery:
 
 @mutation_fields(3)
 class OpportunityMutation:
-    create_opportunity: OpportunityPayload = mutation(
-        "Add a deal, on top of its stage.", opportunities.create, "CreateOpportunityInput"
-    )
-    update_opportunity: OpportunityPayload = mutation("Change a deal.", opportunities.update, "UpdateOpportunityInput")
+    create_opportunity: OpportunityPayload = mutation("Add a deal, on top of its stage.", opportunities.create)
+    update_opportunity: OpportunityPayload = mutation("Change a deal.", opportunities.update)
     move_opportunity: OpportunityPayload = mutation(
-        "Move a deal to a stage, or to another place in its stage.", opportunities.move, "MoveOpportunityInput"
+        "Move a deal to a stage, or to another place in its stage.", opportunities.move
     )
     delete_opportunity: OpportunityPayload = mutation(
         "Delete a deal.", records.delete, RecordInput, model=models.Opportunity
     )
     restore_opportunity: OpportunityPayload = mutation("Bring a deleted deal back.", opportunities.restore, RecordInput)
     create_contact_role: ContactRolePayload = mutation(
-        "Give a person a part in a deal.", opportunities.add_contact_role, "CreateContactRoleInput"
+        "Give a person a part in a deal.", opportunities.add_contact_role
     )
     update_contact_role: ContactRolePayload = mutation(
-        "Change a person's part in a deal.", opportunities.update_contact_role, "UpdateContactRoleInput"
+        "Change a person's part in a deal.", opportunities.update_contact_role
     )
     delete_contact_role: OpportunityPayload = mutation(
         "Take a person out of a deal.", opportunities.remove, RecordInput, model=models.ContactRole
     )
     create_opportunity_line: OpportunityLinePayload = mutation(
-        "Add a product of interest to a deal.", opportunities.add_line, "CreateOpportunityLineInput"
+        "Add a product of interest to a deal.", opportunities.add_line
     )
     update_opportunity_line: OpportunityLinePayload = mutation(
-        "Change a product of interest.", opportunities.update_line, "UpdateOpportunityLineInput"
+        "Change a product of interest.", opportunities.update_line
     )
     delete_opportunity_line: OpportunityPayload = mutation(
         "Take a product out of a deal.", opportunities.remove, RecordInput, model=models.OpportunityLine

@@ -85,30 +85,22 @@ class PipelineQuery:
 
 @mutation_fields(4)
 class PipelineMutation:
-    create_pipeline: PipelinePayload = mutation(
-        "Add a pipeline.", pipelines.create, "CreatePipelineInput", model=models.Pipeline
-    )
-    update_pipeline: PipelinePayload = mutation(
-        "Change a pipeline.", pipelines.update, "UpdatePipelineInput", model=models.Pipeline
-    )
+    create_pipeline: PipelinePayload = mutation("Add a pipeline.", pipelines.create, model=models.Pipeline)
+    update_pipeline: PipelinePayload = mutation("Change a pipeline.", pipelines.update, model=models.Pipeline)
     delete_pipeline: PipelinePayload = mutation(
         "Delete a pipeline.", pipelines.delete, RecordInput, model=models.Pipeline
     )
     restore_pipeline: PipelinePayload = mutation(
         "Bring a deleted pipeline back.", pipelines.restore, RecordInput, model=models.Pipeline
     )
-    create_stage: StagePayload = mutation("Add a stage.", pipelines.create, "CreateStageInput", model=models.Stage)
-    update_stage: StagePayload = mutation("Change a stage.", pipelines.update, "UpdateStageInput", model=models.Stage)
+    create_stage: StagePayload = mutation("Add a stage.", pipelines.create, model=models.Stage)
+    update_stage: StagePayload = mutation("Change a stage.", pipelines.update, model=models.Stage)
     delete_stage: StagePayload = mutation("Delete a stage.", pipelines.delete, RecordInput, model=models.Stage)
     restore_stage: StagePayload = mutation(
         "Bring a deleted stage back.", pipelines.restore, RecordInput, model=models.Stage
     )
-    create_product: ProductPayload = mutation(
-        "Add a product.", pipelines.create, "CreateProductInput", model=models.Product
-    )
-    update_product: ProductPayload = mutation(
-        "Change a product.", pipelines.update, "UpdateProductInput", model=models.Product
-    )
+    create_product: ProductPayload = mutation("Add a product.", pipelines.create, model=models.Product)
+    update_product: ProductPayload = mutation("Change a product.", pipelines.update, model=models.Product)
     delete_product: ProductPayload = mutation("Delete a product.", pipelines.delete, RecordInput, model=models.Product)
     restore_product: ProductPayload = mutation(
         "Bring a deleted product back.", pipelines.restore, RecordInput, model=models.Product

@@ -101,17 +101,13 @@ class CaseQuery:
 @mutation_fields(7)
 class CaseMutation:
     create_case: CasePayload = mutation(
-        "Add a case. Given a team and no owner it waits in the team's queue.", cases.create, "CreateCaseInput"
+        "Add a case. Given a team and no owner it waits in the team's queue.", cases.create
     )
-    update_case: CasePayload = mutation("Change a case.", cases.update, "UpdateCaseInput")
-    change_case_status: CasePayload = mutation(
-        "Say where the work on a case stands.", cases.change_status, "ChangeCaseStatusInput"
-    )
-    assign_case: CasePayload = mutation(
-        "Give a case to a person or to a team's queue.", cases.assign, "AssignCaseInput"
-    )
+    update_case: CasePayload = mutation("Change a case.", cases.update)
+    change_case_status: CasePayload = mutation("Say where the work on a case stands.", cases.change_status)
+    assign_case: CasePayload = mutation("Give a case to a person or to a team's queue.", cases.assign)
     escalate_case: CasePayload = mutation(
-        "Lift a case one level up, at most to 9, with at least HIGH priority.", cases.escalate, "EscalateCaseInput"
+        "Lift a case one level up, at most to 9, with at least HIGH priority.", cases.escalate
     )
     delete_case: CasePayload = mutation("Delete a case.", records.delete, RecordInput, model=models.Case)
     restore_case: CasePayload = mutation("Bring a deleted case back.", records.restore, RecordInput, model=models.Case)

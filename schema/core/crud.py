@@ -1,0 +1,90 @@
+"""What every entity can do: one record by its id, a list, create, update, delete and restore.
+
+    crud(Case, create=mutation("Create a case in a team's queue.", cases.create), verbs={"close_case": ...})
+
+declares the payload CasePayload, the queries `case` and `cases`, and the mutations `createCase`, `updateCase`,
+`closeCase`, `deleteCase` and `restoreCase`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import types
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import strawberry
+
+from crm_graph import records
+from crm_graph.records import label
+from schema.core.connections import Connection
+from schema.core.declare import by_id, connection, edge
+from schema.core.mutations import Mutation, Payload, RecordInput, Service, mutation
+from schema.core.registry import mutation_fields, query_fields
+
+Write = Service | Mutation
+
+
+def crud(
+    node: type[Any],
+    *,
+    create: Write | None = records.create,
+    update: Write = records.update,
+    delete: Write = records.delete,
+    restore: Write = records.restore,
+    verbs: Mapping[str, Mutation] | None = None,
+    position: float = math.inf,
+) -> Any:
+    """Declare the payload, the queries and the mutations of a node type; the payload is returned.
+
+    Each write is a service or, where its description says more, a `mutation`. `create` is None for an entity that a
+    verb creates. `verbs` are the entity's other mutations that return its payload, by their names: they stand between
+    `update` and `delete`. `position` is the place of its fields among those of Query and Mutation.
+    """
+    noun, name, plural = label(node.__model__), _snake(node.__name__), node.__model__.__tablename__
+    payload = payload_type(node)
+    one = by_id(f"The {noun} with this id; null if it does not exist or you may not see it.")
+    every = connection(f"All {plural.replace('_', ' ')} that you may see.")
+    queries = {name: (Optional[node], one), plural: (Connection[node], every)}  # type: ignore[valid-type]
+    query_fields(position)(_class(f"{node.__name__}Query", queries, node))
+    writes = {} if create is None else {f"create_{name}": _write(f"Create {_article(noun)}.", create, node)}
+    writes |= {f"update_{name}": _write(f"Update {_article(noun)}.", update, node), **(verbs or {})}
+    writes[f"delete_{name}"] = _write(f"Delete {_article(noun)}.", delete, node, RecordInput)
+    writes[f"restore_{name}"] = _write(f"Restore a deleted {noun}.", restore, node, RecordInput)
+    mutations = {each: (payload, field) for each, field in writes.items()}
+    mutation_fields(position)(_class(f"{node.__name__}Mutation", mutations, node))
+    return payload
+
+
+def payload_type(node: type[Any]) -> Any:
+    """The payload with the record of a node type."""
+    noun = label(node.__model__)
+    record = edge(f"The {noun}; null if the write failed or you may no longer see it.", by="record_id")
+    payload = _class(f"{node.__name__}Payload", {_snake(node.__name__): (Optional[node], record)}, node, Payload)
+    return strawberry.type(payload, description=f"The {noun} after the write.")
+
+
+def _write(description: str, write: Write, node: type[Any], input_: type[Any] | None = None) -> Mutation:
+    field = write if isinstance(write, Mutation) else mutation(description, write)
+    field.input = field.input or input_
+    if field.model is None and "model" in inspect.signature(field.service).parameters:
+        field.model = node.__model__
+    return field
+
+
+def _class(name: str, fields: Mapping[str, tuple[Any, Any]], node: type[Any], *bases: type[Any]) -> type[Any]:
+    """A class of (annotation, field) by name, in the module of a node type."""
+    body: dict[str, Any] = {each: field for each, (_, field) in fields.items()}
+    body["__annotations__"] = {each: annotation for each, (annotation, _) in fields.items()}
+    body["__module__"] = node.__module__
+    return types.new_class(name, bases, {}, lambda namespace: namespace.update(body))
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
