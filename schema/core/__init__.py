@@ -12,6 +12,7 @@ how a field is resolved, filtered and ordered by, and what the inputs that write
 from __future__ import annotations
 
 from schema.core.connections import Connection, ConnectionPage, Edge, Money, Node, PageInfo
+from schema.core.crud import crud, payload_type
 from schema.core.declare import (
     by_id,
     column,
@@ -43,10 +44,12 @@ __all__ = [
     "compile_value",
     "computed",
     "connection",
+    "crud",
     "edge",
     "maybe",
     "money",
     "node",
     "page_arguments",
+    "payload_type",
     "value_type",
 ]

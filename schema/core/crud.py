@@ -22,7 +22,7 @@ from crm_graph.records import label
 from schema.core.connections import Connection
 from schema.core.declare import by_id, connection, edge
 from schema.core.mutations import Mutation, Payload, RecordInput, Service, mutation
-from schema.core.registry import mutation_fields, query_fields
+from schema.core.registry import mutation_fields, named_type, query_fields
 
 Write = Service | Mutation
 
@@ -30,18 +30,18 @@ Write = Service | Mutation
 def crud(
     node: type[Any],
     *,
-    create: Write | None = records.create,
+    create: Write = records.create,
     update: Write = records.update,
     delete: Write = records.delete,
     restore: Write = records.restore,
     verbs: Mapping[str, Mutation] | None = None,
+    create_verb: str = "create",
     position: float = math.inf,
 ) -> Any:
     """Declare the payload, the queries and the mutations of a node type; the payload is returned.
 
-    Each write is a service or, where its description says more, a `mutation`. `create` is None for an entity that a
-    verb creates. `verbs` are the entity's other mutations that return its payload, by their names: they stand between
-    `update` and `delete`. `position` is the place of its fields among those of Query and Mutation.
+    Each write is a service or, to describe it in other words, a `mutation`. `verbs` are the entity's other mutations
+    that return its payload, by name. `position` is the place of the fields among those of Query and Mutation.
     """
     noun, name, plural = label(node.__model__), _snake(node.__name__), node.__model__.__tablename__
     payload = payload_type(node)
@@ -49,8 +49,11 @@ def crud(
     every = connection(f"All {plural.replace('_', ' ')} that you may see.")
     queries = {name: (Optional[node], one), plural: (Connection[node], every)}  # type: ignore[valid-type]
     query_fields(position)(_class(f"{node.__name__}Query", queries, node))
-    writes = {} if create is None else {f"create_{name}": _write(f"Create {_article(noun)}.", create, node)}
-    writes |= {f"update_{name}": _write(f"Update {_article(noun)}.", update, node), **(verbs or {})}
+    writes = {
+        f"{create_verb}_{name}": _write(f"Create {_article(noun)}.", create, node),
+        f"update_{name}": _write(f"Update {_article(noun)}.", update, node),
+        **(verbs or {}),
+    }
     writes[f"delete_{name}"] = _write(f"Delete {_article(noun)}.", delete, node, RecordInput)
     writes[f"restore_{name}"] = _write(f"Restore a deleted {noun}.", restore, node, RecordInput)
     mutations = {each: (payload, field) for each, field in writes.items()}
@@ -63,7 +66,7 @@ def payload_type(node: type[Any]) -> Any:
     noun = label(node.__model__)
     record = edge(f"The {noun}; null if the write failed or you may no longer see it.", by="record_id")
     payload = _class(f"{node.__name__}Payload", {_snake(node.__name__): (Optional[node], record)}, node, Payload)
-    return strawberry.type(payload, description=f"The {noun} after the write.")
+    return named_type(strawberry.type(payload, description=f"The {noun} after the write."))
 
 
 def _write(description: str, write: Write, node: type[Any], input_: type[Any] | None = None) -> Mutation:

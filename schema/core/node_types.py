@@ -1,4 +1,4 @@
-"""The names of all node types, for annotations. Import them under TYPE_CHECKING:
+"""The names of node types, and of types that are made from declarations. Import them under TYPE_CHECKING:
 
     if TYPE_CHECKING:
         from schema.core.node_types import Account, User

@@ -20,8 +20,10 @@ TYPES: dict[str, Any] = {}
 """The node types by name."""
 INTERFACE_TYPES: list[Any] = []
 """Types that only appear as members of an interface, in no field of their own type."""
+_named: dict[str, object] = {}
+"""Other types that are made from declarations, by name."""
 _derived: dict[str, Callable[[], object]] = {}
-"""What makes the types that are made of all node types, by their names."""
+"""Functions that make types of all node types, by the types' names."""
 _parts: dict[str, list[tuple[float, str, type[Any]]]] = {"Query": [], "Mutation": [], "Subscription": []}
 
 
@@ -65,6 +67,12 @@ def interface_type(cls: type[T]) -> type[T]:
     return cls
 
 
+def named_type(cls: type[T]) -> type[T]:
+    """Register a type that was made from a declaration, so that annotations can name it."""
+    _named[cls.__name__] = cls
+    return cls
+
+
 def derived_type(name: str) -> Callable[[Callable[[], T]], Callable[[], T]]:
     """Function decorator: it makes the type `name` of all node types, once they are declared."""
 
@@ -76,11 +84,11 @@ def derived_type(name: str) -> Callable[[Callable[[], T]], Callable[[], T]]:
 
 
 def link_type_names() -> None:
-    """Define the names of node types and derived types in all modules that declare types: their annotations use them.
+    """Define the names of all registered types in the modules that declare types, whose annotations use them.
 
     Raises TypeError for a module that has something else under such a name.
     """
-    types = {**TYPES, **{name: make() for name, make in _derived.items()}}
+    types = {**TYPES, **_named, **{name: make() for name, make in _derived.items()}}
     for module in [each for name, each in sys.modules.items() if name.startswith("schema.") and _declares_types(each)]:
         for name, value in types.items():
             if vars(module).setdefault(name, value) is not value:

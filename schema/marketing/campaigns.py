@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional
 
 import strawberry
 
-from crm_graph import models, records
+from crm_graph import models
 from crm_graph.models import CampaignStatus, CampaignType
 from crm_graph.services.marketing import campaigns
 from loaders.activities.activities import activities_of
@@ -17,53 +17,54 @@ from schema.core import (
     Connection,
     Money,
     Node,
-    by_id,
     column,
     compile_value,
     computed,
     connection,
+    crud,
     edge,
     money,
     node,
+    payload_type,
     value_type,
 )
-from schema.core.mutations import VERSION, Payload, RecordInput, mutation, write_input
-from schema.core.registry import mutation_fields, query_fields
+from schema.core.mutations import VERSION, Payload, mutation, write_input
+from schema.core.registry import mutation_fields
 
 if TYPE_CHECKING:
-    from schema.core.node_types import Activity, Contact, Lead, Opportunity, Team, User
+    from schema.core.node_types import Activity, CampaignMemberPayload, Contact, Lead, Opportunity, Team, User
 
 
-@value_type("A status that members of a campaign may have.")
+@value_type("A status that members of a campaign can have.")
 class MemberStatus:
-    name: str = strawberry.field(description="What it is called, such as SENT.")
-    responded: bool = strawberry.field(description="Whether it counts as a response.")
+    name: str = strawberry.field(description="Name, such as SENT.")
+    responded: bool = strawberry.field(description="True if it counts as a response.")
 
 
-@strawberry.type(description="How many people a campaign reaches, and how many of them have responded.")
+@strawberry.type(description="The reach of a campaign.")
 class CampaignResponse:
-    member_count: int = strawberry.field(description="How many members it has.")
-    response_count: int = strawberry.field(description="How many of them have responded.")
+    member_count: int = strawberry.field(description="Number of members.")
+    response_count: int = strawberry.field(description="Number of members who responded.")
 
 
-@node(models.Campaign, "An effort to win customers.")
+@node(models.Campaign, "A marketing effort that reaches contacts and leads.")
 class Campaign(Node):
-    name: str = column("What the campaign is called.")
-    type: CampaignType | None = column("How it reaches people.")
-    status: CampaignStatus = column("Where it stands.")
-    description: str | None = column("What it is about.", sortable=False)
-    start_date: dt.date | None = column("Its first day.")
-    end_date: dt.date | None = column("Its last day.")
-    budget: Money | None = money("What it may cost.")
-    actual_cost: Money | None = money("What it cost.")
-    expected_revenue: Money | None = money("What it is to bring.")
-    member_statuses: list[MemberStatus] = column("The statuses of its members, the first one being a new member's.")
-    external_id: str | None = column("Its id in another system, unique among campaigns.")
-    parent: Campaign | None = edge("The campaign that it is a part of.", by="parent_id")
-    owner: User | None = edge("Who runs it.", by="owner_id")
-    team: Team | None = edge("The team that runs it; its owner's home team unless set.", by="team_id")
+    name: str = column("Name of the campaign.")
+    type: CampaignType | None = column("The channel through which it reaches people.")
+    status: CampaignStatus = column("Status of the campaign.")
+    description: str | None = column("Free text.", sortable=False)
+    start_date: dt.date | None = column("First day.")
+    end_date: dt.date | None = column("Last day.")
+    budget: Money | None = money("Planned cost.")
+    actual_cost: Money | None = money("Actual cost.")
+    expected_revenue: Money | None = money("Expected revenue.")
+    member_statuses: list[MemberStatus] = column("The statuses of its members; new members get the first one.")
+    external_id: str | None = column("Id in another system, unique among campaigns.")
+    parent: Campaign | None = edge("The campaign that it is part of.", by="parent_id")
+    owner: User | None = edge("The user who runs it.", by="owner_id")
+    team: Team | None = edge("The team that runs it; the owner's home team by default.", by="team_id")
     response: CampaignResponse = computed(
-        "What came of it, of the members that may be seen.",
+        "Members and responses, counting the members that you may see.",
         relations.load_responses,
         lambda selection, at: compile_value(
             at,
@@ -71,107 +72,77 @@ class Campaign(Node):
             lambda members, responses: selection.write({"memberCount": members, "responseCount": responses}),
         ),
     )
-    children: Connection[Campaign] = connection("The campaigns that are parts of it.", relations.CHILDREN)
-    members: Connection[CampaignMember] = connection("Whom it reaches.", relations.MEMBERS)
+    children: Connection[Campaign] = connection("The campaigns that are part of it.", relations.CHILDREN)
+    members: Connection[CampaignMember] = connection("The contacts and leads it reaches.", relations.MEMBERS)
     opportunities: Connection[Opportunity] = connection("Deals that came from it.", OF_CAMPAIGN)
-    activities: Connection[Activity] = connection("What was done about it.", activities_of("campaign_id"))
+    activities: Connection[Activity] = connection("Activities about the campaign.", activities_of("campaign_id"))
 
 
-@node(models.CampaignMember, "A contact or a lead that a campaign reaches.")
+@node(models.CampaignMember, "A contact or lead that a campaign reaches.")
 class CampaignMember(Node):
-    status: str = column("One of the campaign's own statuses.", write=False)
-    first_responded_at: dt.datetime | None = column("When the person first responded.", write=False)
+    status: str = column("One of the campaign's member statuses.", write=False)
+    first_responded_at: dt.datetime | None = column("Time of the first response.", write=False)
     campaign: Campaign | None = edge("The campaign.", by="campaign_id", write=False)
-    contact: Contact | None = edge("The person, if a contact.", by="contact_id", write=False)
-    lead: Lead | None = edge("The person, if still a lead.", by="lead_id", write=False)
+    contact: Contact | None = edge("The contact; null for a lead.", by="contact_id", write=False)
+    lead: Lead | None = edge("The lead; null for a contact.", by="lead_id", write=False)
 
 
-AddCampaignMembersInput = write_input(
+write_input(
     "AddCampaignMembersInput",
-    "Whom to add to a campaign: at most 500 people, all of them or none.",
+    "Contacts and leads to add to a campaign: at most 500, all of them or none.",
     {
-        "campaign_id": (strawberry.ID, "Which campaign."),
+        "campaign_id": (strawberry.ID, "Id of the campaign."),
         "contact_ids": (Optional[list[strawberry.ID]], "Contacts to add."),
         "lead_ids": (Optional[list[strawberry.ID]], "Leads to add."),
-        "status": (Optional[str], "Their status, one of the campaign's own; its first one if omitted."),
+        "status": (Optional[str], "Their status, one of the campaign's member statuses; the first one if omitted."),
     },
 )
-SetCampaignMemberStatusInput = write_input(
+write_input(
     "SetCampaignMemberStatusInput",
-    "How far a member of a campaign has come.",
+    "The new status of a campaign member.",
     {
-        "member_id": (strawberry.ID, "Which member."),
-        "status": (str, "One of the campaign's own statuses; upper and lower case are the same."),
+        "member_id": (strawberry.ID, "Id of the member."),
+        "status": (str, "One of the campaign's member statuses, in upper or lower case."),
         "expected_version": VERSION,
     },
 )
-RemoveCampaignMemberInput = write_input(
+write_input(
     "RemoveCampaignMemberInput",
-    "Whom to take out of a campaign.",
-    {"member_id": (strawberry.ID, "Which member."), "expected_version": VERSION},
+    "The member to remove from a campaign.",
+    {"member_id": (strawberry.ID, "Id of the member."), "expected_version": VERSION},
 )
 
 
-@strawberry.type(description="The campaign as it is now.")
-class CampaignPayload(Payload):
-    campaign: Campaign | None = edge(
-        "The campaign; null if it was refused, or if it may not be seen any more.", by="record_id"
-    )
+crud(Campaign, create=campaigns.create, update=campaigns.update, position=8)
+payload_type(CampaignMember)
 
 
 @strawberry.type(description="The campaign with its new members.")
 class AddCampaignMembersPayload(Payload):
     campaign: Campaign | None = edge(
-        "The campaign; null if it was refused, or if it may not be seen any more.", by="record_id"
+        "The campaign; null if the write failed or you may no longer see it.", by="record_id"
     )
-    added: int | None = strawberry.field(description="How many were not members before; null if it was refused.")
-
-
-@strawberry.type(description="The member as it is now.")
-class CampaignMemberPayload(Payload):
-    campaign_member: CampaignMember | None = edge(
-        "The member; null if it was refused, or if it may not be seen any more.", by="record_id"
-    )
+    added: int | None = strawberry.field(description="Number of new members; null if the write failed.")
 
 
 @strawberry.type(description="The campaign without the member.")
 class RemoveCampaignMemberPayload(Payload):
     campaign: Campaign | None = edge(
-        "The campaign; null if it was refused, or if it may not be seen any more.", by="campaign_id"
+        "The campaign; null if the write failed or you may no longer see it.", by="campaign_id"
     )
     campaign_member: CampaignMember | None = edge(
-        "The member as it is now, if it was changed meanwhile; null once it is removed.", by="record_id"
+        "The current member, if it was changed in the meantime; null once it is removed.", by="record_id"
     )
-
-
-@query_fields(8)
-class CampaignQuery:
-    campaign: Campaign | None = by_id("One campaign; null if there is none, or if it may not be seen.")
-    campaigns: Connection[Campaign] = connection("All campaigns.")
 
 
 @mutation_fields(8)
-class CampaignMutation:
-    create_campaign: CampaignPayload = mutation("Add a campaign.", campaigns.create)
-    update_campaign: CampaignPayload = mutation("Change a campaign.", campaigns.update)
-    delete_campaign: CampaignPayload = mutation(
-        "Delete a campaign.", records.delete, RecordInput, model=models.Campaign
-    )
-    restore_campaign: CampaignPayload = mutation(
-        "Bring a deleted campaign back.", records.restore, RecordInput, model=models.Campaign
-    )
+class CampaignMemberMutation:
     add_campaign_members: AddCampaignMembersPayload = mutation(
-        "Add contacts and leads to a campaign. Who is a member already stays as he is.",
-        campaigns.add_members,
-        AddCampaignMembersInput,
+        "Add contacts and leads to a campaign. Existing members keep their status.", campaigns.add_members
     )
     set_campaign_member_status: CampaignMemberPayload = mutation(
-        "Say how far a member has come. The first response is dated.",
-        campaigns.set_member_status,
-        SetCampaignMemberStatusInput,
+        "Change the status of a member. The time of the first response is recorded.", campaigns.set_member_status
     )
     remove_campaign_member: RemoveCampaignMemberPayload = mutation(
-        "Take a person out of a campaign; adding the person again brings the member back.",
-        campaigns.remove_member,
-        RemoveCampaignMemberInput,
+        "Remove a member from a campaign. Adding the person again restores the member.", campaigns.remove_member
     )

@@ -7,109 +7,99 @@ from typing import TYPE_CHECKING, Optional
 
 import strawberry
 
-from crm_graph import models, records
+from crm_graph import models
 from crm_graph.models import LeadStatus
 from crm_graph.services.sales import leads
 from loaders.activities.activities import activities_of
 from loaders.marketing import campaigns
-from schema.core import Connection, Money, Node, by_id, column, connection, edge, money, node
-from schema.core.mutations import VERSION, MoneyInput, Payload, RecordInput, mutation, write_input
-from schema.core.registry import mutation_fields, query_fields
+from schema.core import Connection, Money, Node, column, connection, crud, edge, money, node
+from schema.core.mutations import VERSION, MoneyInput, Payload, mutation, write_input
+from schema.core.registry import mutation_fields
 from schema.core.values import Address
 
 if TYPE_CHECKING:
     from schema.core.node_types import Account, Activity, CampaignMember, Contact, Opportunity, Team, User
 
 
-@node(
-    models.Lead, "Somebody who may become a customer: a person and a company before they are a contact and an account."
-)
+@node(models.Lead, "A potential customer: a person and a company before they become a contact and an account.")
 class Lead(Node):
-    first_name: str | None = column("The given name.")
-    last_name: str = column("The family name.")
-    company: str | None = column("Where the person works.")
-    title: str | None = column("What the person is there.")
-    email: str | None = column("The email address.")
-    phone: str | None = column("The phone number, in E.164 form.")
-    mobile: str | None = column("The mobile number, in E.164 form.")
+    first_name: str | None = column("Given name.")
+    last_name: str = column("Family name.")
+    company: str | None = column("Company that the person works for.")
+    title: str | None = column("Job title.")
+    email: str | None = column("Email address.")
+    phone: str | None = column("Phone number in E.164 form.")
+    mobile: str | None = column("Mobile number in E.164 form.")
     website: str | None = column("The company's web address.")
-    industry: str | None = column("The industry the company works in.")
-    employees: int | None = column("How many people work there.")
-    annual_revenue: Money | None = money("What the company takes in a year.")
-    address: Address | None = column("The postal address.")
-    description: str | None = column("Anything else worth knowing.", sortable=False)
-    source: str | None = column("Where the lead came from.")
-    status: LeadStatus = column("How far it has come. Only convertLead makes it CONVERTED.")
-    score: int | None = column("How promising it is, from 0 to 100.")
-    email_opt_out: bool = column("Whether the person wants no more marketing by email.")
-    email_opt_out_at: dt.datetime | None = column("When the person said so.", write=False)
-    phone_opt_out: bool = column("Whether the person wants no more calls.")
-    phone_opt_out_at: dt.datetime | None = column("When the person said so.", write=False)
-    converted_at: dt.datetime | None = column("When it was converted; from then on it is read-only.", write=False)
-    external_id: str | None = column("Its id in another system, unique among leads.")
-    owner: User | None = edge("Who follows it up.", by="owner_id")
-    team: Team | None = edge("The team that follows it up; its owner's home team unless set.", by="team_id")
+    industry: str | None = column("Industry that the company works in.")
+    employees: int | None = column("Number of employees.")
+    annual_revenue: Money | None = money("The company's annual revenue.")
+    address: Address | None = column("Postal address.")
+    description: str | None = column("Free text.", sortable=False)
+    source: str | None = column("Source of the lead.")
+    status: LeadStatus = column("Progress of the lead. Only convertLead sets CONVERTED.")
+    score: int | None = column("Score from 0 to 100.")
+    email_opt_out: bool = column("True if the person does not want marketing emails.")
+    email_opt_out_at: dt.datetime | None = column("Time of the email opt-out.", write=False)
+    phone_opt_out: bool = column("True if the person does not want calls.")
+    phone_opt_out_at: dt.datetime | None = column("Time of the phone opt-out.", write=False)
+    converted_at: dt.datetime | None = column("Time of conversion; a converted lead is read-only.", write=False)
+    external_id: str | None = column("Id in another system, unique among leads.")
+    owner: User | None = edge("The user who follows it up.", by="owner_id")
+    team: Team | None = edge("The team that follows it up; the owner's home team by default.", by="team_id")
     converted_account: Account | None = edge("The account it became.", by="converted_account_id", write=False)
     converted_contact: Contact | None = edge("The contact it became.", by="converted_contact_id", write=False)
     converted_opportunity: Opportunity | None = edge("The deal it became.", by="converted_opportunity_id", write=False)
-    activities: Connection[Activity] = connection("What was done with it.", activities_of("lead_id"))
-    campaign_members: Connection[CampaignMember] = connection("Its places in campaigns.", campaigns.OF_LEAD)
+    activities: Connection[Activity] = connection("Activities with the lead.", activities_of("lead_id"))
+    campaign_members: Connection[CampaignMember] = connection("Its campaign memberships.", campaigns.OF_LEAD)
 
 
-ConvertLeadInput = write_input(
+write_input(
     "ConvertLeadInput",
-    "What to make of a lead. An account and a contact that are there already only get what they lack.",
+    "How to convert a lead. Existing accounts and contacts only get the values that they lack.",
     {
-        "lead_id": (strawberry.ID, "Which lead."),
-        "account_id": (Optional[strawberry.ID], "The account it becomes; the contact's, or else a new one if omitted."),
-        "contact_id": (Optional[strawberry.ID], "The contact it becomes; a new one if omitted."),
-        "create_opportunity": (Optional[bool], "Whether to make a deal too; true if omitted."),
-        "opportunity_name": (Optional[str], "What the deal is called; as the account if omitted."),
+        "lead_id": (strawberry.ID, "Id of the lead."),
+        "account_id": (Optional[strawberry.ID], "The account to use; if omitted, the contact's or a new one."),
+        "contact_id": (Optional[strawberry.ID], "The contact to use; a new one if omitted."),
+        "create_opportunity": (Optional[bool], "Whether to create a deal; true if omitted."),
+        "opportunity_name": (Optional[str], "Name of the deal; the account's name if omitted."),
         "owner_id": (
             Optional[strawberry.ID],
-            "Whose the records are, and what is still to do; as the lead if omitted.",
+            "The owner of the new records and of open activities; the lead's owner if omitted.",
         ),
         "expected_version": VERSION,
     },
     {
-        "amount": (Optional[MoneyInput], "What the deal is worth."),
-        "pipeline_id": (Optional[strawberry.ID], "The pipeline the deal goes through; the first one if omitted."),
-        "stage_id": (Optional[strawberry.ID], "The stage the deal is in; the pipeline's first open one if omitted."),
-        "close_date": (Optional[dt.date], "When the deal is expected to close; the end of this quarter if omitted."),
+        "amount": (Optional[MoneyInput], "Value of the deal."),
+        "pipeline_id": (Optional[strawberry.ID], "The deal's pipeline; the first one if omitted."),
+        "stage_id": (Optional[strawberry.ID], "The deal's stage; the pipeline's first open stage if omitted."),
+        "close_date": (Optional[dt.date], "Expected closing date; the end of this quarter if omitted."),
     },
 )
 
+crud(
+    Lead,
+    create=leads.create,
+    update=mutation("Update a lead that is not converted.", leads.update),
+    delete=mutation("Delete a lead that is not converted.", leads.delete),
+    position=2,
+)
 
-@strawberry.type(description="The lead as it is now.")
-class LeadPayload(Payload):
-    lead: Lead | None = edge("The lead; null if it was refused, or if it may not be seen any more.", by="record_id")
 
-
-@strawberry.type(description="The lead as it is now, and what it became.")
+@strawberry.type(description="The lead after the write, and the records it became.")
 class ConvertLeadPayload(Payload):
-    lead: Lead | None = edge("The lead; null if there is none, or if it may not be seen.", by="record_id")
-    account: Account | None = edge("The account; null if it was refused, or if it may not be seen.", by="account_id")
-    contact: Contact | None = edge("The contact; null if it was refused, or if it may not be seen.", by="contact_id")
+    lead: Lead | None = edge("The lead; null if it does not exist or you may not see it.", by="record_id")
+    account: Account | None = edge("The account; null if the write failed or you may not see it.", by="account_id")
+    contact: Contact | None = edge("The contact; null if the write failed or you may not see it.", by="contact_id")
     opportunity: Opportunity | None = edge(
-        "The deal; null if it was refused or none was wanted, or if it may not be seen.", by="opportunity_id"
+        "The deal; null if the write failed, none was created, or you may not see it.", by="opportunity_id"
     )
 
 
-@query_fields(2)
-class LeadQuery:
-    lead: Lead | None = by_id("One lead; null if there is none, or if it may not be seen.")
-    leads: Connection[Lead] = connection("All leads.")
-
-
 @mutation_fields(2)
-class LeadMutation:
-    create_lead: LeadPayload = mutation("Add a lead.", leads.create)
-    update_lead: LeadPayload = mutation("Change a lead that was not converted.", leads.update)
-    delete_lead: LeadPayload = mutation("Delete a lead that was not converted.", leads.delete, RecordInput)
-    restore_lead: LeadPayload = mutation("Bring a deleted lead back.", records.restore, RecordInput, model=models.Lead)
+class LeadConversionMutation:
     convert_lead: ConvertLeadPayload = mutation(
-        "Make an account, a contact and a deal of a lead, or unite it with those that are there already. Its places in "
-        "campaigns move to the contact, and what was done with it counts for all three.",
+        "Convert a lead to an account, a contact and a deal, or merge it into existing ones. Its campaign memberships "
+        "move to the contact, and its activities are linked to all three.",
         leads.convert,
-        ConvertLeadInput,
     )

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import strawberry
 
-from crm_graph import models, records
+from crm_graph import models
 from crm_graph.changelog import Revision
 from crm_graph.errors import BadUserInput
 from crm_graph.models import Action, CaseOrigin, CaseStatus, CaseType, Priority
 from crm_graph.services.service import cases
 from loaders.activities.activities import activities_of
 from loaders.live.lists import Listing, Occurrence, Reached, Scope, everything, unsettled_by
-from schema.core import Connection, Node, by_id, column, connection, edge, node
+from schema.core import Connection, Node, column, connection, crud, edge, node
 from schema.core.context import Info
 from schema.core.declared import argument
 from schema.core.filters import INPUT_TYPES
-from schema.core.mutations import VERSION, Payload, RecordInput, mutation, write_input
-from schema.core.registry import mutation_fields, query_fields, subscription_fields
+from schema.core.mutations import VERSION, mutation, write_input
+from schema.core.registry import subscription_fields
 from schema.core.scalars import enum_type
 from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
 
@@ -31,86 +31,78 @@ if TYPE_CHECKING:
 
 @node(models.Case, "A customer's question or problem.")
 class Case(Node):
-    number: int = column("Its number, counted up in the workspace.", write=False)
-    subject: str = column("What it is about, in a line.")
-    description: str | None = column("The whole story.", sortable=False)
-    status: CaseStatus = column("Where the work on it stands; changed by changeCaseStatus.", write=False)
-    priority: Priority = column("How urgent it is.")
-    origin: CaseOrigin | None = column("The channel that it came by.")
-    type: CaseType | None = column("What kind it is.")
+    number: int = column("Number of the case, counted up in the workspace.", write=False)
+    subject: str = column("Subject in one line.")
+    description: str | None = column("Full description.", sortable=False)
+    status: CaseStatus = column("Status of the work; changed by changeCaseStatus.", write=False)
+    priority: Priority = column("Urgency.")
+    origin: CaseOrigin | None = column("The channel through which the case arrived.")
+    type: CaseType | None = column("Kind of case.")
     first_response_at: dt.datetime | None = column(
-        "When the customer first got an answer; the first OUTBOUND email, call or meeting sets it."
+        "Time of the first answer to the customer; the first OUTBOUND email, call or meeting sets it."
     )
-    resolved_at: dt.datetime | None = column("When it was resolved.", write=False)
-    closed_at: dt.datetime | None = column("When it was closed.", write=False)
-    escalation_level: int = column("How far up it was escalated; 0 if not at all.", write=False)
-    escalation_reason: str | None = column("Why it was escalated last.", write=False)
-    external_id: str | None = column("Its id in another system, unique among cases.")
-    account: Account | None = edge("Whose it is; the contact's account unless set.", by="account_id")
-    contact: Contact | None = edge("Who asks, of that account.", by="contact_id")
+    resolved_at: dt.datetime | None = column("Time it was resolved.", write=False)
+    closed_at: dt.datetime | None = column("Time it was closed.", write=False)
+    escalation_level: int = column("Number of levels by which it was escalated; 0 if never.", write=False)
+    escalation_reason: str | None = column("Reason for the last escalation.", write=False)
+    external_id: str | None = column("Id in another system, unique among cases.")
+    account: Account | None = edge("The customer; the contact's account by default.", by="account_id")
+    contact: Contact | None = edge("The person at the account who raised it.", by="contact_id")
     owner: User | None = edge(
-        "Who works on it; null while it waits in a queue. Changed by assignCase.", by="owner_id", write="create"
+        "The user who works on it; null while it waits in a queue. Changed by assignCase.",
+        by="owner_id",
+        write="create",
     )
-    team: Team | None = edge("The queue it waits in, or its owner's home team.", by="team_id", write="create")
-    activities: Connection[Activity] = connection("What was done about it.", activities_of("case_id"))
+    team: Team | None = edge(
+        "The team in whose queue it waits, or the owner's home team.", by="team_id", write="create"
+    )
+    activities: Connection[Activity] = connection("Activities about the case.", activities_of("case_id"))
 
 
 write_input(
     "ChangeCaseStatusInput",
-    "Where the work on a case stands now.",
+    "The new status of a case.",
     {
-        "id": (strawberry.ID, "Which case."),
-        "status": (CaseStatus, "The new status. From CLOSED only IN_PROGRESS is possible, which reopens the case."),
-        "expected_version": (int, "The version that the client knows; the change is refused if it is not the newest."),
+        "id": (strawberry.ID, "Id of the case."),
+        "status": (CaseStatus, "The new status. CLOSED can only become IN_PROGRESS, which reopens the case."),
+        "expected_version": (int, "The version that you know; the change is rejected if it is not the latest."),
     },
 )
 write_input(
     "AssignCaseInput",
-    "Who works on a case from now on: a person, or a team whose queue it waits in.",
+    "The new owner of a case, or the team in whose queue it waits.",
     {
-        "id": (strawberry.ID, "Which case."),
-        "owner_id": (Optional[strawberry.ID], "The person; the case goes to the person's home team too."),
-        "team_id": (Optional[strawberry.ID], "The team; the case has no owner until somebody takes it."),
+        "id": (strawberry.ID, "Id of the case."),
+        "owner_id": (Optional[strawberry.ID], "The new owner; the case also goes to the owner's home team."),
+        "team_id": (Optional[strawberry.ID], "The team; without `ownerId` the case has no owner until it is assigned."),
         "expected_version": VERSION,
     },
 )
 write_input(
     "EscalateCaseInput",
-    "Why a case goes up a level, and to whom.",
+    "The reason for an escalation, and who takes over.",
     {
-        "id": (strawberry.ID, "Which case."),
-        "reason": (str, "Why."),
-        "to_owner_id": (Optional[strawberry.ID], "The person who takes it over."),
-        "to_team_id": (Optional[strawberry.ID], "The team whose queue it goes to."),
+        "id": (strawberry.ID, "Id of the case."),
+        "reason": (str, "The reason."),
+        "to_owner_id": (Optional[strawberry.ID], "The user who takes over."),
+        "to_team_id": (Optional[strawberry.ID], "The team in whose queue it waits."),
         "expected_version": VERSION,
     },
 )
 
-
-@strawberry.type(description="The case as it is now.")
-class CasePayload(Payload):
-    case: Case | None = edge("The case; null if it was refused, or if it may not be seen any more.", by="record_id")
-
-
-@query_fields(7)
-class CaseQuery:
-    case: Case | None = by_id("One case; null if there is none, or if it may not be seen.")
-    cases: Connection[Case] = connection("All cases.")
-
-
-@mutation_fields(7)
-class CaseMutation:
-    create_case: CasePayload = mutation(
-        "Add a case. Given a team and no owner it waits in the team's queue.", cases.create
-    )
-    update_case: CasePayload = mutation("Change a case.", cases.update)
-    change_case_status: CasePayload = mutation("Say where the work on a case stands.", cases.change_status)
-    assign_case: CasePayload = mutation("Give a case to a person or to a team's queue.", cases.assign)
-    escalate_case: CasePayload = mutation(
-        "Lift a case one level up, at most to 9, with at least HIGH priority.", cases.escalate
-    )
-    delete_case: CasePayload = mutation("Delete a case.", records.delete, RecordInput, model=models.Case)
-    restore_case: CasePayload = mutation("Bring a deleted case back.", records.restore, RecordInput, model=models.Case)
+crud(
+    Case,
+    create=mutation("Create a case. With a team and no owner, it waits in the team's queue.", cases.create),
+    update=cases.update,
+    verbs={
+        "change_case_status": mutation("Change the status of a case.", cases.change_status),
+        "assign_case": mutation("Assign a case to a user or to a team's queue.", cases.assign),
+        "escalate_case": mutation(
+            "Escalate a case by one level, up to 9, and raise its priority to at least HIGH.", cases.escalate
+        ),
+    },
+    position=7,
+)
 
 
 # Cases, live
