@@ -1,9 +1,9 @@
-"""All that the 360 of an account shows, live."""
+"""The 360 view of an account, live."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Optional
 
 import strawberry
 from strawberry import UNSET
@@ -17,44 +17,25 @@ from schema.core import Node
 from schema.core.context import Info
 from schema.core.declared import argument
 from schema.core.registry import subscription_fields
-from schema.core.scalars import enum_type
-from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
+from schema.subscriptions.live_lists import EventKinds, live_event
+from schema.subscriptions.source import LiveUpdate, Watch, events_of, live
+
+if TYPE_CHECKING:
+    from schema.core.node_types import CustomerEvent
 
 
-@enum_type
-class CustomerEventKind(enum.Enum):
-    """What became of a record around an account.
-
-    ENTERED: it came to the account, or into sight.
-    UPDATED: something in it changed.
-    LEFT: it does not belong to the account any more, or is out of sight.
-    """
-
-    ENTERED = "ENTERED"
-    UPDATED = "UPDATED"
-    LEFT = "LEFT"
+live_event(
+    "CustomerEvent",
+    __name__,
+    EventKinds("CustomerEventKind", "record", otherwise="UPDATED", place="the account"),
+    "record",
+    Optional[Node],
+)
 
 
-@strawberry.type(description="What became of one record around an account.")
-class CustomerEvent(LiveEvent):
-    @strawberry.field(description="What became of it.")
-    def kind(self) -> CustomerEventKind:
-        if self.occurrence.record is None:
-            return CustomerEventKind.LEFT
-        return CustomerEventKind.UPDATED if self.occurrence.was_member else CustomerEventKind.ENTERED
-
-    @strawberry.field(description="The id of the record.")
-    def record_id(self) -> strawberry.ID:
-        return strawberry.ID(self.occurrence.record_id)
-
-    @strawberry.field(description="The record as it is now; null where it has LEFT.")
-    def record(self) -> Node | None:
-        return self.occurrence.record
-
-
-@strawberry.type(description="What became of an account and all around it, at one revision.")
+@strawberry.type(description="Changes to an account and its records, at one revision.")
 class CustomerUpdate(LiveUpdate):
-    events: list[CustomerEvent] = strawberry.field(description="What became of the records; none for a checkpoint.")
+    events: list[CustomerEvent] = strawberry.field(description="The changes, one per record; empty for a checkpoint.")
 
 
 async def _follow_customer(info: Info, *, account_id: str, after: Revision | None) -> Watch:
@@ -72,8 +53,8 @@ async def _follow_customer(info: Info, *, account_id: str, after: Revision | Non
 @subscription_fields(3)
 class CustomerSubscription:
     customer_updates: CustomerUpdate = live(
-        "What becomes of an account and of all that its 360 shows: contacts, deals with their roles and lines, cases, "
-        "activities, campaigns. `after` the revision of its query nothing is missed.",
+        "Changes to an account and to all records of its 360 view: contacts, deals with their roles and lines, cases, "
+        "activities, campaigns. With `after` set to a query's revision, you miss none.",
         _follow_customer,
-        lambda: [argument("account_id", strawberry.ID, "Which one.", UNSET)],
+        lambda: [argument("account_id", strawberry.ID, "Id of the account.", UNSET)],
     )

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class _Deals(DeclaredField):
-    """Totals of an account's deals whose stages are of one category."""
+    """Totals of an account's deals in stages of one category."""
 
     category: StageCategory
 
@@ -50,7 +50,7 @@ class _Deals(DeclaredField):
 
 
 class _Worth(_Deals):
-    """What such deals are worth, currency by currency."""
+    """Value of these deals per currency."""
 
     weighted: bool
 
@@ -86,35 +86,35 @@ def _write_nearest(condition: Any, *, newest: bool) -> Callable[[FieldSelection,
     return write
 
 
-@strawberry.type(description="An account in figures, over what the viewer sees. Currencies are never added.")
+@strawberry.type(description="An account in figures, over the records that you may see. Currencies are never added.")
 class AccountSummary:
     open_pipeline: DealTotals = _deals(
-        "Its open deals: how many, their sums, and these weighted by probability.", StageCategory.OPEN
+        "Number of open deals, their sums, and the sums weighted by probability.", StageCategory.OPEN
     )
     weighted_pipeline: list[Money] = _worth(
-        "What its open deals are worth by their probability: amount x probability / 100.",
+        "Expected value of its open deals: amount x probability / 100.",
         StageCategory.OPEN,
         weighted=True,
     )
-    won: DealTotals = _deals("The deals that were won.", StageCategory.WON)
-    won_revenue: list[Money] = _worth("What the deals that were won are worth.", StageCategory.WON, weighted=False)
-    lost: DealTotals = _deals("The deals that were lost.", StageCategory.LOST)
+    won: DealTotals = _deals("Its won deals.", StageCategory.WON)
+    won_revenue: list[Money] = _worth("Value of its won deals.", StageCategory.WON, weighted=False)
+    lost: DealTotals = _deals("Its lost deals.", StageCategory.LOST)
     open_cases: int = computed(
-        "How many cases are neither resolved nor closed.",
+        "Number of cases that are neither resolved nor closed.",
         load_open_cases,
         lambda selection, at: alone(open_cases(selection.viewer, lambda column: column == at.row.id), at),
         cost=TOTAL,
     )
     last_activity: Activity | None = computed(
-        "The newest thing that was done.", load_last_activities, _write_nearest(HAPPENED, newest=True)
+        "The latest past activity.", load_last_activities, _write_nearest(HAPPENED, newest=True)
     )
     next_activity: Activity | None = computed(
-        "The first thing that is still to be done.", load_next_activities, _write_nearest(PLANNED, newest=False)
+        "The next planned activity.", load_next_activities, _write_nearest(PLANNED, newest=False)
     )
 
 
 class Summary(DeclaredField):
-    """The field that leads from an account to its figures, which know it by its id."""
+    """The field from an account to its figures. The account itself is their source."""
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return source

@@ -1,4 +1,4 @@
-"""What happened with an account, in one list."""
+"""The history of an account in one list."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ async def _one(info: Info, model: Any, record_id: str | None) -> Any:
     return None if record_id is None else await info.context.loaders.one(model).load(record_id)
 
 
-@strawberry.interface(description="Something that happened.")
+@strawberry.interface(description="An event in the history of an account.")
 class TimelineEntry:
     id: strawberry.ID = strawberry.field(description="Unique in the timeline.")
-    at: dt.datetime = strawberry.field(description="When it happened.")
+    at: dt.datetime = strawberry.field(description="Time it happened.")
     record_id: strawberry.Private[str]
     revision: strawberry.Private[int]
 
-    @strawberry.field(description="Who did it; of an activity, whose it is.")
+    @strawberry.field(description="The user who did it; for an activity, its owner.")
     async def actor(self, info: Info) -> User | None:
         change = await _change(self, info)
         return await _one(info, models.User, change.user_id)
@@ -58,52 +58,52 @@ class ActivityEntry(TimelineEntry):
     async def activity(self, info: Info) -> Activity | None:
         return await _one(info, models.Activity, self.record_id)
 
-    @strawberry.field(description="Whose activity it is.")
+    @strawberry.field(description="The owner of the activity.")
     async def actor(self, info: Info) -> User | None:
         activity = await _one(info, models.Activity, self.record_id)
         return await _one(info, models.User, activity and activity.owner_id)
 
 
 @interface_type
-@strawberry.type(description="A deal came into another stage.")
+@strawberry.type(description="A deal moved to another stage.")
 class StageMove(TimelineEntry):
     @strawberry.field(description="The deal.")
     async def opportunity(self, info: Info) -> Opportunity | None:
         return await _one(info, models.Opportunity, self.record_id)
 
-    @strawberry.field(description="The stage that it left.")
+    @strawberry.field(description="The previous stage.")
     async def from_stage(self, info: Info) -> Stage | None:
         old, _ = (await _change(self, info)).fields["stage_id"]
         return await _one(info, models.Stage, old)
 
-    @strawberry.field(description="The stage that it came into.")
+    @strawberry.field(description="The new stage.")
     async def to_stage(self, info: Info) -> Stage | None:
         _, new = (await _change(self, info)).fields["stage_id"]
         return await _one(info, models.Stage, new)
 
 
 @interface_type
-@strawberry.type(description="A case came into another status.")
+@strawberry.type(description="The status of a case changed.")
 class CaseStatusChange(TimelineEntry):
     @strawberry.field(description="The case.")
     async def case(self, info: Info) -> Case | None:
         return await _one(info, models.Case, self.record_id)
 
-    @strawberry.field(description="The status that it left.")
+    @strawberry.field(description="The previous status.")
     async def from_status(self, info: Info) -> CaseStatus | None:
         old, _ = (await _change(self, info)).fields["status"]
         return old and CaseStatus(old)
 
-    @strawberry.field(description="The status that it came into.")
+    @strawberry.field(description="The new status.")
     async def to_status(self, info: Info) -> CaseStatus:
         _, new = (await _change(self, info)).fields["status"]
         return CaseStatus(new)
 
 
 @interface_type
-@strawberry.type(description="Somebody responded to a campaign.")
+@strawberry.type(description="A contact or lead responded to a campaign.")
 class MemberResponse(TimelineEntry):
-    @strawberry.field(description="Who responded, and to what.")
+    @strawberry.field(description="The member who responded.")
     async def campaign_member(self, info: Info) -> CampaignMember | None:
         return await _one(info, models.CampaignMember, self.record_id)
 
@@ -112,7 +112,7 @@ ENTRIES = {ACTIVITY: ActivityEntry, MOVE: StageMove, STATUS: CaseStatusChange, R
 
 
 class Timeline(DeclaredField):
-    """The field that leads from an account to its timeline."""
+    """The field from an account to its timeline."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
         return page_arguments()

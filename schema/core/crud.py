@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
-import types
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -20,7 +18,7 @@ import strawberry
 from crm_graph import records
 from crm_graph.records import label
 from schema.core.connections import Connection
-from schema.core.declare import by_id, connection, edge
+from schema.core.declare import by_id, connection, declared_class, edge, snake_case
 from schema.core.mutations import Mutation, Payload, RecordInput, Service, mutation
 from schema.core.registry import mutation_fields, named_type, query_fields
 
@@ -43,12 +41,12 @@ def crud(
     Each write is a service or, to describe it in other words, a `mutation`. `verbs` are the entity's other mutations
     that return its payload, by name. `position` is the place of the fields among those of Query and Mutation.
     """
-    noun, name, plural = label(node.__model__), _snake(node.__name__), node.__model__.__tablename__
+    noun, name, plural = label(node.__model__), snake_case(node.__name__), node.__model__.__tablename__
     payload = payload_type(node)
     one = by_id(f"The {noun} with this id; null if it does not exist or you may not see it.")
     every = connection(f"All {plural.replace('_', ' ')} that you may see.")
     queries = {name: (Optional[node], one), plural: (Connection[node], every)}  # type: ignore[valid-type]
-    query_fields(position)(_class(f"{node.__name__}Query", queries, node))
+    query_fields(position)(declared_class(f"{node.__name__}Query", node.__module__, queries))
     writes = {
         f"{create_verb}_{name}": _write(f"Create {_article(noun)}.", create, node),
         f"update_{name}": _write(f"Update {_article(noun)}.", update, node),
@@ -57,7 +55,7 @@ def crud(
     writes[f"delete_{name}"] = _write(f"Delete {_article(noun)}.", delete, node, RecordInput)
     writes[f"restore_{name}"] = _write(f"Restore a deleted {noun}.", restore, node, RecordInput)
     mutations = {each: (payload, field) for each, field in writes.items()}
-    mutation_fields(position)(_class(f"{node.__name__}Mutation", mutations, node))
+    mutation_fields(position)(declared_class(f"{node.__name__}Mutation", node.__module__, mutations))
     return payload
 
 
@@ -65,7 +63,8 @@ def payload_type(node: type[Any]) -> Any:
     """The payload with the record of a node type."""
     noun = label(node.__model__)
     record = edge(f"The {noun}; null if the write failed or you may no longer see it.", by="record_id")
-    payload = _class(f"{node.__name__}Payload", {_snake(node.__name__): (Optional[node], record)}, node, Payload)
+    fields = {snake_case(node.__name__): (Optional[node], record)}
+    payload = declared_class(f"{node.__name__}Payload", node.__module__, fields, Payload)
     return named_type(strawberry.type(payload, description=f"The {noun} after the write."))
 
 
@@ -75,18 +74,6 @@ def _write(description: str, write: Write, node: type[Any], input_: type[Any] | 
     if field.model is None and "model" in inspect.signature(field.service).parameters:
         field.model = node.__model__
     return field
-
-
-def _class(name: str, fields: Mapping[str, tuple[Any, Any]], node: type[Any], *bases: type[Any]) -> type[Any]:
-    """A class of (annotation, field) by name, in the module of a node type."""
-    body: dict[str, Any] = {each: field for each, (_, field) in fields.items()}
-    body["__annotations__"] = {each: annotation for each, (annotation, _) in fields.items()}
-    body["__module__"] = node.__module__
-    return types.new_class(name, bases, {}, lambda namespace: namespace.update(body))
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _article(noun: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Callable
+import re
+import types
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Optional, TypeVar
 
@@ -171,3 +173,15 @@ def input_kind(kind: Any) -> Any:
 def maybe(kind: Any) -> Any:
     """The input annotation of a value that may be left out, or be null to empty the field."""
     return strawberry.Maybe[Optional[kind]]  # type: ignore[misc]  # a type made at run time
+
+
+def declared_class(name: str, module: str, fields: Mapping[str, tuple[Any, Any]], *bases: type[Any]) -> type[Any]:
+    """A class of {name: (annotation, field)}, as if it were written in a module."""
+    body = {each: value for each, (_, value) in fields.items()}
+    body["__annotations__"] = {each: annotation for each, (annotation, _) in fields.items()}
+    body["__module__"] = module
+    return types.new_class(name, bases, {}, lambda namespace: namespace.update(body))
+
+
+def snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -1,4 +1,4 @@
-"""The audit, for admins: sign-ins, tokens, and whatever decides what users may see and do."""
+"""The audit log, for admins: sign-ins, tokens, and everything that decides what users may see and do."""
 
 from __future__ import annotations
 
@@ -25,42 +25,44 @@ if TYPE_CHECKING:
 
 AuditAction: Any = enum_type(Action, "AuditAction")
 CLIENT = "client"
-"""What the log keeps of a sign-in, beside the columns of its user."""
+"""The field with the address of a sign-in, which is no column of the user."""
 
 
 @costs(FREE)
-@strawberry.type(description="A field that was changed. Passwords and tokens are not told.")
+@strawberry.type(description="A changed field. Passwords and tokens are left out.")
 class AuditField:
-    name: str = strawberry.field(description="Its name.")
-    old: str | None = strawberry.field(description="What it was, as JSON; null for nothing.")
-    new: str | None = strawberry.field(description="What it became, as JSON; null for nothing.")
+    name: str = strawberry.field(description="Name of the field.")
+    old: str | None = strawberry.field(description="The old value as JSON; null if there was none.")
+    new: str | None = strawberry.field(description="The new value as JSON; null if there is none.")
 
 
-@strawberry.type(description="Something done to a user, a team, a membership, an API token or the workspace.")
+@strawberry.type(description="An action on a user, a team, a membership, an API token or the workspace.")
 class AuditEvent:
-    happened_at: dt.datetime = strawberry.field(description="When it happened.")
-    action: AuditAction = strawberry.field(description="What was done.")
-    actor: User | None = edge("Who did it; null for the system, and for who failed to sign in.", by="user_id")
-    record_id: strawberry.ID = strawberry.field(description="The id of the record that it was done to.")
+    happened_at: dt.datetime = strawberry.field(description="Time of the action.")
+    action: AuditAction = strawberry.field(description="The action.")
+    actor: User | None = edge("The user who did it; null for the system and for failed sign-ins.", by="user_id")
+    record_id: strawberry.ID = strawberry.field(description="Id of the affected record.")
 
-    @strawberry.field(description="What brought it about: the name of a mutation, or `import`.")
+    @strawberry.field(description="The cause: the name of a mutation, or `import`.")
     def cause(root: strawberry.Parent[models.Change]) -> str:
         return to_camel_case(root.cause)
 
-    @strawberry.field(description="The type of that record.")
+    @strawberry.field(description="Type of the affected record.")
     def record_type(root: strawberry.Parent[models.Change]) -> str:
         return root.entity
 
-    @strawberry.field(description="What the actor came by: `user:…` with a session, `token:…`, `system:…`, `nobody`.")
+    @strawberry.field(
+        description="The actor's credentials: `user:…` with a session, `token:…`, `system:…` or `nobody`."
+    )
     def via(root: strawberry.Parent[models.Change]) -> str:
         return root.actor
 
-    @strawberry.field(description="The address that a sign-in came from.")
+    @strawberry.field(description="Network address of a sign-in.")
     def client(root: strawberry.Parent[models.Change]) -> str | None:
         _, address = root.fields.get(CLIENT, (None, None))
         return address
 
-    @strawberry.field(description="The fields that it changed.")
+    @strawberry.field(description="The changed fields.")
     def fields(root: strawberry.Parent[models.Change]) -> list[AuditField]:
         return [
             AuditField(name=to_camel_case(name), old=_json(old), new=_json(new))
@@ -74,13 +76,13 @@ def _json(value: Any) -> str | None:
 
 
 class _Audit(DeclaredField):
-    """The field that leads to the audit."""
+    """The root field of the audit log."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [
             *page_arguments(),
-            argument("actions", list[AuditAction] | None, "Only events of these kinds; all if omitted."),
-            argument("about", strawberry.ID | None, "Only what was done to this record, or by this user."),
+            argument("actions", list[AuditAction] | None, "Only these actions; all if omitted."),
+            argument("about", strawberry.ID | None, "Only actions on this record or by this user."),
         ]
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> ConnectionPage:
@@ -98,6 +100,6 @@ def _audit(description: str) -> Any:
 @query_fields(14)
 class AuditQuery:
     audit: Connection[AuditEvent] = _audit(
-        "Sign-ins, failed ones too, and what was done to users, teams, API tokens and the workspace, newest first: for "
-        "admins."
+        "The audit log, newest first: sign-ins, including failed ones, and actions on users, teams, API tokens and the "
+        "workspace. For admins."
     )

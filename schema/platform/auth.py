@@ -1,6 +1,6 @@
 """Signing in and out, passwords and API tokens.
 
-None of these inputs takes an idempotency key: a key's answer is kept, and these answers are secrets.
+These inputs take no idempotency key: the response to a key is stored, and these responses are secrets.
 """
 
 from __future__ import annotations
@@ -31,88 +31,94 @@ from schema.platform.users import UserPayload
 if TYPE_CHECKING:
     from schema.core.node_types import ApiToken, User
 
-INPUT = strawberry.argument(description="What to write.")
+INPUT = strawberry.argument(description="The values to write.")
 
 
-@strawberry.input(description="Who signs in.")
+@strawberry.input(description="The credentials of a user.")
 class SignInInput:
-    email: str = strawberry.field(description="The user's email address.")
-    password: str = strawberry.field(description="The user's password.")
+    email: str = strawberry.field(description="Email address of the user.")
+    password: str = strawberry.field(description="Password of the user.")
 
 
-@strawberry.input(description="A token to be changed for new ones.")
+@strawberry.input(description="A refresh token to exchange.")
 class RefreshTokenInput:
-    refresh_token: str = strawberry.field(description="The newest refresh token of the session.")
+    refresh_token: str = strawberry.field(description="The latest refresh token of the session.")
 
 
-@strawberry.input(description="A token to go on with.")
+@strawberry.input(description="The token to continue with.")
 class RenewTokenInput:
-    token: str = strawberry.field(description="An access token or an API token of the same user.")
+    token: str = strawberry.field(description="An access token or API token of the same user.")
 
 
-@strawberry.input(description="A new password for oneself.")
+@strawberry.input(description="A new password for yourself.")
 class ChangePasswordInput:
-    current_password: str = strawberry.field(description="The password until now.")
-    new_password: str = strawberry.field(description="The password from now on: 8 to 200 characters.")
+    current_password: str = strawberry.field(description="The current password.")
+    new_password: str = strawberry.field(description="The new password: 8 to 200 characters.")
 
 
 @strawberry.input(description="A new password for another user.")
 class SetPasswordInput:
-    user_id: strawberry.ID = strawberry.field(description="Whose password.")
-    password: str = strawberry.field(description="The password from now on: 8 to 200 characters.")
+    user_id: strawberry.ID = strawberry.field(description="Id of the user.")
+    password: str = strawberry.field(description="The new password: 8 to 200 characters.")
 
 
 SignOutEverywhereInput = input_type(
     "SignOutEverywhereInput",
     (MutationInput,),
-    {"include_api_tokens": (Optional[bool], "Whether to revoke the API tokens too; they stay if omitted.")},
-    "What to end.",
+    {"include_api_tokens": (Optional[bool], "True to revoke the API tokens too; they stay if omitted.")},
+    "What to end besides the sessions.",
 )
 CreateApiTokenInput = input_type(
     "CreateApiTokenInput",
     (MutationInput,),
     {
-        "name": (str, "What the token is for."),
-        "expires_at": (Optional[dt.datetime], "Until when it is good; for as long as nobody revokes it if omitted."),
+        "name": (str, "Purpose of the token."),
+        "expires_at": (Optional[dt.datetime], "Expiry time; if omitted, it is valid until revoked."),
     },
     "A new API token.",
 )
 RevokeApiTokenInput = input_type(
-    "RevokeApiTokenInput", (MutationInput,), {"id": (strawberry.ID, "Which one.")}, "Which API token to revoke."
+    "RevokeApiTokenInput", (MutationInput,), {"id": (strawberry.ID, "Id of the token.")}, "The API token to revoke."
 )
 
 
-@strawberry.type(description="What a client needs for its next requests.")
+@strawberry.type(description="The tokens for the next requests.")
 class SignInPayload(Payload):
-    access_token: str | None = strawberry.field(description="The token to send as «Authorization: Bearer …».")
-    expires_at: dt.datetime | None = strawberry.field(description="Until when the access token is good.")
+    access_token: str | None = strawberry.field(description="The token to send as `Authorization: Bearer …`.")
+    expires_at: dt.datetime | None = strawberry.field(description="Expiry time of the access token.")
     refresh_token: str | None = strawberry.field(
-        description="The token to get new tokens with, once: using it again ends the session."
+        description="The token for refreshToken. It works once; using it again ends the session."
     )
-    user: User | None = edge("Who signed in.", by="record_id")
+    user: User | None = edge("The user who signed in.", by="record_id")
 
 
 @costs(FREE)
-@strawberry.type(description="The token, if it is valid.")
+@strawberry.type(description="The state of the token.")
 class RenewTokenPayload:
-    expires_at: dt.datetime | None = strawberry.field(description="Until when it is good; null if it has no end.")
-    user: User | None = edge("Whose it is.", by="record_id")
-    user_errors: list[UserError] = strawberry.field(description="Why it was refused; empty when it is good.")
+    expires_at: dt.datetime | None = strawberry.field(
+        description="Expiry time of the token; null if it does not expire."
+    )
+    user: User | None = edge("The user of the token.", by="record_id")
+    user_errors: list[UserError] = strawberry.field(
+        description="The reasons for the rejection; empty if the token is valid."
+    )
 
 
-@strawberry.type(description="Whether the session has ended.")
+@strawberry.type(description="The result of signing out.")
 class SignOutPayload(Payload):
-    user: User | None = edge("Who signed out.", by="record_id")
+    user: User | None = edge("The user who signed out.", by="record_id")
 
 
-@strawberry.type(description="The token.")
+@strawberry.type(description="The API token.")
 class ApiTokenPayload(Payload):
-    api_token: ApiToken | None = edge("The token's record; null if it was refused or revoked.", by="record_id")
-    token: str | None = strawberry.field(description="The token itself, shown only now, when it was made.")
+    api_token: ApiToken | None = edge(
+        "The token's record; null if the write failed or the token is revoked.", by="record_id"
+    )
+    token: str | None = strawberry.field(description="The token itself. It is shown only once, on creation.")
 
 
-class _Asking(DeclaredField):
-    """The user who asks."""
+class _ViewerField(DeclaredField):
+    """The viewer's user."""
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         user_id = info.context.viewer.user_id
@@ -123,20 +129,20 @@ class _Asking(DeclaredField):
         return Literal(None) if user_id is None else compile_one(selection, at, models.User, user_id)
 
 
-def _asking(description: str) -> Any:
-    return _Asking(description=description)
+def _viewer(description: str) -> Any:
+    return _ViewerField(description=description)
 
 
 @query_fields(10)
 class AuthQuery:
-    viewer: User | None = _asking("The signed-in user.")
+    viewer: User | None = _viewer("The signed-in user.")
 
 
 @mutation_fields(10)
 class AuthMutation:
     @strawberry.field(
         graphql_type=SignInPayload,
-        description="Sign in with email and password. Whatever was wrong, the answer is the same.",
+        description="Sign in with email and password. All wrong credentials give the same error.",
     )
     async def sign_in(self, info: Info, input: Annotated[SignInInput, INPUT]) -> PayloadSource:
         context = info.context
@@ -147,7 +153,7 @@ class AuthMutation:
 
     @strawberry.field(
         graphql_type=SignInPayload,
-        description="New tokens for the newest refresh token. An older one ends the session.",
+        description="Exchange the latest refresh token for new tokens. An older one ends the session.",
     )
     async def refresh_token(self, info: Info, input: Annotated[RefreshTokenInput, INPUT]) -> PayloadSource:
         context = info.context
@@ -155,8 +161,8 @@ class AuthMutation:
 
     @strawberry.field(
         graphql_type=RenewTokenPayload,
-        description="On a websocket: go on by another token of the same user; what runs there runs on. `signIn` and "
-        "`refreshToken` do that too. Elsewhere it tells whether the token is good.",
+        description="On a websocket, continue with another token of the same user; running operations go on. `signIn` "
+        "and `refreshToken` do so too. Over HTTP, check whether a token is valid.",
     )
     async def renew_token(self, info: Info, input: Annotated[RenewTokenInput, INPUT]) -> PayloadSource:
         context = info.context
@@ -168,7 +174,7 @@ class AuthMutation:
         ids = {"record_id": context.viewer.user_id, "expires_at": context.principal.expires_at}
         return PayloadSource(ids, None, [])
 
-    @strawberry.field(graphql_type=SignOutPayload, description="End the session that this request came by.")
+    @strawberry.field(graphql_type=SignOutPayload, description="End the session of this request.")
     async def sign_out(self, info: Info) -> PayloadSource:
         context = info.context
 
@@ -177,26 +183,24 @@ class AuthMutation:
                 await auth.sign_out(session, context.viewer, session_id=context.principal.session_id)
                 return await advance(session)
 
-        return await _answer(context, context.viewer.user_id, write)
+        return await _payload(context, context.viewer.user_id, write)
 
     sign_out_everywhere: SignOutPayload = mutation(
-        "End all of one's sessions, this one too.", auth.sign_out_everywhere, SignOutEverywhereInput
+        "End all your sessions, including this one.", auth.sign_out_everywhere, SignOutEverywhereInput
     )
     create_api_token: ApiTokenPayload = mutation(
-        "Make a token for a program that acts as oneself. Only who signed in with a password may.",
+        "Create a token for a program that acts as you. Only for users who signed in with a password.",
         auth.create_api_token,
         CreateApiTokenInput,
     )
     revoke_api_token: ApiTokenPayload = mutation(
-        "End one of one's own tokens; admins, anybody's.", auth.revoke_api_token, RevokeApiTokenInput
+        "Revoke one of your tokens. Admins may revoke any token.", auth.revoke_api_token, RevokeApiTokenInput
     )
 
-    @strawberry.field(
-        graphql_type=UserPayload, description="Change one's own password, which ends all of one's other sessions."
-    )
+    @strawberry.field(graphql_type=UserPayload, description="Change your password and end all your other sessions.")
     async def change_password(self, info: Info, input: Annotated[ChangePasswordInput, INPUT]) -> PayloadSource:
         context = info.context
-        return await _answer(
+        return await _payload(
             context,
             context.viewer.user_id,
             lambda: auth.change_password(
@@ -208,12 +212,10 @@ class AuthMutation:
             ),
         )
 
-    @strawberry.field(
-        graphql_type=UserPayload, description="Give another user a password, which ends the user's sessions."
-    )
+    @strawberry.field(graphql_type=UserPayload, description="Set another user's password and end the user's sessions.")
     async def set_password(self, info: Info, input: Annotated[SetPasswordInput, INPUT]) -> PayloadSource:
         context, user_id = info.context, input.user_id
-        return await _answer(
+        return await _payload(
             context,
             user_id,
             lambda: users.set_password(context.feed, context.viewer, user_id=user_id, password=input.password),
@@ -221,7 +223,7 @@ class AuthMutation:
 
 
 def _tokens(context: Context, signed_in: SignedIn) -> PayloadSource:
-    """The payload of a sign-in; what else the operation asks for is asked by who signed in."""
+    """The payload of a sign-in. The rest of the operation runs as the user who signed in."""
     context.principal = signed_in.principal
     viewer = signed_in.principal.viewer
     ids = {
@@ -233,8 +235,8 @@ def _tokens(context: Context, signed_in: SignedIn) -> PayloadSource:
     return PayloadSource(ids, f"{viewer.epoch}.{signed_in.revision}", [])
 
 
-async def _answer(context: Context, user_id: str | None, write: Callable[[], Awaitable[int]]) -> PayloadSource:
-    """The payload of a write that is more than one transaction."""
+async def _payload(context: Context, user_id: str | None, write: Callable[[], Awaitable[int]]) -> PayloadSource:
+    """The payload of a write in more than one transaction."""
     try:
         revision = await write()
     except DomainError as error:

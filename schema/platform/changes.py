@@ -1,4 +1,4 @@
-"""The log for clients that keep records of their own: what changed since they were last here, deletions included."""
+"""The change log for clients that keep a copy of records: all changes since a revision, including deletions."""
 
 from __future__ import annotations
 
@@ -41,46 +41,46 @@ _actions.__doc__ = Action.__doc__
 ChangeAction: Any = enum_type(_actions)
 
 
-@strawberry.type(description="One change of one record, in one transaction.")
+@strawberry.type(description="A change to one record in one transaction.")
 class Change(LiveEvent):
-    @strawberry.field(description="What was done.")
+    @strawberry.field(description="The action.")
     def action(self) -> ChangeAction:
         return ChangeAction(self.occurrence.last.action.value)
 
-    @strawberry.field(description="When it was written down.")
+    @strawberry.field(description="Time it was recorded.")
     def recorded_at(self) -> dt.datetime:
         return self.occurrence.last.recorded_at
 
-    @strawberry.field(description="What brought it about: the name of a mutation, or `import`.")
+    @strawberry.field(description="The cause: the name of a mutation, or `import`.")
     def cause(self) -> str:
         return self.occurrence.last.cause
 
-    @strawberry.field(description="The type of the record.")
+    @strawberry.field(description="Type of the record.")
     def record_type(self) -> RecordType:
         return RecordType(self.occurrence.last.entity)
 
-    @strawberry.field(description="The id of the record.")
+    @strawberry.field(description="Id of the record.")
     def record_id(self) -> strawberry.ID:
         return strawberry.ID(self.occurrence.record_id)
 
-    @strawberry.field(description="The names of the fields that changed.")
+    @strawberry.field(description="Names of the changed fields.")
     def changed_fields(self) -> list[str]:
         return [to_camel_case(name) for name in self.occurrence.last.names]
 
     @strawberry.field(
-        description="Whether the record is deleted or out of sight by now: drop it, with what belongs to it."
+        description="True if the record is deleted or no longer visible to you: drop it and what belongs to it."
     )
     def gone(self) -> bool:
         return self.occurrence.record is None
 
-    @strawberry.field(description="The record as it is now; null where it is gone.")
+    @strawberry.field(description="The record as it is now; null if it is gone.")
     def record(self) -> Node | None:
         return self.occurrence.record
 
 
-@strawberry.type(description="A page of the log, as far as it concerns records that the viewer sees or saw.")
+@strawberry.type(description="A page of the change log, with changes to records that you may see or could see.")
 class ChangePage(LiveUpdate):
-    changes: list[Change] = strawberry.field(description="What changed, in order; none for a checkpoint.")
+    changes: list[Change] = strawberry.field(description="The changes in their order; empty for a checkpoint.")
 
 
 def _page(occurrences: Sequence[Occurrence], revision: str, caught_up: bool) -> ChangePage:
@@ -94,7 +94,7 @@ def _ledger(types: Sequence[Any] | None) -> Ledger:
 
 
 def _types() -> list[StrawberryArgument]:
-    return [argument("types", list[RecordType] | None, "Only records of these types; of all if omitted.")]
+    return [argument("types", list[RecordType] | None, "Only records of these types; all if omitted.")]
 
 
 class Changes(DeclaredField):
@@ -106,7 +106,7 @@ class Changes(DeclaredField):
         return [
             *_types(),
             argument("after", str | None, AFTER),
-            argument("first", int | None, "How many rows of the log to look at: 1 to 500; 100 if omitted."),
+            argument("first", int | None, "Number of log rows to read: 1 to 500; 100 if omitted."),
         ]
 
     async def get_result(self, source: Any, info: Info, args: list[Any], kwargs: dict[str, Any]) -> ChangePage:  # type: ignore[override]
@@ -134,7 +134,7 @@ async def _follow_changes(info: Info, *, types: Sequence[Any] | None = None, aft
 @query_fields(13)
 class ChangeQuery:
     changes: ChangePage = _changes(
-        "What changed after a revision, a page at a time: ask again after the page's until it is caught up."
+        "Changes after a revision, in pages. Repeat with `after` set to the page's revision until it is caught up."
     )
 
 

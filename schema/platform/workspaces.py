@@ -1,4 +1,4 @@
-"""The workspace: its name, its currency, and who sees what in it."""
+"""The workspace: its name, its currency and its default visibility."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from schema.core.scalars import CurrencyCode, enum_type
 from schema.core.selection import FieldSelection
 
 enum_type(Visibility)
-NAME = "What the company is called."
-CURRENCY = "The currency of amounts that come without one."
+NAME = "Name of the company."
+CURRENCY = "Currency of amounts that are sent without one."
 DEFAULTS = {
-    "account_visibility": "Who sees and edits accounts and their contacts.",
-    "lead_visibility": "Who sees and edits leads.",
-    "opportunity_visibility": "Who sees and edits opportunities.",
-    "case_visibility": "Who sees and edits cases.",
-    "campaign_visibility": "Who sees and edits campaigns.",
+    "account_visibility": "Default visibility of accounts and their contacts.",
+    "lead_visibility": "Default visibility of leads.",
+    "opportunity_visibility": "Default visibility of opportunities.",
+    "case_visibility": "Default visibility of cases.",
+    "campaign_visibility": "Default visibility of campaigns.",
 }
 
 
 class _Revision(DeclaredField):
-    """The revision that an answer stands at."""
+    """The revision of the answer."""
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         loaders = info.context.loaders
@@ -44,7 +44,7 @@ class _Revision(DeclaredField):
 
 
 class _Workspace(DeclaredField):
-    """The workspace that the viewer is in."""
+    """The viewer's workspace."""
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return await _load(info)
@@ -63,9 +63,9 @@ def _workspace(description: str) -> Any:
     return _Workspace(description=description)
 
 
-@strawberry.type(description="One company's CRM, apart from all others.")
+@strawberry.type(description="One company's CRM, isolated from all others.")
 class Workspace:
-    id: strawberry.ID = strawberry.field(description="Its id.")
+    id: strawberry.ID = strawberry.field(description="Id of the workspace.")
     name: str = strawberry.field(description=NAME)
     currency: CurrencyCode = strawberry.field(description=CURRENCY)
     account_visibility: Visibility = strawberry.field(description=DEFAULTS["account_visibility"])
@@ -74,12 +74,12 @@ class Workspace:
     case_visibility: Visibility = strawberry.field(description=DEFAULTS["case_visibility"])
     campaign_visibility: Visibility = strawberry.field(description=DEFAULTS["campaign_visibility"])
 
-    revision: str = _revision("The revision of its last change.")
+    revision: str = _revision("Revision of its last change.")
 
 
 write_input(
     "UpdateWorkspaceInput",
-    "Changes of the workspace.",
+    "Changes to the workspace.",
     {},
     {
         "name": (maybe(str), NAME),
@@ -89,22 +89,22 @@ write_input(
 )
 
 
-@strawberry.type(description="The workspace as it is now.")
+@strawberry.type(description="The workspace after the write.")
 class WorkspacePayload(Payload):
-    @strawberry.field(graphql_type=Workspace | None, description="The workspace; null if it was refused.")
+    @strawberry.field(graphql_type=Workspace | None, description="The workspace; null if the write failed.")
     async def workspace(root: strawberry.Parent[Any], info: Info) -> models.Workspace | None:
         return await _load(info) if root.workspace_id else None
 
 
 @query_fields(11)
 class WorkspaceQuery:
-    workspace: Workspace = _workspace("The workspace that the viewer is in.")
-    revision: str = _revision("The revision that this answer stands at: subscribe `after` it to miss nothing.")
+    workspace: Workspace = _workspace("Your workspace.")
+    revision: str = _revision("The revision of this response. Subscribe `after` it to miss nothing.")
 
 
 @mutation_fields(11)
 class WorkspaceMutation:
-    update_workspace: WorkspacePayload = mutation("Change the workspace. Only admins may.", workspaces.update)
+    update_workspace: WorkspacePayload = mutation("Update the workspace. For admins.", workspaces.update)
 
 
 async def _load(info: Info) -> models.Workspace:

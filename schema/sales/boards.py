@@ -1,8 +1,7 @@
-"""A pipeline as a board: a column a stage, with its totals and its first cards."""
+"""A pipeline as a board: a column per stage, with its totals and its cards."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,24 +31,24 @@ from schema.core.declared import DeclaredField, argument
 from schema.core.filters import INPUT_TYPES
 from schema.core.lists import compile_list
 from schema.core.registry import query_fields, subscription_fields
-from schema.core.scalars import enum_type
 from schema.core.selection import FieldSelection
 from schema.sales.totals import DealTotals, compile_totals
-from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
+from schema.subscriptions.live_lists import EventKinds, changed, live_event
+from schema.subscriptions.source import LiveUpdate, Watch, events_of, live
 
 if TYPE_CHECKING:
-    from schema.core.node_types import Opportunity, Pipeline, Stage
+    from schema.core.node_types import BoardEvent, Opportunity, Pipeline, Stage
 
-First = Annotated[int | None, strawberry.argument(description="How many cards: 1 to 100; 25 if omitted.")]
+First = Annotated[int | None, strawberry.argument(description="Number of cards: 1 to 100; 25 if omitted.")]
 After = Annotated[str | None, strawberry.argument(description="Only cards below this cursor.")]
 
 
 @strawberry.type(description="A column of a board.")
 class BoardStage:
-    stage: Stage = strawberry.field(description="The stage that the column stands for.")
+    stage: Stage = strawberry.field(description="The stage of the column.")
     board: strawberry.Private[Any]
 
-    @strawberry.field(description="Totals over all cards of the column.")
+    @strawberry.field(description="Totals of all cards in the column.")
     async def totals(self, info: Info) -> DealTotals:
         loaders, where = info.context.loaders, self.board.where
         load: DataLoader[str, Any] = loaders.batch(
@@ -58,7 +57,7 @@ class BoardStage:
         )
         return await load.load(self.stage.id)
 
-    @strawberry.field(description="The cards in the order that people gave them.")
+    @strawberry.field(description="The cards in their order on the board.")
     async def cards(self, info: Info, first: First = None, after: After = None) -> Connection[Opportunity]:
         loaders = info.context.loaders
         request = _cards(first, after, self.board.where)
@@ -67,18 +66,18 @@ class BoardStage:
         return ConnectionPage(page, lambda: loaders.counts(key, IN_STAGE, request).load(self.stage.id))  # type: ignore[return-value]
 
 
-@strawberry.type(description="A pipeline as a board, all of it as it stood at one revision.")
+@strawberry.type(description="A pipeline as a board, at one revision.")
 class PipelineBoard:
     pipeline: Pipeline = strawberry.field(description="The pipeline.")
     where: strawberry.Private[Any]
     key: strawberry.Private[Any]
 
-    @strawberry.field(description="The revision that the board stands at: subscribe `after` it to miss nothing.")
+    @strawberry.field(description="The revision of the board. Subscribe `after` it to miss nothing.")
     async def revision(self, info: Info) -> str:
         loaders = info.context.loaders
         return await loaders.read(lambda session: load_revision(session, loaders.viewer))
 
-    @strawberry.field(description="Its columns, in the order of the stages.")
+    @strawberry.field(description="Its columns in the order of the stages.")
     async def stages(self, info: Info) -> list[BoardStage]:
         return await self.columns(info.context.loaders)
 
@@ -88,22 +87,22 @@ class PipelineBoard:
 
 
 def _cards(first: int | None, after: str | None, where: Where | None) -> PageRequest:
-    """The page of a column's cards. Raises BadUserInput."""
+    """The page request for a column's cards. Raises BadUserInput."""
     request = PageRequest(order=(Order("rank"), Order("id")), first=first, after=after, where=where)
     request.check()
     return request
 
 
 def board_arguments() -> list[StrawberryArgument]:
-    """Which board."""
+    """The arguments that identify a board."""
     return [
-        argument("pipeline_id", strawberry.ID, "Which one.", UNSET),
+        argument("pipeline_id", strawberry.ID, "Id of the pipeline.", UNSET),
         argument("filter", INPUT_TYPES["OpportunityFilter"] | None, "Only these deals."),
     ]
 
 
 class Board(DeclaredField):
-    """The root field of boards; its filter is the one of deals."""
+    """The root field of boards, filtered like deals."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
         return board_arguments()
@@ -152,63 +151,42 @@ def _compile_cards(selection: FieldSelection, at: At, where: Where | None) -> An
 
 
 def board(description: str) -> Any:
-    """The board of the pipeline that the client names."""
+    """The board of a pipeline."""
     return Board(description=description)
 
 
 @query_fields(5)
 class BoardQuery:
-    pipeline_board: PipelineBoard | None = board("A pipeline as a board; null if there is none, or not to be seen.")
+    pipeline_board: PipelineBoard | None = board(
+        "A pipeline as a board; null if it does not exist or you may not see it."
+    )
 
 
 # The board, live
 
 
-@enum_type
-class BoardEventKind(enum.Enum):
-    """What became of a card.
-
-    ENTERED: it came onto the board, or into sight.
-    MOVED: it came into another stage, or to another place in its own.
-    UPDATED: something else in it changed.
-    LEFT: it is no longer on the board, or no longer in sight.
-    """
-
-    ENTERED = "ENTERED"
-    MOVED = "MOVED"
-    UPDATED = "UPDATED"
-    LEFT = "LEFT"
-
-
-@strawberry.type(description="What became of one card.")
-class BoardEvent(LiveEvent):
-    @strawberry.field(description="What became of it: put it where it says, unless it has LEFT.")
-    def kind(self) -> BoardEventKind:
-        if self.occurrence.record is None:
-            return BoardEventKind.LEFT
-        if not self.occurrence.was_member:
-            return BoardEventKind.ENTERED
-        moved = not self.occurrence.names.isdisjoint({"stage_id", "rank"})
-        return BoardEventKind.MOVED if moved else BoardEventKind.UPDATED
-
-    @strawberry.field(description="The id of the deal.")
-    def opportunity_id(self) -> strawberry.ID:
-        return strawberry.ID(self.occurrence.record_id)
-
-    @strawberry.field(description="The deal as it is now; null where it has LEFT.")
-    def opportunity(self) -> Opportunity | None:
-        return self.occurrence.record
+live_event(
+    "BoardEvent",
+    __name__,
+    EventKinds(
+        "BoardEventKind",
+        "deal",
+        {"MOVED": ("The deal moved to another stage, or within its stage.", changed("stage_id", "rank"))},
+        otherwise="UPDATED",
+        place="the board",
+    ),
+    "opportunity",
+    "Opportunity | None",
+)
 
 
-@strawberry.type(description="What became of a board, all of it at one revision.")
+@strawberry.type(description="Changes to a board, at one revision.")
 class BoardUpdate(LiveUpdate):
-    events: list[BoardEvent] = strawberry.field(description="What became of its cards; none for a checkpoint.")
+    events: list[BoardEvent] = strawberry.field(description="The changes to its cards; empty for a checkpoint.")
     board: strawberry.Private[PipelineBoard]
     columns: strawberry.Private[Sequence[Occurrence]]
 
-    @strawberry.field(
-        description="The stages whose totals this changed, and those that are new or were changed themselves."
-    )
+    @strawberry.field(description="The stages whose totals changed, and those that are new or changed themselves.")
     async def stages(self, info: Info) -> list[BoardStage]:
         if not self.events and not self.columns:
             return []
@@ -218,13 +196,13 @@ class BoardUpdate(LiveUpdate):
         columns = await self.board.columns(info.context.loaders)
         return [each for each in columns if touched is None or each.stage.id in touched]
 
-    @strawberry.field(description="The ids of stages that are no longer there.")
+    @strawberry.field(description="Ids of the stages that were removed.")
     def removed_stage_ids(self) -> list[strawberry.ID]:
         return [strawberry.ID(each.record_id) for each in self.columns if each.record is None]
 
 
 def _stages_touched(occurrences: Sequence[Occurrence]) -> set[str] | None:
-    """The stages that cards left and came to; None where that is not told for each."""
+    """The stages that cards left and entered; None if the change log does not have them for each card."""
     touched = set()
     for each in occurrences:
         if not each.rows:
@@ -271,5 +249,5 @@ async def _follow_board(info: Info, *, pipeline_id: str, filter: Any = None, aft
 @subscription_fields(1)
 class BoardSubscription:
     pipeline_board: BoardUpdate = live(
-        "What becomes of a board. `after` the revision of its query nothing is missed.", _follow_board, board_arguments
+        "Changes to a board. With `after` set to its query's revision, you miss none.", _follow_board, board_arguments
     )

@@ -18,23 +18,23 @@ from schema.core.selection import FieldSelection
 
 
 @costs(FREE)
-@strawberry.type(description="Sums over deals of one currency.")
+@strawberry.type(description="Totals of deals in one currency.")
 class CurrencyTotal:
-    currency: CurrencyCode = strawberry.field(description="The currency of the deals.")
-    count: int = strawberry.field(description="How many deals.")
-    amount: Decimal = strawberry.field(description="The sum of their amounts.")
-    weighted: Decimal = strawberry.field(description="The sum of amount x probability / 100, unrounded.")
+    currency: CurrencyCode = strawberry.field(description="Currency of the deals.")
+    count: int = strawberry.field(description="Number of deals.")
+    amount: Decimal = strawberry.field(description="Sum of their amounts.")
+    weighted: Decimal = strawberry.field(description="Sum of amount x probability / 100, unrounded.")
 
 
 @costs(TOTAL)
-@strawberry.type(description="How many deals there are, and what they are worth.")
+@strawberry.type(description="Number and value of deals.")
 class DealTotals:
-    count: int = strawberry.field(description="How many deals, those without an amount included.")
-    sums: list[CurrencyTotal] = strawberry.field(description="Their sums, one a currency: they are never added.")
+    count: int = strawberry.field(description="Number of deals, including those without an amount.")
+    sums: list[CurrencyTotal] = strawberry.field(description="Totals per currency. Currencies are never added.")
 
 
 def compile_worth(selection: FieldSelection, at: At, select: sa.Select[*tuple[Any, ...]], *, weighted: bool) -> Any:
-    """A list of Money of such rows."""
+    """Expression for a list of Money: the sums of such rows per currency."""
 
     def make(*columns: Any) -> Any:
         sums = _sums(columns)
@@ -45,9 +45,9 @@ def compile_worth(selection: FieldSelection, at: At, select: sa.Select[*tuple[An
 
 
 def compile_totals(selection: FieldSelection, at: At, select: sa.Select[*tuple[Any, ...]]) -> Any:
-    """DealTotals of the rows that `Totals.add` would take."""
+    """Expression for the DealTotals of rows of (currency, count, amounts, weighted amounts)."""
     if not selection.subfields():
-        return selection.write({})  # nothing in it is made of the rows
+        return selection.write({})  # no field needs the rows
 
     def make(*columns: Any) -> Any:
         sums = _sums(columns)
@@ -61,7 +61,7 @@ def compile_totals(selection: FieldSelection, at: At, select: sa.Select[*tuple[A
 
 
 def _sums(columns: Sequence[Any]) -> dict[str, Any]:
-    """A CurrencyTotal of the columns of such a row; keys may stand before them."""
+    """The members of a CurrencyTotal, from the last six columns of such a row."""
     currency, count, high, low, weighted_high, weighted_low = columns[-6:]
     amount, weighted = Sum(high, low, 4), Sum(weighted_high, weighted_low, 6)
     return {"currency": currency, "count": count, "amount": amount, "weighted": weighted}

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import enum
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 import strawberry
 
 from crm_graph import models
-from crm_graph.changelog import Revision
-from crm_graph.errors import BadUserInput
-from crm_graph.models import Action, CaseOrigin, CaseStatus, CaseType, Priority
+from crm_graph.models import CaseOrigin, CaseStatus, CaseType, Priority
 from crm_graph.services.service import cases
 from loaders.activities.activities import activities_of
-from loaders.live.lists import Listing, Occurrence, Reached, Scope, everything, unsettled_by
 from schema.core import Connection, Node, column, connection, crud, edge, node
-from schema.core.context import Info
-from schema.core.declared import argument
-from schema.core.filters import INPUT_TYPES
 from schema.core.mutations import VERSION, mutation, write_input
-from schema.core.registry import subscription_fields
-from schema.core.scalars import enum_type
-from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
+from schema.subscriptions.live_lists import changed, live_list
 
 if TYPE_CHECKING:
     from schema.core.node_types import Account, Activity, Contact, Team, User
@@ -104,81 +94,16 @@ crud(
     position=7,
 )
 
-
-# Cases, live
-
-
-@enum_type
-class CaseEventKind(enum.Enum):
-    """What became of a case.
-
-    OPENED: it is new.
-    ENTERED: it came into the list, or into sight.
-    CLOSED: it was resolved or closed.
-    ESCALATED: it went up a level.
-    ASSIGNED: somebody else works on it, or it waits in another queue.
-    CHANGED: something else in it changed.
-    LEFT: it is no longer in the list, or no longer in sight.
-    """
-
-    OPENED = "OPENED"
-    ENTERED = "ENTERED"
-    CLOSED = "CLOSED"
-    ESCALATED = "ESCALATED"
-    ASSIGNED = "ASSIGNED"
-    CHANGED = "CHANGED"
-    LEFT = "LEFT"
-
-
-@strawberry.type(description="What became of one case.")
-class CaseEvent(LiveEvent):
-    @strawberry.field(description="What became of it; where it was several things, the first of the list.")
-    def kind(self) -> CaseEventKind:
-        case, names = self.occurrence.record, self.occurrence.names
-        if case is None:
-            return CaseEventKind.LEFT
-        if not self.occurrence.was_member:
-            created = Action.CREATED in self.occurrence.actions
-            return CaseEventKind.OPENED if created else CaseEventKind.ENTERED
-        if "status" in names and case.status.ended:
-            return CaseEventKind.CLOSED
-        if "escalation_level" in names:
-            return CaseEventKind.ESCALATED
-        assigned = not names.isdisjoint({"owner_id", "team_id"})
-        return CaseEventKind.ASSIGNED if assigned else CaseEventKind.CHANGED
-
-    @strawberry.field(description="The id of the case.")
-    def case_id(self) -> strawberry.ID:
-        return strawberry.ID(self.occurrence.record_id)
-
-    @strawberry.field(description="The case as it is now; null where it has LEFT.")
-    def case(self) -> Case | None:
-        return self.occurrence.record
-
-
-@strawberry.type(description="What became of the cases in a list, all of it at one revision.")
-class CaseUpdate(LiveUpdate):
-    events: list[CaseEvent] = strawberry.field(description="What became of the cases; none for a checkpoint.")
-
-
-async def _follow_cases(info: Info, *, filter: Any = None, after: Revision | None) -> Watch:
-    if filter is not None and filter.mentions("deleted_at"):
-        raise BadUserInput("Deleted cases cannot be followed.", "filter.deletedAt")
-    where = everything if filter is None else filter.where
-
-    def answer(occurrences: Sequence[Occurrence], revision: str, caught_up: bool) -> CaseUpdate:
-        events = events_of(CaseEvent, occurrences, revision)
-        return CaseUpdate(revision=revision, caught_up=caught_up, events=events)
-
-    scope = Scope(models.Case, where, lambda row, members: True, lambda row: True)
-    reached: Reached = {} if filter is None else filter.reaches()
-    return Watch(Listing([scope], unsettled_by(reached)), answer, {models.Case, *reached}, after)
-
-
-@subscription_fields(2)
-class CaseSubscription:
-    case_updates: CaseUpdate = live(
-        "What becomes of cases. `after` the revision of a query nothing is missed.",
-        _follow_cases,
-        lambda: [argument("filter", INPUT_TYPES["CaseFilter"] | None, "Only these cases.")],
-    )
+live_list(
+    Case,
+    created="OPENED",
+    kinds={
+        "CLOSED": (
+            "The case was resolved or closed.",
+            lambda event: "status" in event.names and event.record.status.ended,
+        ),
+        "ESCALATED": ("The case was escalated.", changed("escalation_level")),
+        "ASSIGNED": ("The case has a new owner or queue.", changed("owner_id", "team_id")),
+    },
+    position=2,
+)

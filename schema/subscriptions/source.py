@@ -21,7 +21,7 @@ from schema.core.declared import DeclaredField, argument
 if TYPE_CHECKING:
     from schema.core.node_types import User
 
-AFTER = "Only what changed after this revision, such as the one that a query told; from now on if omitted."
+AFTER = "Only changes after this revision, such as a query's; changes from now on if omitted."
 
 
 @dataclass(frozen=True)
@@ -66,31 +66,43 @@ def live(
     return field
 
 
-@strawberry.interface(description="What became of one record.")
+@strawberry.interface(description="A change to one record.")
 class LiveEvent:
     revision: str = strawberry.field(description="The revision of the record's last change.")
-    happened_at: dt.datetime = strawberry.field(description="When that happened.")
+    happened_at: dt.datetime = strawberry.field(description="Time of that change.")
     occurrence: strawberry.Private[Occurrence]
 
-    @strawberry.field(description="Who did it; null for the system.")
+    @staticmethod
+    def values_of(occurrence: Occurrence) -> dict[str, Any]:
+        """The values of the fields that a type of events adds."""
+        return {}
+
+    @strawberry.field(description="The user who made the change; null for the system.")
     async def actor(self, info: Info) -> User | None:
         user_id = self.occurrence.last.user_id
         return None if user_id is None else await info.context.loaders.one(models.User).load(user_id)
 
 
 @costs(FREE)
-@strawberry.interface(description="What became of a list, all of it at one revision. Without events: nothing did.")
+@strawberry.interface(description="Changes to a list, at one revision. Without events, nothing changed.")
 class LiveUpdate:
-    revision: str = strawberry.field(description="The revision that this brings you to: subscribe `after` it to go on.")
+    revision: str = strawberry.field(
+        description="The revision that this brings you to. To resume, subscribe `after` it."
+    )
     caught_up: bool = strawberry.field(
-        description="False while more of what you missed follows: the list is exact when it is true."
+        description="False while more of the missed changes follow. Your list is exact when it is true."
     )
 
 
-def events_of(kind: Callable[..., Any], occurrences: Sequence[Occurrence], revision: str) -> list[Any]:
-    """An event of a type for each that occurred."""
+def events_of(kind: type[LiveEvent], occurrences: Sequence[Occurrence], revision: str) -> list[Any]:
+    """An event of a type for each occurrence."""
     epoch = Revision.parse(revision, "revision").epoch
     return [
-        kind(revision=str(Revision(epoch, each.last.revision)), happened_at=each.last.happened_at, occurrence=each)
+        kind(
+            revision=str(Revision(epoch, each.last.revision)),
+            happened_at=each.last.happened_at,
+            occurrence=each,
+            **kind.values_of(each),
+        )
         for each in occurrences
     ]
