@@ -1,39 +1,42 @@
-"""Who may see and change which record."""
+"""Who may see and change which record.
+
+The models declare policies (`crm_graph.models.policies`); `policies` turns them into SQL; `visibility` applies them to
+statements; `roles` decides what a role allows.
+"""
 
 from __future__ import annotations
 
+from crm_graph.access.defaults import DEFAULT_FIELDS, default_column
+from crm_graph.access.policies import INHERITED, VISIBILITY_SOURCES, inherits_from
+from crm_graph.access.roles import ALLOWED, Permission, require
+from crm_graph.access.viewer import Viewer
 from crm_graph.access.visibility import (
-    ALLOWED,
-    ASSIGNED,
-    DEFAULTS,
-    PERSONAL,
-    Permission,
-    Sight,
-    Viewer,
+    VisibilityScope,
     editable,
     is_private,
-    require,
-    saw,
-    sight_of,
     unscoped,
+    visibility_scope,
     visible,
     visible_totals,
+    was_visible,
 )
 
 __all__ = [
     "ALLOWED",
-    "ASSIGNED",
-    "DEFAULTS",
-    "PERSONAL",
+    "DEFAULT_FIELDS",
+    "INHERITED",
+    "VISIBILITY_SOURCES",
     "Permission",
-    "Sight",
     "Viewer",
+    "VisibilityScope",
+    "default_column",
     "editable",
+    "inherits_from",
     "is_private",
     "require",
-    "saw",
-    "sight_of",
     "unscoped",
+    "visibility_scope",
     "visible",
     "visible_totals",
+    "was_visible",
 ]

@@ -14,7 +14,7 @@ import jwt
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import DEFAULTS, Viewer, unscoped
+from crm_graph.access import Viewer, default_column, unscoped
 from crm_graph.database import in_array
 from crm_graph.database.prepared import Connectable, fetch
 from crm_graph.errors import Forbidden, Invalid, Unauthenticated
@@ -159,12 +159,15 @@ def proof(principal: Principal, viewer: Viewer) -> sa.ColumnElement[bool]:
     the viewer's, and what `KEY` is when this is executed: so that it is good for all such principals."""
     kind: Any = Session if principal.session_id else ApiToken
     key, user, workspace = kind.__table__.c, User.__table__.c, Workspace.__table__.c
-    rules = {DEFAULTS[entities]: rule for entities, rule in viewer.defaults.items()}
+    defaults = [
+        default_column(workspace.visibility_defaults, entity) == sa.literal_column(f"'{visibility}'")
+        for entity, visibility in viewer.defaults.items()
+    ]
     return (
         _holding(sa.select(sa.literal_column("1")), kind)
         .where(key.id == sa.bindparam(KEY, type_=key.id.type), key.workspace_id == viewer.workspace_id)
         .where(user.id == viewer.user_id, user.role == sa.literal(viewer.role, user.role.type))
-        .where(*[workspace[name] == sa.literal(rule, workspace[name].type) for name, rule in rules.items()])
+        .where(*defaults)
         .exists()
     )
 
@@ -175,7 +178,7 @@ def _viewer_by(kind: Any, *names: str) -> sa.Select[Any]:
     begins with it: it is made once, and of tables, since making three objects takes longer than reading them."""
     key, user, workspace = kind.__table__.c, User.__table__.c, Workspace.__table__.c
     columns = [key.id.label("key_id"), key.expires_at, user.id.label("user_id"), user.role]
-    settings = [each for name, each in workspace.items() if name in {"id", "epoch", "currency"} or "visibility" in name]
+    settings = [workspace.id, workspace.epoch, workspace.currency, workspace.visibility_defaults]
     return _holding(sa.select(*columns, *settings), kind).where(*[key[name] == sa.bindparam(name) for name in names])
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.database import Database, upsert
 from crm_graph.errors import Throttled
-from crm_graph.models import SignInTry, now
+from crm_graph.models import SignInAttempt, now
 
 WINDOW = dt.timedelta(minutes=15)
 # Many people may share one address, as an office does.
@@ -37,9 +37,11 @@ async def count(database: Database, limits: Mapping[str, int]) -> None:
 
 async def forgive(session: AsyncSession, person: str, client: str | None) -> None:
     """A try was good: forget the person's, and take this one back from the client's."""
-    theirs = sa.delete(SignInTry).where(SignInTry.key == person)
+    theirs = sa.delete(SignInAttempt).where(SignInAttempt.key == person)
     one_less = (
-        sa.update(SignInTry).where(SignInTry.key == client, SignInTry.tries > 0).values(tries=SignInTry.tries - 1)
+        sa.update(SignInAttempt)
+        .where(SignInAttempt.key == client, SignInAttempt.tries > 0)
+        .values(tries=SignInAttempt.tries - 1)
     )
     statements = {person: theirs} if client is None else {person: theirs, client: one_less}
     for key in sorted(statements):
@@ -60,20 +62,23 @@ def network(address: str) -> str:
 async def _count(session: AsyncSession, database: Database, key: str, moment: dt.datetime) -> tuple[int, dt.datetime]:
     """One more try of a key; how many it makes, and when they are over."""
     first = {"tries": 1, "window_ends_at": moment + WINDOW}
-    over = SignInTry.window_ends_at <= moment
+    over = SignInAttempt.window_ends_at <= moment
     next_ = {
-        "tries": sa.case((over, 1), else_=SignInTry.tries + 1),
-        "window_ends_at": sa.case((over, moment + WINDOW), else_=SignInTry.window_ends_at),
+        "tries": sa.case((over, 1), else_=SignInAttempt.tries + 1),
+        "window_ends_at": sa.case((over, moment + WINDOW), else_=SignInAttempt.window_ends_at),
     }
-    statement = upsert(database.dialect, SignInTry, lambda new: next_).values(key=key, **first)
-    tries, ends_at = (await session.execute(statement.returning(SignInTry.tries, SignInTry.window_ends_at))).one()
+    statement = upsert(database.dialect, SignInAttempt, lambda new: next_).values(key=key, **first)
+    tries, ends_at = (
+        await session.execute(statement.returning(SignInAttempt.tries, SignInAttempt.window_ends_at))
+    ).one()
     return tries, ends_at
 
 
 async def _sweep(database: Database, moment: dt.datetime) -> None:
     """Delete what is over, except where another process is at it."""
-    over = sa.select(SignInTry.key).where(SignInTry.window_ends_at <= moment).with_for_update(skip_locked=True)
+    over = sa.select(SignInAttempt.key).where(SignInAttempt.window_ends_at <= moment).with_for_update(skip_locked=True)
     async with database.write() as session:
         await session.execute(
-            sa.delete(SignInTry).where(SignInTry.key.in_(over)), execution_options={"synchronize_session": False}
+            sa.delete(SignInAttempt).where(SignInAttempt.key.in_(over)),
+            execution_options={"synchronize_session": False},
         )

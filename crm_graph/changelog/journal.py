@@ -45,7 +45,6 @@ class Entry:
 
     entity: str
     record_id: str
-    parent_id: str | None
     action: Action
     fields: dict[str, Any]
     before: dict[str, Any]
@@ -83,8 +82,7 @@ class Journal:
         if entry is None:
             created = action is Action.CREATED
             before = {name: None if created else fields[name][0] if name in fields else after[name] for name in weighty}
-            parent = getattr(record, record.PARENT) if record.PARENT else None
-            entry = Entry(type(record).__name__, record.id, parent, action or Action.UPDATED, {}, before, after)
+            entry = Entry(type(record).__name__, record.id, action or Action.UPDATED, {}, before, after)
             self.entries[entry.entity, entry.record_id] = entry
         for name, (old, new) in fields.items():
             entry.fields[name] = [entry.fields[name][0] if name in entry.fields else old, new]
@@ -153,8 +151,7 @@ def _created(model: type[Entity], rows: Sequence[dict[str, Any]]) -> Iterator[En
         # Tuples: the garbage collector would look through tens of thousands of lists again and again.
         fields = {key: (None, value) for key, value in values.items()}
         after = {key: values.get(key) for key in weighty}
-        parent = row.get(model.PARENT) if model.PARENT else None
-        yield Entry(name, row["id"], parent, Action.CREATED, fields, nothing, after)
+        yield Entry(name, row["id"], Action.CREATED, fields, nothing, after)
 
 
 def _changed(record: Entity) -> dict[str, list[Any]]:

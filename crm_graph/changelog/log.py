@@ -46,7 +46,6 @@ class Row:
     revision: int
     entity: str
     record_id: str
-    parent_id: str | None
     action: Action
     user_id: str | None
     cause: str

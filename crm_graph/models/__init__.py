@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from crm_graph.models.accounts.accounts import (
     Account,
     AccountType,
@@ -19,11 +21,20 @@ from crm_graph.models.activities.activities import (
     Participant,
     Priority,
 )
-from crm_graph.models.base import Assigned, Base, Entity, Keyed, Visibility, now
+from crm_graph.models.base import Base, Entity, OwnedEntity, Visibility, WorkspaceRow, now
 from crm_graph.models.marketing.campaigns import Campaign, CampaignMember, CampaignStatus, CampaignType, MemberStatus
 from crm_graph.models.platform.changes import Action, Alias, Change, IdempotencyKey
 from crm_graph.models.platform.persisted_queries import StoredDocument
-from crm_graph.models.platform.users import ApiToken, Membership, Report, Role, Session, SignInTry, Team, User
+from crm_graph.models.platform.users import (
+    ApiToken,
+    Membership,
+    ReportingLine,
+    Role,
+    Session,
+    SignInAttempt,
+    Team,
+    User,
+)
 from crm_graph.models.platform.workspaces import Counter, Workspace
 from crm_graph.models.sales.leads import Lead, LeadStatus
 from crm_graph.models.sales.opportunities import ContactRole, Opportunity, OpportunityLine
@@ -31,7 +42,20 @@ from crm_graph.models.sales.pipelines import ForecastCategory, GateField, Pipeli
 from crm_graph.models.sales.stage_totals import StageTotal
 from crm_graph.models.service.cases import Case, CaseOrigin, CaseStatus, CaseType
 
+TABLES: Mapping[str, type[WorkspaceRow]] = {
+    mapper.class_.__tablename__: mapper.class_
+    for mapper in Base.registry.mappers
+    if issubclass(mapper.class_, WorkspaceRow)
+}
+"""The classes of the rows of a workspace, by the names of their tables."""
+ENTITIES: Mapping[str, type[Entity]] = {
+    kind.__name__: kind for _, kind in sorted(TABLES.items()) if issubclass(kind, Entity)
+}
+"""All entities by their names, which are also their names in the change log and in GraphQL."""
+
 __all__ = [
+    "ENTITIES",
+    "TABLES",
     "Account",
     "AccountType",
     "Action",
@@ -42,7 +66,6 @@ __all__ = [
     "Address",
     "Alias",
     "ApiToken",
-    "Assigned",
     "Base",
     "Campaign",
     "CampaignMember",
@@ -58,24 +81,25 @@ __all__ = [
     "Counter",
     "EmailAddress",
     "Entity",
-    "ForecastCategory", "GateField",
+    "ForecastCategory",
+    "GateField",
     "IdempotencyKey",
-    "Keyed",
     "Lead",
     "LeadStatus",
     "MemberStatus",
     "Membership",
     "Opportunity",
     "OpportunityLine",
+    "OwnedEntity",
     "Participant",
     "PhoneNumber",
     "Pipeline",
     "Priority",
     "Product",
-    "Report",
+    "ReportingLine",
     "Role",
     "Session",
-    "SignInTry",
+    "SignInAttempt",
     "SocialProfile",
     "Stage",
     "StageCategory",
@@ -85,5 +109,6 @@ __all__ = [
     "User",
     "Visibility",
     "Workspace",
+    "WorkspaceRow",
     "now",
 ]  # fmt: skip

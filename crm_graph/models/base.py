@@ -12,6 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedColumn, declared_attr,
 from typeid import TypeID
 
 from crm_graph.models import types
+from crm_graph.models.policies import Policy
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -57,11 +58,12 @@ class Base(DeclarativeBase):
                     sa.Index(None, table.c.workspace_id, column)
 
 
-class Keyed(Base):
-    """Every table of a workspace: the key."""
+class WorkspaceRow(Base):
+    """A row that belongs to a workspace. Only a class with a `read_policy` can be read through `access.visible`."""
 
     __abstract__ = True
     prefix: ClassVar[str]
+    read_policy: ClassVar[Policy]
 
     @declared_attr
     def workspace_id(cls) -> Mapped[str]:
@@ -77,16 +79,22 @@ class Keyed(Base):
         return str(TypeID(prefix=cls.prefix))
 
 
-class Entity(Keyed):
-    """Every record that people work with: version, times, soft deletion. The change log records these.
+class Entity(WorkspaceRow):
+    """A record that people work with: it has a version and times, and its deletion is soft. The change log records it.
 
-    `EVENTS` names the columns whose change is an event of its own in the log; `PARENT` the column of the record that
-    this one is a part of.
+    A concrete entity needs a `read_policy` and an `edit_policy`: without them its definition raises TypeError.
+    `EVENTS` names the columns whose change is an action of its own in the log.
     """
 
     __abstract__ = True
+    edit_policy: ClassVar[Policy]
     EVENTS: ClassVar[dict[str, str]] = {}
-    PARENT: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        for name in () if "__abstract__" in cls.__dict__ else ("read_policy", "edit_policy"):
+            if not isinstance(getattr(cls, name, None), Policy):
+                raise TypeError(f"{cls.__name__} has no {name}: set one from crm_graph.models.policies.")
+        super().__init_subclass__(**kwargs)
 
     version: Mapped[int] = mapped_column(types.Integer(least=1), default=1, sort_order=90)
     created_at: Mapped[dt.datetime] = mapped_column(default=now, sort_order=91)
@@ -99,8 +107,8 @@ class Entity(Keyed):
         return {"version_id_col": cls.version}
 
 
-class Assigned(Entity):
-    """Every record that belongs to somebody: what the gate decides sight by."""
+class OwnedEntity(Entity):
+    """An entity with an owner and a team, by which most policies decide."""
 
     __abstract__ = True
 

@@ -14,7 +14,7 @@ from crm_graph import models
 from crm_graph.access import Permission, Viewer, editable, require, unscoped, visible
 from crm_graph.database.prepared import find_records
 from crm_graph.errors import Conflict, Duplicate, Invalid, NotFound, Required
-from crm_graph.models import Assigned, Base, Entity
+from crm_graph.models import Base, Entity, OwnedEntity
 from crm_graph.models.types import Amount
 
 E = TypeVar("E", bound=Entity)
@@ -77,7 +77,7 @@ async def create(session: AsyncSession, viewer: Viewer, model: type[E], *, value
     await check_references(session, viewer, model, cleaned)
     await _check_external_id(session, viewer, model, cleaned)
     record = model(workspace_id=viewer.workspace_id, id=model.new_id(), **{**cleaned, **fixed})
-    if isinstance(record, Assigned):
+    if isinstance(record, OwnedEntity):
         if "owner_id" not in values and "team_id" not in values:
             record.owner_id = viewer.user_id
         if "team_id" not in values and record.owner_id is not None:
@@ -117,7 +117,7 @@ async def assign(session: AsyncSession, viewer: Viewer, record: Entity, values: 
         await check_acyclic(session, viewer, model, record.id, changed["parent_id"], "parent_id")
     for name, value in changed.items():
         setattr(record, name, value)
-    if isinstance(record, Assigned) and "owner_id" in changed and "team_id" not in values:
+    if isinstance(record, OwnedEntity) and "owner_id" in changed and "team_id" not in values:
         owner_id = changed["owner_id"]
         record.team_id = owner_id and await home_team(session, viewer, owner_id)
     settle_currency(viewer, record, values)

@@ -11,12 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import Sight, Viewer, sight_of, unscoped, visible
+from crm_graph.access import Viewer, VisibilityScope, unscoped, visibility_scope, visible
 from crm_graph.changelog import Revision, Row, log
 from crm_graph.changelog.log import KEPT
 from crm_graph.database import in_array
 from crm_graph.errors import ResyncRequired
-from crm_graph.models import Action, Contact, Entity, Membership, Report, User, Workspace
+from crm_graph.models import Action, Contact, Entity, Membership, ReportingLine, User, Workspace
 from loaders.core.pages import Where
 from loaders.live.visibility import have_followers, load_seen, load_seen_then, load_shown, reassigned
 
@@ -293,8 +293,8 @@ async def load_audience(session: AsyncSession, viewer: Viewer, rows: Sequence[Ro
     of_team: dict[str, set[str]] = defaultdict(set)
     owners = {key for row in rows if (key := row.after.get("owner_id"))}
     teams = {key for row in rows if (key := row.after.get("team_id"))}
-    above = sa.select(Report.user_id, Report.manager_id).where(
-        Report.workspace_id == viewer.workspace_id, in_array(Report.user_id, list(owners))
+    above = sa.select(ReportingLine.user_id, ReportingLine.manager_id).where(
+        ReportingLine.workspace_id == viewer.workspace_id, in_array(ReportingLine.user_id, list(owners))
     )
     inside = sa.select(Membership.team_id, Membership.user_id).where(
         visible(Membership, viewer), in_array(Membership.team_id, list(teams))
@@ -305,7 +305,7 @@ async def load_audience(session: AsyncSession, viewer: Viewer, rows: Sequence[Ro
     return Audience(of_owner, of_team)
 
 
-def moving_rows(rows: Sequence[Row], sight: Sight, user_ids: Collection[str | None]) -> list[Row]:
+def moving_rows(rows: Sequence[Row], sight: VisibilityScope, user_ids: Collection[str | None]) -> list[Row]:
     """The rows that may change what these users, who have this sight, see of other records."""
     personal = sight.user_id is not None
     found = []
@@ -315,7 +315,7 @@ def moving_rows(rows: Sequence[Row], sight: Sight, user_ids: Collection[str | No
         joins = row.entity == "Membership" and {row.before.get("user_id"), row.after.get("user_id")} & set(user_ids)
         reports = row.entity == "User" and "manager_id" in row.names
         itself = row.record_id in user_ids and row.names != ("manager_id",)
-        defaults = row.entity == "Workspace" and not sight.everything
+        defaults = row.entity == "Workspace" and not sight.sees_everything
         if itself or defaults or (personal and (joins or reports)):
             found.append(row)
     return found
@@ -334,7 +334,7 @@ async def load_log(
         return [], end, True
     await log.require_answerable(session, viewer.workspace_id, after, end, retention)
     rows = await log.read(session, viewer.workspace_id, after.number, end.number, first)
-    sight = sight_of(viewer, ledger.models.values())
+    sight = visibility_scope(viewer, ledger.models.values())
     if moving_rows(rows, sight, {viewer.user_id}) or await ledger.unsettled(session, viewer, rows, None):
         raise ResyncRequired("What you may see has changed. Read everything again.", str(end))
     at = rows[-1].revision if rows else end.number

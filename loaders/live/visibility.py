@@ -3,13 +3,13 @@ about. Told from the log: who saw them before, and what a change of one record's
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import ASSIGNED, Viewer, is_private, saw, unscoped, visible
+from crm_graph.access import INHERITED, VISIBILITY_SOURCES, Viewer, is_private, unscoped, visible, was_visible
 from crm_graph.changelog import Row
 from crm_graph.database import in_array
 from crm_graph.models import (
@@ -27,14 +27,8 @@ from crm_graph.models import (
 )
 
 HIDDEN = "what follows a record may be hidden by now, or just have been shown"
-PARTS: Mapping[Any, tuple[str, ...]] = {
-    ContactRole: ("opportunity_id", "contact_id"),
-    OpportunityLine: ("opportunity_id",),
-    CampaignMember: ("campaign_id", "contact_id", "lead_id"),
-}
+PARTS = {kind: columns for kind, columns in INHERITED.items() if kind is not Contact}
 """What shows only where all of these columns' records do."""
-SHOWN_BY: Mapping[str, Any] = {each.__name__: each for each in (*ASSIGNED, Contact)}
-"""The records that others follow, by the names of their entities."""
 
 
 def reassigned(rows: Sequence[Row], viewer: Viewer) -> list[Row]:
@@ -52,7 +46,7 @@ def reassigned(rows: Sequence[Row], viewer: Viewer) -> list[Row]:
 
 async def load_seen(session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[Row]) -> set[int]:
     """The revisions of those rows before which their records were visible, by what the viewer sees today."""
-    seen = await _load_where(session, viewer, rows, saw(model, viewer))
+    seen = await _load_where(session, viewer, rows, was_visible(model, viewer))
     if model is Activity:
         seen |= await _load_seen_before(session, viewer, [row for row in rows if row.revision not in seen])
     return seen
@@ -60,7 +54,7 @@ async def load_seen(session: AsyncSession, viewer: Viewer, model: type[Entity], 
 
 async def load_seen_then(session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[Row]) -> set[int]:
     """As `load_seen`, of those rows after which their records were visible."""
-    return await _load_where(session, viewer, rows, saw(model, viewer, "after"))
+    return await _load_where(session, viewer, rows, was_visible(model, viewer, "after"))
 
 
 async def _load_where(
@@ -81,7 +75,7 @@ async def _load_seen_before(session: AsyncSession, viewer: Viewer, rows: Sequenc
     links = {row.revision: _former(row, "chosen_links" if "chosen_links" in row.values else "links") for row in rows}
     ids = {each for former in links.values() for each in former}
     sighted: set[str] = set()
-    for model in SHOWN_BY.values() if ids else ():
+    for model in VISIBILITY_SOURCES.values() if ids else ():
         some = [each for each in ids if each.startswith(f"{model.prefix}_")]
         if some:
             shown = sa.select(model.id).where(visible(model, viewer, deleted=True), in_array(model.id, some))
@@ -103,7 +97,7 @@ async def load_shown(session: AsyncSession, viewer: Viewer, rows: Sequence[Row])
     """The ids of the records that came into the viewer's sight, or went out of it, by these rows."""
     found: set[str] = set()
     for entity in {row.entity for row in rows}:
-        model, its = SHOWN_BY[entity], [row for row in rows if row.entity == entity]
+        model, its = VISIBILITY_SOURCES[entity], [row for row in rows if row.entity == entity]
         here = visible(model, viewer, deleted=True), in_array(model.id, [row.record_id for row in its])
         now = set(await session.scalars(sa.select(model.id).where(*here)))
         before = await load_seen(session, viewer, model, its)

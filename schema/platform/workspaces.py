@@ -8,9 +8,12 @@ import sqlalchemy as sa
 import strawberry
 
 from crm_graph import models
+from crm_graph.access import DEFAULT_FIELDS, default_column
+from crm_graph.access.defaults import complete
 from crm_graph.models import Visibility
 from crm_graph.services.platform import workspaces
 from loaders.platform.workspaces import load_revision, load_workspace, revision_of
+from loaders.sql_json.expressions import written
 from loaders.sql_json.pages import At, alone
 from schema.core import maybe
 from schema.core.context import Info
@@ -30,6 +33,20 @@ DEFAULTS = {
     "case_visibility": "Default visibility of cases.",
     "campaign_visibility": "Default visibility of campaigns.",
 }
+
+
+ENTITIES = {name: entity for entity, name in DEFAULT_FIELDS.items()}
+"""The entities by the names of their visibility defaults."""
+
+
+class _VisibilityDefault(DeclaredField):
+    """The visibility default of one entity."""
+
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Visibility:
+        return complete(source.visibility_defaults)[ENTITIES[self.python_name]]
+
+    def compile(self, selection: FieldSelection, at: At) -> Any:
+        return written(default_column(at.row.visibility_defaults, ENTITIES[self.python_name]))
 
 
 class _Revision(DeclaredField):
@@ -55,6 +72,10 @@ class _Workspace(DeclaredField):
         return alone(sa.select(selection.record(at.inside(row))).select_from(row).where(here), at)
 
 
+def _visibility(name: str) -> Any:
+    return _VisibilityDefault(description=DEFAULTS[name])
+
+
 def _revision(description: str) -> Any:
     return _Revision(description=description)
 
@@ -68,11 +89,11 @@ class Workspace:
     id: strawberry.ID = strawberry.field(description="Id of the workspace.")
     name: str = strawberry.field(description=NAME)
     currency: CurrencyCode = strawberry.field(description=CURRENCY)
-    account_visibility: Visibility = strawberry.field(description=DEFAULTS["account_visibility"])
-    lead_visibility: Visibility = strawberry.field(description=DEFAULTS["lead_visibility"])
-    opportunity_visibility: Visibility = strawberry.field(description=DEFAULTS["opportunity_visibility"])
-    case_visibility: Visibility = strawberry.field(description=DEFAULTS["case_visibility"])
-    campaign_visibility: Visibility = strawberry.field(description=DEFAULTS["campaign_visibility"])
+    account_visibility: Visibility = _visibility("account_visibility")
+    lead_visibility: Visibility = _visibility("lead_visibility")
+    opportunity_visibility: Visibility = _visibility("opportunity_visibility")
+    case_visibility: Visibility = _visibility("case_visibility")
+    campaign_visibility: Visibility = _visibility("campaign_visibility")
 
     revision: str = _revision("Revision of its last change.")
 

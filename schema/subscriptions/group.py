@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from graphql import GraphQLError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import Sight, Viewer, is_private, sight_of
+from crm_graph.access import Viewer, VisibilityScope, is_private, visibility_scope
 from crm_graph.changelog import Row
 from crm_graph.errors import ResyncRequired, Unauthenticated
 from crm_graph.models import Entity
@@ -49,7 +49,7 @@ class Question:
 
     def key(self, viewer: Viewer) -> tuple[Any, ...]:
         """Subscribers with equal keys get equal answers."""
-        return (*self.operation.key(self.variables), sight_of(viewer, self.kinds))
+        return (*self.operation.key(self.variables), visibility_scope(viewer, self.kinds))
 
 
 Answer = Callable[[AsyncSession, Viewer, Question, Sequence[Occurrence], Stand], Awaitable[str]]
@@ -75,8 +75,8 @@ class Subscriber:
         return self.question.key(self.viewer)
 
     @property
-    def sight(self) -> Sight:
-        return sight_of(self.viewer, self.question.kinds)
+    def sight(self) -> VisibilityScope:
+        return visibility_scope(self.viewer, self.question.kinds)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Group:
     def __init__(self, viewer: Viewer, question: Question, members: Members | None, at: int) -> None:
         self.viewer, self.question, self.members, self.at = viewer, question, members, at
         self.key = question.key(viewer)
-        self.sight: Sight = self.key[-1]
+        self.sight: VisibilityScope = self.key[-1]
         self.subscribers: set[Subscriber] = set()
         self.told_at = at
 

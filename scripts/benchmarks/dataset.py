@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -210,10 +211,8 @@ async def _fill(dsn: str, deals: int, visibility: str) -> str:
             if checked:  # otherwise the checks of the keys that point here would read whole tables
                 await connection.execute("ANALYZE")
         await connection.execute(totals)
-        defaults = ", ".join(
-            f"{each}_visibility = $1" for each in ("account", "lead", "opportunity", "case", "campaign")
-        )
-        await connection.execute(f"UPDATE workspaces SET {defaults}", visibility)
+        defaults = json.dumps(dict.fromkeys(("Account", "Lead", "Opportunity", "Case", "Campaign"), visibility))
+        await connection.execute("UPDATE workspaces SET visibility_defaults = $1", defaults)
         await connection.execute(PEERS)
         await connection.execute("VACUUM ANALYZE")
         await connection.execute("CHECKPOINT")

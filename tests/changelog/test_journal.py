@@ -80,7 +80,7 @@ async def test_who_did_it_by_what_and_when(world: World) -> None:
         world.admin.id,
         "create_account",
     )
-    assert (change["entity"], change["record_id"], change["parent_id"]) == ("Account", account, None)
+    assert (change["entity"], change["record_id"]) == ("Account", account)
     assert before <= change["happened_at"] <= change["recorded_at"] <= now()
     [row] = await world.rows(Account)
     assert before <= row["created_at"] <= row["updated_at"] <= change["recorded_at"]

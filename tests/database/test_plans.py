@@ -16,7 +16,7 @@ from graphql import GraphQLObjectType, get_named_type
 from sqlalchemy.engine import make_url
 
 from crm_graph import migrations, models
-from crm_graph.access import DEFAULTS, Viewer
+from crm_graph.access import DEFAULT_FIELDS, Viewer
 from crm_graph.changelog import Feed
 from crm_graph.database import Database
 from crm_graph.models import Role, Visibility
@@ -68,7 +68,9 @@ class Reader:
 
     async def ask(self, text: str, **variables: Any) -> dict[str, Any]:
         """The answer of an admin's query, which must be compiled."""
-        viewer = Viewer(WORKSPACE, key(models.User), Role.ADMIN, "", "", "", dict.fromkeys(DEFAULTS, Visibility.PUBLIC))
+        viewer = Viewer(
+            WORKSPACE, key(models.User), Role.ADMIN, "", "", "", dict.fromkeys(DEFAULT_FIELDS, Visibility.PUBLIC)
+        )
         context = Context(self.settings, self.database, self.feed, viewer_or_none=viewer)
         document = self.schema.read(text)
         result = await self.schema.answer(context, document, None, variables)

@@ -40,7 +40,7 @@ def test_records_lead_to_deleted_ones_and_to_themselves() -> None:
 
 
 def test_managers_stand_six_deep() -> None:
-    assert max(row["depth"] for row in derived(rows_of(HERE))[models.Report]) >= 5
+    assert max(row["depth"] for row in derived(rows_of(HERE))[models.ReportingLine]) >= 5
 
 
 def test_another_workspace_has_the_same_ids_with_other_values() -> None:

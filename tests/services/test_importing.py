@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crm_graph.errors import Forbidden, Invalid
-from crm_graph.models import Account, Membership, Opportunity, Report, Role, User
+from crm_graph.models import Account, Membership, Opportunity, ReportingLine, Role, User
 from crm_graph.services.importing import Rejection, import_folder
 from crm_graph.services.importing import Report as Outcome
 from tests.support.world import World
@@ -203,7 +203,7 @@ async def test_imported_managers_see_what_their_people_have(world: World, sample
     await import_folder(world.feed, await world.viewer(), MAVEN, samples / "maven-crm")
 
     people = {row["name"]: row for row in await world.rows(User)}
-    reports = await world.rows(Report)
+    reports = await world.rows(ReportingLine)
     memberships = await world.rows(Membership)
 
     below = [row["user_id"] for row in reports if row["manager_id"] == people["Melvin Marxen"]["id"]]

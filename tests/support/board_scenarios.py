@@ -91,15 +91,15 @@ async def facts(world: World) -> Facts:
     users = {row["id"]: row for row in await world.rows(User)}
     members = {(row["team_id"], row["user_id"]) for row in await world.rows(Membership) if row["deleted_at"] is None}
     async with world.raw() as connection:
-        default = await connection.scalar(
-            sa.select(Workspace.opportunity_visibility).where(Workspace.id == world.workspace_id)
+        defaults = await connection.scalar(
+            sa.select(Workspace.visibility_defaults).where(Workspace.id == world.workspace_id)
         )
     return Facts(
         deals=await world.rows(Opportunity),
         managers={each: row["manager_id"] for each, row in users.items()},
         roles={each: row["role"] for each, row in users.items()},
         members=members,
-        private=default is Visibility.PRIVATE,
+        private=defaults.get("Opportunity") == Visibility.PRIVATE,
     )
 
 

@@ -16,7 +16,7 @@ from crm_graph import app, auth
 from crm_graph.access import Viewer
 from crm_graph.changelog import Feed
 from crm_graph.database import Database
-from crm_graph.models import ApiToken, Base, Change, Membership, Report, Role, Team, User, Visibility, Workspace
+from crm_graph.models import ApiToken, Base, Change, Membership, ReportingLine, Role, Team, User, Visibility, Workspace
 from crm_graph.settings import Settings
 from tests.support.postgres import POOL_SIZE
 from tests.support.servers import SECRET
@@ -120,7 +120,9 @@ class World:
         async with self.raw() as connection:
             managers = []
             if manager is not None:
-                above = sa.select(Report.manager_id, Report.depth).where(Report.user_id == manager.id)
+                above = sa.select(ReportingLine.manager_id, ReportingLine.depth).where(
+                    ReportingLine.user_id == manager.id
+                )
                 managers = [(row[0], row[1] + 1) for row in await connection.execute(above)]
             return await _add_person(connection, self.workspace_id, role, name, manager, managers, team_id)
 
@@ -143,8 +145,10 @@ class World:
     async def default(self, entities: str, visibility: Visibility) -> None:
         """Set the default visibility of an entity: `default("account", Visibility.PRIVATE)`."""
         async with self.raw() as connection:
-            statement = sa.update(Workspace).where(Workspace.id == self.workspace_id)
-            await connection.execute(statement.values({f"{entities}_visibility": visibility}))
+            here = Workspace.id == self.workspace_id
+            stored = (await connection.execute(sa.select(Workspace.visibility_defaults).where(here))).scalar_one()
+            defaults = {**stored, f"{entities[0].upper()}{entities[1:]}": visibility}
+            await connection.execute(sa.update(Workspace).where(here).values(visibility_defaults=defaults))
 
     # Behind the application's back
 
@@ -233,7 +237,7 @@ async def _add_person(
     await connection.execute(sa.insert(ApiToken), [{**token, "token_hash": auth.digest(person.token)}])
     lines = [(person.id, 0), *above]
     rows = [{"workspace_id": workspace_id, "manager_id": m, "user_id": person.id, "depth": d} for m, d in lines]
-    await connection.execute(sa.insert(Report), rows)
+    await connection.execute(sa.insert(ReportingLine), rows)
     if team_id is not None:
         place = {"workspace_id": workspace_id, "id": Membership.new_id(), "team_id": team_id, "user_id": person.id}
         await connection.execute(sa.insert(Membership), [place])

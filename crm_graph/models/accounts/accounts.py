@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
-from crm_graph.models.base import Assigned, reference
+from crm_graph.models.base import OwnedEntity, reference
+from crm_graph.models.policies import InheritsFrom, OwnerAndTeam, WorkspaceDefault
 from crm_graph.models.types import part
 
 
@@ -45,7 +46,7 @@ class Address:
     country: str | None = part(types.Text(100), None)
 
 
-class Account(Assigned):
+class Account(OwnedEntity):
     """A company."""
 
     __tablename__ = "accounts"
@@ -56,6 +57,7 @@ class Account(Assigned):
         sa.Index(None, "workspace_id", "parent_id", "id"),
     )
     prefix = "acc"
+    read_policy = edit_policy = WorkspaceDefault()
 
     name: Mapped[str]
     type: Mapped[AccountType | None] = mapped_column(types.Enum(AccountType))
@@ -97,7 +99,7 @@ class SocialProfile:
     url: str = part(types.Url())
 
 
-class Contact(Assigned):
+class Contact(OwnedEntity):
     """A person at a company. The first of `emails` and `phones` is the primary one, repeated in `email` and `phone`."""
 
     __tablename__ = "contacts"
@@ -108,6 +110,7 @@ class Contact(Assigned):
         sa.Index(None, "workspace_id", "account_id", "id"),
     )
     prefix = "con"
+    read_policy = edit_policy = InheritsFrom("account_id", unlinked=OwnerAndTeam())
 
     first_name: Mapped[str | None]
     last_name: Mapped[str]

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
-from crm_graph.models.base import Assigned, Keyed, now, reference
+from crm_graph.models.base import OwnedEntity, WorkspaceRow, now, reference
+from crm_graph.models.policies import AnyOf, Holder, InheritsFrom, LinkedRecords, OwnerAndTeam, RelatedHolder, Unowned
 
 
 class ActivityType(enum.StrEnum):
@@ -55,7 +56,7 @@ class Priority(enum.StrEnum):
     URGENT = "URGENT"
 
 
-class Activity(Assigned):
+class Activity(OwnedEntity):
     """Something that happened at `happens_at`, or is planned for it. A task is open until `done`."""
 
     __tablename__ = "activities"
@@ -64,6 +65,12 @@ class Activity(Assigned):
         sa.Index(None, "workspace_id", "happens_at", "id"),
     )
     prefix = "act"
+    read_policy = AnyOf(
+        Holder("owner_id"),
+        LinkedRecords("activity_links", "activity_id", ignored="derived"),
+        RelatedHolder("participants", "activity_id", holder="user_id"),
+    )
+    edit_policy = AnyOf(Unowned(), OwnerAndTeam())
     EVENTS = {"done": "COMPLETED"}
 
     type: Mapped[ActivityType] = mapped_column(types.Enum(ActivityType))
@@ -79,7 +86,7 @@ class Activity(Assigned):
     priority: Mapped[Priority | None] = mapped_column(types.Enum(Priority))
 
 
-class ActivityLink(Keyed):
+class ActivityLink(WorkspaceRow):
     """One record that an activity is about: exactly one of the columns is set.
 
     A `derived` link, from the account of a contact, deal or case, shows the activity there, but gives no sight of it.
@@ -106,11 +113,12 @@ class ActivityLink(Keyed):
     campaign_id: Mapped[str | None] = reference("campaigns", index=False)
 
 
-class Participant(Keyed):
+class Participant(WorkspaceRow):
     """Somebody who took part in an activity: a user, a contact, a lead, or just an address."""
 
     __tablename__ = "participants"
     prefix = "part"
+    read_policy = InheritsFrom("activity_id")
 
     activity_id: Mapped[str] = reference("activities", nullable=False)
     user_id: Mapped[str | None] = reference("users")

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
-from crm_graph.models.base import Assigned, Entity, now, reference
+from crm_graph.models.base import Entity, OwnedEntity, now, reference
+from crm_graph.models.policies import AllOf, Everyone, InheritsFrom, WorkspaceDefault
 from crm_graph.models.types import part
 
 
@@ -65,11 +66,12 @@ def usual_statuses() -> list[MemberStatus]:
     return [MemberStatus("SENT"), MemberStatus("RESPONDED", responded=True)]
 
 
-class Campaign(Assigned):
+class Campaign(OwnedEntity):
     """An effort to win customers. Its members' statuses come from its own list."""
 
     __tablename__ = "campaigns"
     prefix = "camp"
+    read_policy = edit_policy = WorkspaceDefault()
 
     name: Mapped[str]
     type: Mapped[CampaignType | None] = mapped_column(types.Enum(CampaignType))
@@ -101,7 +103,12 @@ class CampaignMember(Entity):
         sa.UniqueConstraint("workspace_id", "external_id"),
     )
     prefix = "cmem"
-    PARENT = "campaign_id"
+    read_policy = AllOf(
+        InheritsFrom("campaign_id"),
+        InheritsFrom("contact_id", unlinked=Everyone()),
+        InheritsFrom("lead_id", unlinked=Everyone()),
+    )
+    edit_policy = InheritsFrom("campaign_id")
     EVENTS = {"first_responded_at": "RESPONDED"}
 
     campaign_id: Mapped[str] = reference("campaigns", nullable=False, index=False)

@@ -72,7 +72,6 @@ class Change(Base):
     revision: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
     entity: Mapped[str] = mapped_column(types.Text(40))
     record_id: Mapped[str] = mapped_column(types.Id())
-    parent_id: Mapped[str | None] = mapped_column(types.Id())
     action: Mapped[Action] = mapped_column(types.Enum(Action))
     actor: Mapped[str] = mapped_column(types.Text(100))
     user_id: Mapped[str | None] = reference("users", index=False)

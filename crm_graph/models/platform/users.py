@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from typing import ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
-from crm_graph.models.base import Base, Entity, Keyed, now, reference
+from crm_graph.models.base import Base, Entity, WorkspaceRow, now, reference
+from crm_graph.models.policies import Everyone, Holder
 
 
 class Role(enum.StrEnum):
@@ -34,6 +34,7 @@ class Team(Entity):
     __tablename__ = "teams"
     __table_args__ = (sa.UniqueConstraint("workspace_id", "external_id"),)
     prefix = "team"
+    read_policy = edit_policy = Everyone()
 
     name: Mapped[str]
     description: Mapped[str | None] = mapped_column(types.Text(2000))
@@ -62,6 +63,7 @@ class User(Entity):
         sa.Index("ix_users_email", "email"),
     )
     prefix = "user"
+    read_policy = edit_policy = Everyone()
 
     name: Mapped[str]
     email: Mapped[str | None] = mapped_column(SignInEmail())
@@ -75,7 +77,7 @@ class User(Entity):
     external_id: Mapped[str | None] = mapped_column(types.Text(100))
 
 
-class Report(Base):
+class ReportingLine(Base):
     """The closure of the managers' tree: `user_id` reports to `manager_id`, `depth` steps up; to himself at 0."""
 
     __tablename__ = "reports"
@@ -97,7 +99,7 @@ class Membership(Entity):
     __tablename__ = "memberships"
     __table_args__ = (sa.UniqueConstraint("workspace_id", "user_id", "team_id"),)
     prefix = "mem"
-    PARENT: ClassVar[str] = "team_id"
+    read_policy = edit_policy = Everyone()
 
     team_id: Mapped[str] = reference("teams", nullable=False)
     user_id: Mapped[str] = reference("users", nullable=False, index=False)
@@ -109,6 +111,7 @@ class ApiToken(Entity):
     __tablename__ = "api_tokens"
     __table_args__ = (sa.UniqueConstraint("token_hash"),)
     prefix = "tok"
+    read_policy = edit_policy = Holder("user_id")
 
     user_id: Mapped[str] = reference("users", nullable=False)
     name: Mapped[str]
@@ -116,7 +119,7 @@ class ApiToken(Entity):
     expires_at: Mapped[dt.datetime | None]
 
 
-class Session(Keyed):
+class Session(WorkspaceRow):
     """One sign-in: the family of its refresh tokens, of which only the newest is good.
 
     A refresh token names its session by the id alone, so that is unique by itself.
@@ -133,7 +136,7 @@ class Session(Keyed):
     revoked_at: Mapped[dt.datetime | None]
 
 
-class SignInTry(Base):
+class SignInAttempt(Base):
     """Failed sign-ins, and those under way, for one key (a hash of an email or of a client) in a window of time."""
 
     __tablename__ = "sign_in_tries"

@@ -10,26 +10,25 @@ from sqlalchemy.orm import Mapped, mapped_column
 from typeid import TypeID
 
 from crm_graph.models import types
-from crm_graph.models.base import Base, Visibility, now
+from crm_graph.models.base import Base, now
 
 
 class Workspace(Base):
-    """The root of all other rows. `revision` is the number of the last change of the workspace's log."""
+    """The root of all other rows. `revision` is the number of the last change in the workspace's log.
+
+    `visibility_defaults` are {entity: visibility}; an entity that is not in it is PUBLIC. Assign a new dict to change
+    it.
+    """
 
     __tablename__ = "workspaces"
     prefix: ClassVar[str] = "ws"
-    PARENT: ClassVar[str | None] = None
 
     id: Mapped[str] = mapped_column(types.Id(), primary_key=True, default=lambda: str(TypeID(prefix=Workspace.prefix)))
     name: Mapped[str]
     currency: Mapped[str] = mapped_column(types.Currency(), default="USD")
     epoch: Mapped[str] = mapped_column(types.Id(), default=lambda: str(TypeID()))
     revision: Mapped[int] = mapped_column(sa.BigInteger, default=0)
-    account_visibility: Mapped[Visibility] = mapped_column(types.Enum(Visibility), default=Visibility.PUBLIC)
-    lead_visibility: Mapped[Visibility] = mapped_column(types.Enum(Visibility), default=Visibility.PUBLIC)
-    opportunity_visibility: Mapped[Visibility] = mapped_column(types.Enum(Visibility), default=Visibility.PUBLIC)
-    case_visibility: Mapped[Visibility] = mapped_column(types.Enum(Visibility), default=Visibility.PUBLIC)
-    campaign_visibility: Mapped[Visibility] = mapped_column(types.Enum(Visibility), default=Visibility.PUBLIC)
+    visibility_defaults: Mapped[dict[str, str]] = mapped_column(types.Json(), default=dict)
     created_at: Mapped[dt.datetime] = mapped_column(default=now)
     updated_at: Mapped[dt.datetime] = mapped_column(default=now)
     version: Mapped[int] = mapped_column(types.Integer(least=1), default=1)

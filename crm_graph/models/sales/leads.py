@@ -11,7 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
 from crm_graph.models.accounts.accounts import Address
-from crm_graph.models.base import Assigned, reference
+from crm_graph.models.base import OwnedEntity, reference
+from crm_graph.models.policies import WorkspaceDefault
 
 
 class LeadStatus(enum.StrEnum):
@@ -33,7 +34,7 @@ class LeadStatus(enum.StrEnum):
     CONVERTED = "CONVERTED"
 
 
-class Lead(Assigned):
+class Lead(OwnedEntity):
     """A person with a company, before conversion makes an account, a contact and an opportunity of it."""
 
     __tablename__ = "leads"
@@ -43,6 +44,7 @@ class Lead(Assigned):
         sa.Index(None, "workspace_id", "status"),
     )
     prefix = "lead"
+    read_policy = edit_policy = WorkspaceDefault()
     EVENTS = {"converted_at": "CONVERTED"}
 
     first_name: Mapped[str | None]

@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
-from crm_graph.models.base import Assigned, Entity, now, reference
+from crm_graph.models.base import Entity, OwnedEntity, now, reference
+from crm_graph.models.policies import AllOf, InheritsFrom, WorkspaceDefault
 from crm_graph.models.sales.pipelines import ForecastCategory, Stage
 
 
-class Opportunity(Assigned):
+class Opportunity(OwnedEntity):
     """A deal that may close. `rank` orders the cards of a stage; probability and forecast category follow the stage
     unless pinned."""
 
@@ -25,6 +26,7 @@ class Opportunity(Assigned):
         sa.Index(None, "workspace_id", "account_id", "id"),
     )
     prefix = "opp"
+    read_policy = edit_policy = WorkspaceDefault()
     EVENTS = {"stage_id": "MOVED"}
 
     name: Mapped[str]
@@ -68,7 +70,8 @@ class ContactRole(Entity):
     __tablename__ = "contact_roles"
     __table_args__ = (sa.UniqueConstraint("workspace_id", "opportunity_id", "contact_id"),)
     prefix = "role"
-    PARENT = "opportunity_id"
+    read_policy = AllOf(InheritsFrom("opportunity_id"), InheritsFrom("contact_id"))
+    edit_policy = InheritsFrom("opportunity_id")
 
     opportunity_id: Mapped[str] = reference("opportunities", nullable=False, index=False)
     contact_id: Mapped[str] = reference("contacts", nullable=False)
@@ -82,7 +85,7 @@ class OpportunityLine(Entity):
     __tablename__ = "opportunity_lines"
     __table_args__ = (sa.UniqueConstraint("workspace_id", "external_id"),)
     prefix = "line"
-    PARENT = "opportunity_id"
+    read_policy = edit_policy = InheritsFrom("opportunity_id")
 
     opportunity_id: Mapped[str] = reference("opportunities", nullable=False)
     product_id: Mapped[str] = reference("products", nullable=False)

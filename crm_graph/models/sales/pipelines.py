@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
 from crm_graph.models.base import Entity, reference
+from crm_graph.models.policies import Everyone
 
 
 class StageCategory(enum.StrEnum):
@@ -71,6 +72,7 @@ class Pipeline(Entity):
     __tablename__ = "pipelines"
     __table_args__ = (sa.UniqueConstraint("workspace_id", "external_id"),)
     prefix = "pipe"
+    read_policy = edit_policy = Everyone()
 
     name: Mapped[str]
     description: Mapped[str | None] = mapped_column(types.Text(2000))
@@ -84,7 +86,7 @@ class Stage(Entity):
     __tablename__ = "stages"
     __table_args__ = (sa.UniqueConstraint("workspace_id", "external_id"),)
     prefix = "stg"
-    PARENT = "pipeline_id"
+    read_policy = edit_policy = Everyone()
 
     pipeline_id: Mapped[str] = reference("pipelines", nullable=False)
     name: Mapped[str]
@@ -105,6 +107,7 @@ class Product(Entity):
     __tablename__ = "products"
     __table_args__ = (sa.UniqueConstraint("workspace_id", "external_id"),)
     prefix = "prod"
+    read_policy = edit_policy = Everyone()
 
     name: Mapped[str]
     code: Mapped[str | None] = mapped_column(types.Text(100))

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
 from crm_graph.models.activities.activities import Priority
-from crm_graph.models.base import Assigned, now, reference
+from crm_graph.models.base import OwnedEntity, now, reference
+from crm_graph.models.policies import WorkspaceDefault
 
 HIGHEST_LEVEL = 9
 
@@ -76,7 +77,7 @@ class CaseType(enum.StrEnum):
     OTHER = "OTHER"
 
 
-class Case(Assigned):
+class Case(OwnedEntity):
     """A customer's question or problem, with an owner, or waiting in a team's queue."""
 
     __tablename__ = "cases"
@@ -88,6 +89,7 @@ class Case(Assigned):
         sa.Index(None, "workspace_id", "contact_id", "id"),
     )
     prefix = "case"
+    read_policy = edit_policy = WorkspaceDefault()
     EVENTS = {
         "status": "STATUS_CHANGED",
         "escalation_level": "ESCALATED",

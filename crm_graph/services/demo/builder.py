@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from crm_graph.changelog import Entry, Journal
-from crm_graph.models import Action, Base, Entity, Keyed
+from crm_graph.models import Action, Base, Entity, WorkspaceRow
 from crm_graph.models.types import wire
 from crm_graph.services.demo.ids import demo_id
 
@@ -56,7 +56,7 @@ class Draft:
         self._note(self.journal.entries.pop((model.__name__, row["id"])), at, by)
         return row
 
-    def link(self, model: type[Keyed], **values: Any) -> Row:
+    def link(self, model: type[WorkspaceRow], **values: Any) -> Row:
         """A new row of a table that the log does not follow, or not yet."""
         made = self.rows[model]
         key = {"workspace_id": self.journal.viewer.workspace_id, "id": demo_id(model.prefix, len(made) + 1)}
@@ -74,8 +74,7 @@ class Draft:
         action = next((Action(event) for name, event in model.EVENTS.items() if name in fields), Action.UPDATED)
         if "deleted_at" in fields:
             action = Action.DELETED
-        parent = row[model.PARENT] if model.PARENT else None
-        self._note(Entry(model.__name__, row["id"], parent, action, fields, before, after), at, by)
+        self._note(Entry(model.__name__, row["id"], action, fields, before, after), at, by)
         row.update(values, version=row["version"] + 1, updated_at=at)
 
     def remove(self, row: Row, model: type[Entity], at: dt.datetime, by: str | None) -> None:

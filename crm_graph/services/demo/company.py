@@ -14,7 +14,7 @@ from crm_graph.models import (
     Membership,
     Pipeline,
     Product,
-    Report,
+    ReportingLine,
     Role,
     Stage,
     StageCategory,
@@ -91,7 +91,7 @@ def _report(draft: Draft, users: list[Row]) -> None:
         above, depth = user["id"], 0
         while above is not None:
             key = {"workspace_id": user["workspace_id"], "manager_id": above, "user_id": user["id"]}
-            draft.rows[Report].append({**key, "depth": depth})
+            draft.rows[ReportingLine].append({**key, "depth": depth})
             above, depth = managers[above], depth + 1
 
 

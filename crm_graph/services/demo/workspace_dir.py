@@ -103,7 +103,7 @@ class Home:
         await feed.open()
         workspace = setup.new_workspace(company.COMPANY)
         # Not all the same, so that it shows who looks.
-        workspace.lead_visibility, workspace.opportunity_visibility = Visibility.PRIVATE, Visibility.PUBLIC_READ
+        workspace.visibility_defaults = {"Lead": Visibility.PRIVATE, "Opportunity": Visibility.PUBLIC_READ}
         viewer = Viewer.of(workspace, None, SYSTEM)
         password_hash = await passwords.hashed(self.password)
         async with feed.transaction(viewer, "demo") as session:

@@ -13,7 +13,6 @@ from crm_graph.access import Viewer, unscoped
 from crm_graph.errors import Duplicate, Invalid, NotFound
 from crm_graph.models import (
     Activity,
-    Assigned,
     Campaign,
     CampaignMember,
     Case,
@@ -21,6 +20,7 @@ from crm_graph.models import (
     Entity,
     Opportunity,
     OpportunityLine,
+    OwnedEntity,
     Pipeline,
     Product,
     Stage,
@@ -69,7 +69,7 @@ class Directory:
                     keys[each.target].update(_ways(each.target, each.by))
                 if each.target is record.model:
                     facts[record.model].add(each.name)
-            if issubclass(record.model, Assigned):
+            if issubclass(record.model, OwnedEntity):
                 facts[User].add("team_id")
             near = {record.model, *ALWAYS, *(each.target for each in record.fields)}
             for model, columns in FACTS.get(record.model, {}).items():

@@ -18,7 +18,6 @@ from crm_graph.errors import Forbidden, Invalid, Required, StageRequirementMissi
 from crm_graph.models import (
     Activity,
     ActivityType,
-    Assigned,
     Campaign,
     CampaignMember,
     Case,
@@ -27,6 +26,7 @@ from crm_graph.models import (
     Lead,
     Opportunity,
     OpportunityLine,
+    OwnedEntity,
     Pipeline,
     Product,
     Role,
@@ -67,7 +67,7 @@ def derive(context: Context, model: type[Entity], values: Row) -> None:
 
 def begin(context: Context, model: type[Entity], row: Row, given: Mapping[str, Any], named: frozenset[str]) -> None:
     """Complete a new row. `given` are the values it was made of, `named` the fields that the mapping has at all."""
-    if issubclass(model, Assigned):
+    if issubclass(model, OwnedEntity):
         if "owner_id" not in named and "team_id" not in named:
             row["owner_id"] = context.viewer.user_id
         if "team_id" not in named:
@@ -174,7 +174,7 @@ def change(context: Context, record: Any, changed: Row, given: Mapping[str, Any]
     stage_id, status = changed.pop("stage_id", None), changed.pop("status", None)
     for name, value in changed.items():
         setattr(record, name, value)
-    if isinstance(record, Assigned) and "owner_id" in changed and "team_id" not in given:
+    if isinstance(record, OwnedEntity) and "owner_id" in changed and "team_id" not in given:
         record.team_id = context.fact(User, record.owner_id, "team_id")
     match record:
         case Opportunity():

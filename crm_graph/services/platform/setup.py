@@ -11,11 +11,10 @@ from crm_graph.access import Viewer, visible
 from crm_graph.auth import passwords
 from crm_graph.changelog import Feed
 from crm_graph.errors import Invalid, NotFound, Required
-from crm_graph.models import Role, User, Visibility, Workspace
+from crm_graph.models import Role, User, Workspace
 from crm_graph.services.platform import users
 
 SYSTEM = "system:cli"
-DEFAULTS = [f"{entity}_visibility" for entity in ("account", "lead", "opportunity", "case", "campaign")]
 
 
 async def create_workspace(
@@ -41,7 +40,7 @@ def new_workspace(name: str, currency: str = "USD") -> Workspace:
     """A workspace that is not written yet; a viewer of it can be. Raises Invalid, Required."""
     cleaned = records.clean(Workspace, {"name": name, "currency": currency})
     key = {"id": str(TypeID(prefix=Workspace.prefix)), "epoch": str(TypeID())}
-    return Workspace(**key, **cleaned, **dict.fromkeys(DEFAULTS, Visibility.PUBLIC))
+    return Workspace(**key, **cleaned, visibility_defaults={})
 
 
 async def find_workspace(session: AsyncSession, wanted: str | None) -> Workspace:

@@ -17,7 +17,7 @@ from crm_graph.access import Permission, Viewer, require, unscoped, visible
 from crm_graph.auth import passwords
 from crm_graph.changelog import Feed, advance
 from crm_graph.errors import Duplicate, Forbidden, Invalid, NotFound
-from crm_graph.models import Membership, Report, Role, Team, User, now
+from crm_graph.models import Membership, ReportingLine, Role, Team, User, now
 from crm_graph.records import Values
 
 
@@ -29,7 +29,7 @@ async def create(session: AsyncSession, viewer: Viewer, *, values: Values) -> Us
     await _check_email(session, viewer, user)
     await session.flush()
     await _lock(session, viewer)
-    await session.execute(sa.insert(Report), [_line(viewer, user.id, user.id, 0)])
+    await session.execute(sa.insert(ReportingLine), [_line(viewer, user.id, user.id, 0)])
     await _hang(session, viewer, user)
     await _join_home(session, viewer, user)
     return user
@@ -183,9 +183,9 @@ async def rebuild_reports(session: AsyncSession, viewer: Viewer) -> None:
     )
     managers = {row.id: row.manager_id for row in await session.execute(users)}
     rows = [_line(viewer, above, user_id, depth) for user_id in managers for above, depth in _chain(managers, user_id)]
-    await session.execute(sa.delete(Report).where(Report.workspace_id == viewer.workspace_id))
+    await session.execute(sa.delete(ReportingLine).where(ReportingLine.workspace_id == viewer.workspace_id))
     if rows:
-        await session.execute(sa.insert(Report), rows)
+        await session.execute(sa.insert(ReportingLine), rows)
 
 
 def _chain(managers: Mapping[str, str | None], user_id: str) -> Iterator[tuple[str, int]]:
@@ -205,9 +205,13 @@ def _line(viewer: Viewer, manager_id: str, user_id: str, depth: int) -> dict[str
 
 async def _unhang(session: AsyncSession, viewer: Viewer, user: User) -> None:
     """Take a user, with all who report to him, out from under everybody above."""
-    below = sa.select(Report.user_id).where(Report.workspace_id == viewer.workspace_id, Report.manager_id == user.id)
-    lines = sa.delete(Report).where(
-        Report.workspace_id == viewer.workspace_id, Report.user_id.in_(below), Report.manager_id.not_in(below)
+    below = sa.select(ReportingLine.user_id).where(
+        ReportingLine.workspace_id == viewer.workspace_id, ReportingLine.manager_id == user.id
+    )
+    lines = sa.delete(ReportingLine).where(
+        ReportingLine.workspace_id == viewer.workspace_id,
+        ReportingLine.user_id.in_(below),
+        ReportingLine.manager_id.not_in(below),
     )
     await session.execute(lines, execution_options={"synchronize_session": False})
 
@@ -216,7 +220,7 @@ async def _hang(session: AsyncSession, viewer: Viewer, user: User) -> None:
     """Put a user, with all who report to him, under his manager and everybody above."""
     if user.manager_id is None:
         return
-    above, below = aliased(Report), aliased(Report)
+    above, below = aliased(ReportingLine), aliased(ReportingLine)
     lines = sa.select(
         below.workspace_id, above.manager_id, below.user_id, (above.depth + below.depth + 1).label("depth")
     ).where(
@@ -225,7 +229,9 @@ async def _hang(session: AsyncSession, viewer: Viewer, user: User) -> None:
         below.workspace_id == above.workspace_id,
         below.manager_id == user.id,
     )
-    await session.execute(sa.insert(Report).from_select(["workspace_id", "manager_id", "user_id", "depth"], lines))
+    await session.execute(
+        sa.insert(ReportingLine).from_select(["workspace_id", "manager_id", "user_id", "depth"], lines)
+    )
 
 
 async def _lock(session: AsyncSession, viewer: Viewer) -> None:

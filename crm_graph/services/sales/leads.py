@@ -18,7 +18,6 @@ from crm_graph.models import (
     Activity,
     ActivityLink,
     ActivityType,
-    Assigned,
     Campaign,
     CampaignMember,
     Contact,
@@ -26,6 +25,7 @@ from crm_graph.models import (
     Lead,
     LeadStatus,
     Opportunity,
+    OwnedEntity,
     PhoneNumber,
     now,
 )
@@ -219,7 +219,7 @@ async def _contact(
     return contact
 
 
-def _lacking(record: Assigned, values: Values, owner: dict[str, str | None]) -> dict[str, Any]:
+def _lacking(record: OwnedEntity, values: Values, owner: dict[str, str | None]) -> dict[str, Any]:
     """The values for which the record has none yet. Without an owner it gets one, but stays with its team."""
     lacking = {name: value for name, value in values.items() if value is not None and getattr(record, name) is None}
     if record.owner_id is None and owner["owner_id"] is not None:

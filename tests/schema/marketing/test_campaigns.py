@@ -137,7 +137,7 @@ async def test_people_are_added_once(world: World) -> None:
     assert second == {"id": second["id"], "contact": None, "lead": {"id": lead}, **untouched}
     assert (third["contact"], third["status"]) == ({"id": contacts[1]}, "Bought")
     log = [row for row in await world.changes() if row["entity"] == "CampaignMember"]
-    assert [(row["action"], row["cause"], row["parent_id"]) for row in log] == [
+    assert [(row["action"], row["cause"], row["after"]["campaign_id"]) for row in log] == [
         ("CREATED", "add_campaign_members", campaign)
     ] * 3
     assert log[2]["fields"]["first_responded_at"] == [None, third["firstRespondedAt"]]

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from crm_graph import auth
 from crm_graph.auth import passwords, throttle, tokens
-from crm_graph.models import ApiToken, Role, Session, SignInTry, User, now
+from crm_graph.models import ApiToken, Role, Session, SignInAttempt, User, now
 from tests.support.world import Person, World
 
 PASSWORD = "correct horse battery"
@@ -268,12 +268,12 @@ async def test_tries_at_once_are_all_counted(world: World, monkeypatch: pytest.M
 async def test_tries_whose_time_is_over_are_swept_away(world: World) -> None:
     over = {"key": str(uuid.uuid4()), "tries": 3, "window_ends_at": now() - dt.timedelta(seconds=1)}
     async with world.raw() as connection:
-        await connection.execute(sa.insert(SignInTry), [over])
+        await connection.execute(sa.insert(SignInAttempt), [over])
 
     assert await world.ask(SIGN_IN, email=f"{uuid.uuid4()}@acme.example", password=PASSWORD) == WRONG
 
     async with world.raw() as connection:
-        found = await connection.execute(sa.select(SignInTry.tries).where(SignInTry.key == over["key"]))
+        found = await connection.execute(sa.select(SignInAttempt.tries).where(SignInAttempt.key == over["key"]))
         assert found.all() == []
 
 

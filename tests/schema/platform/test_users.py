@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_graph.errors import Invalid
-from crm_graph.models import Membership, Report, Role, Team, User, Visibility
+from crm_graph.models import Membership, ReportingLine, Role, Team, User, Visibility
 from crm_graph.services.platform import users
 from tests.support.world import Person, World
 
@@ -20,7 +20,7 @@ def errors(answer: dict[str, Any]) -> list[tuple[str, str | None]]:
 
 
 async def closure(world: World) -> set[tuple[str, str, int]]:
-    return {(each["manager_id"], each["user_id"], each["depth"]) for each in await world.rows(Report)}
+    return {(each["manager_id"], each["user_id"], each["depth"]) for each in await world.rows(ReportingLine)}
 
 
 async def recomputed(world: World) -> set[tuple[str, str, int]]:
@@ -353,9 +353,9 @@ async def test_rebuilding_makes_the_closure_anew(world: World, other_world: Worl
     low = await world.person(manager=await world.person(manager=manager))
     right, theirs = await closure(world), await closure(other_world)
     async with world.raw() as connection:
-        await connection.execute(sa.delete(Report).where(Report.user_id == low.id))
+        await connection.execute(sa.delete(ReportingLine).where(ReportingLine.user_id == low.id))
         wrong = {"workspace_id": world.workspace_id, "manager_id": low.id, "user_id": manager.id, "depth": 4}
-        await connection.execute(sa.insert(Report), [wrong])
+        await connection.execute(sa.insert(ReportingLine), [wrong])
     viewer = await world.viewer()
 
     async with world.feed.transaction(viewer, "test") as session:
@@ -420,7 +420,7 @@ async def test_members_come_and_go(world: World) -> None:
     assert errors(await world.write("removeTeamMember", "revision", **place)) == [("NOT_FOUND", "userId")]
     assert await world.everything() == before
     await world.write("addTeamMember", "revision", **place)
-    assert [(each["entity"], each["action"], each["parent_id"]) for each in await world.changes()] == [
+    assert [(each["entity"], each["action"], each["after"]["team_id"]) for each in await world.changes()] == [
         ("Membership", "CREATED", team),
         ("Membership", "DELETED", team),
         ("Membership", "RESTORED", team),

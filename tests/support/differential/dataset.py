@@ -97,14 +97,14 @@ LISTS: Mapping[Any, list[Any]] = {
 
 ROLES = [Role.ADMIN, Role.MANAGER, Role.MANAGER, Role.REP, Role.REP, Role.READ_ONLY, Role.REP]
 """Of the first users, who are not deleted: each but the last reports to the one before."""
-ASSIGNED = ("account", "lead", "opportunity", "case", "campaign")
+OWNED = ("Account", "Lead", "Opportunity", "Case", "Campaign")
 DEFAULTS = [
-    *([each] * len(ASSIGNED) for each in Visibility),
+    *([each] * len(OWNED) for each in Visibility),
     [Visibility.PRIVATE, *[Visibility.PUBLIC] * 4],
     [Visibility.PUBLIC, Visibility.PRIVATE, Visibility.PRIVATE, Visibility.PUBLIC_READ, Visibility.PUBLIC],
     [Visibility.PUBLIC_READ, Visibility.PUBLIC, Visibility.PUBLIC, Visibility.PRIVATE, Visibility.PRIVATE],
 ]
-"""The defaults of a workspace that viewers may be under, in the order of ASSIGNED."""
+"""The defaults of a workspace that viewers may be under, in the order of OWNED."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ class Who:
         if self.user is None:
             return None
         user = rows[models.User][self.user]
-        values = {f"{entity}_visibility": each for entity, each in zip(ASSIGNED, DEFAULTS[self.defaults], strict=True)}
-        workspace = models.Workspace(id=HERE, epoch=EPOCH, currency="USD", **values)
+        defaults = dict(zip(OWNED, DEFAULTS[self.defaults], strict=True))
+        workspace = models.Workspace(id=HERE, epoch=EPOCH, currency="USD", visibility_defaults=defaults)
         known = Viewer.of(workspace, models.User(id=user["id"], role=user["role"]), user["id"])
         return Viewer(HERE, known.user_id, known.role, known.actor, known.epoch, known.currency, known.defaults)
 
@@ -301,7 +301,7 @@ def derived(rows: Rows) -> Rows:
                 total[place] += each
     keys = ("stage_id", "currency", "owner_id", "team_id", "count", "high", "low", "weighted_high", "weighted_low")
     totals = [dict(zip(keys, (*key, *total), strict=True)) for key, total in sums.items()]
-    found = {models.Report: reports, models.StageTotal: totals, models.Change: _changes(rows)}
+    found = {models.ReportingLine: reports, models.StageTotal: totals, models.Change: _changes(rows)}
     return {model: [{"workspace_id": workspace_id, **row} for row in its] for model, its in found.items()}
 
 
@@ -314,7 +314,7 @@ def _changes(rows: Rows) -> list[Row]:
     found: list[Row] = []
     for model, action, fields in told:
         for row in rows[model][:8]:
-            change = {"entity": model.__name__, "record_id": row["id"], "parent_id": None, "action": action}
+            change = {"entity": model.__name__, "record_id": row["id"], "action": action}
             change |= {"actor": "test", "user_id": row.get("owner_id"), "cause": "test", "fields": fields(row)}
             change |= {"happened_at": TIMES[len(found) % 3], "recorded_at": TIMES[2], "before": {}, "after": {}}
             found.append({**change, "revision": len(found) + 1})

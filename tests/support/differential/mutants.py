@@ -16,7 +16,7 @@ from unittest.mock import patch
 import sqlalchemy as sa
 from graphql.execution import collect_fields
 
-from crm_graph.access import Viewer, visibility
+from crm_graph.access import Viewer, policies, visibility
 from loaders import Order
 from loaders.core import pages as shared
 from loaders.sql_json import pages
@@ -73,7 +73,7 @@ def _visible(without: str) -> Callable[..., sa.ColumnElement[bool]]:
     def visible(model: Any, viewer: Viewer, *, deleted: bool = False) -> sa.ColumnElement[bool]:
         conditions = {
             "workspace": model.workspace_id == viewer.workspace_id,
-            "sight": visibility._sight(visibility._class(model), model, viewer),
+            "sight": policies.allows(visibility._class(model), "read", model, viewer),
             "deleted": sa.true() if deleted else model.deleted_at.is_(None),
         }
         kept = (condition for name, condition in conditions.items() if name != without)
