@@ -33,9 +33,9 @@ from schema import HTTP, Budget, Connections, DocumentStore, Endpoint, Hub, Turn
 
 STATIC = Path(__file__).parent / "static"
 READY_SECONDS = 5.0
-COLLECT_AFTER = 10_000, 20, 20
-"""When Python looks for garbage. To look through all that a thousand subscribers have takes longer than to tell each of
-them something, and with the usual numbers it is done every other second."""
+GC_THRESHOLD = 10_000, 20, 20
+"""Garbage collections are rarer than Python's default: one of all objects of a thousand subscribers would block the
+event loop every other second."""
 log = logging.getLogger(__name__)
 
 
@@ -75,13 +75,13 @@ def build(settings: Settings) -> Starlette:
         await database.analyze()
         await feed.open()
         connections.open()
-        gc.collect()
-        gc.freeze()  # what is here by now stays: nobody has to look again and again whether it is garbage
-        usual = gc.get_threshold()
-        gc.set_threshold(*COLLECT_AFTER)
+        gc.freeze()  # what the start has made stays, so no collection needs to visit it
+        threshold = gc.get_threshold()
+        gc.set_threshold(*GC_THRESHOLD)
+        gc.enable()  # `crm-graph serve` starts without
         with metrics.watching(watched), _at_a_signal(connections.drain, settings.drain_seconds):
             yield
-        gc.set_threshold(*usual)
+        gc.set_threshold(*threshold)
         await connections.close()
         await hub.close()
         await feed.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import socket
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ def serve(
     workers: Annotated[int, typer.Option(help="How many processes; several need Redis.", min=1)] = 1,
 ) -> None:
     """Serve what CRM_GRAPH_DATABASE_URL has, as the other CRM_GRAPH_* variables say."""
+    gc.disable()  # the start leaves no garbage to speak of; the application enables it again
     settings = Settings.from_environment()
     settings.check_secret()
     settings.check_workers(workers)

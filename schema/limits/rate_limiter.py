@@ -9,9 +9,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from crm_graph.auth import Principal
 from crm_graph.auth.throttle import network
 from crm_graph.errors import Throttled
@@ -116,7 +113,11 @@ class _Memory:
 
 class _Shared:
     def __init__(self, maximum: int, rate: int, url: str) -> None:
+        from redis.asyncio import Redis  # with all that it imports, 8 MB that a single process does without
+        from redis.exceptions import RedisError
+
         self.maximum, self.rate = maximum, rate
+        self._errors = (RedisError, OSError, TimeoutError)
         self._redis: Any = Redis.from_url(url, socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS)
         self._script = self._redis.register_script(TAKE)
         self._advances: OrderedDict[str, tuple[int, int, float]] = OrderedDict()
@@ -125,7 +126,7 @@ class _Shared:
         self._told = False
 
     async def close(self) -> None:
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(*self._errors):
             await self._redis.aclose()
 
     async def take(self, key: str, cost: int) -> tuple[bool, int] | None:
@@ -158,7 +159,7 @@ class _Shared:
         try:
             arguments = [self.maximum, self.rate, cost, advance]
             taken, level = await self._script(keys=[f"crm_graph.cost.{key}"], args=arguments)
-        except (RedisError, OSError, TimeoutError) as error:
+        except self._errors as error:
             self._out_until = time.monotonic() + PAUSE_SECONDS
             if not self._told:
                 log.warning("Redis does not answer: what users spend is counted in each process alone. %s", error)

@@ -7,8 +7,6 @@ import unicodedata
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-import email_validator
-import phonenumbers
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -69,6 +67,8 @@ class Email(Text):
         super().__init__(254)
 
     def standard(self, text: str) -> str:
+        import email_validator
+
         try:
             return email_validator.validate_email(text, check_deliverability=False).normalized
         except email_validator.EmailNotValidError as error:
@@ -85,6 +85,8 @@ class Phone(Text):
         super().__init__(40)
 
     def standard(self, text: str) -> str:
+        import phonenumbers
+
         try:
             number = phonenumbers.parse(text, self.region)
         except phonenumbers.NumberParseException as error:
