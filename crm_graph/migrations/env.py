@@ -7,7 +7,10 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic import context
+from alembic.operations import ops
+from alembic.util import CommandError
 
+from crm_graph import migrations
 from crm_graph.database import Database
 from crm_graph.models import Base, types
 from crm_graph.settings import Settings
@@ -15,6 +18,8 @@ from crm_graph.settings import Settings
 
 def render(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
     """Column types as migrations spell them: by what is stored, so that later changes of a type leave history alone."""
+    if kind == "server_default" and isinstance(item.arg, sa.True_ | sa.False_):
+        return f"sa.{item.arg}()"  # databases spell these in different ways
     if kind != "type":
         return False
     match item:
@@ -44,6 +49,31 @@ def tell(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
         applied(step.up_revision_id, step.up_revision.doc)
 
 
+def complete(ctx: Any, revision: Any, directives: list[ops.MigrationScript]) -> None:
+    """Give a generated revision the next number, and new NOT NULL columns of existing tables a server default, so that
+    existing rows have a value.
+
+    Raises CommandError for such a column without a constant default.
+    """
+    for script in directives:
+        script.rev_id = f"{int(migrations.newest()) + 1:04}"
+        for group in script.upgrade_ops_list:
+            for table in group.ops:
+                for each in table.ops if isinstance(table, ops.ModifyTableOps) else ():
+                    if isinstance(each, ops.AddColumnOp) and not each.column.nullable:
+                        each.column.server_default = sa.DefaultClause(server_default(each))
+
+
+def server_default(added: ops.AddColumnOp) -> str | sa.ColumnElement[bool]:
+    """The constant default of a column as the database writes it."""
+    default = added.column.default
+    if not isinstance(default, sa.ColumnDefault) or not default.is_scalar:
+        name = f"{added.table_name}.{added.column.name}"
+        raise CommandError(f"{name}: give the column a constant default for existing rows, or make it nullable.")
+    value = default.arg
+    return sa.true() if value is True else sa.false() if value is False else str(value)
+
+
 def run(connection: sa.Connection) -> None:
     context.configure(
         connection=connection,
@@ -51,6 +81,7 @@ def run(connection: sa.Connection) -> None:
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
         render_item=render,
+        process_revision_directives=complete,
         on_version_apply=tell,
         transaction_per_migration=True,
     )
