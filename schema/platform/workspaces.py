@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import strawberry
@@ -23,6 +23,7 @@ from schema.core.registry import mutation_fields, query_fields
 from schema.core.scalars import CurrencyCode, enum_type
 from schema.core.selection import FieldSelection
 
+T = TypeVar("T")
 enum_type(Visibility)
 NAME = "Name of the company."
 CURRENCY = "Currency of amounts that are sent without one."
@@ -33,8 +34,12 @@ DEFAULTS = {
     "case_visibility": "Default visibility of cases.",
     "campaign_visibility": "Default visibility of campaigns.",
 }
-
-
+DEFAULTS |= {
+    name: f"Default visibility of {models.ENTITIES[entity].__tablename__.replace('_', ' ')}."
+    for entity, name in DEFAULT_FIELDS.items()
+    if name not in DEFAULTS
+}
+"""The visibility defaults with their descriptions: those of the released schema in its order, then all others."""
 ENTITIES = {name: entity for entity, name in DEFAULT_FIELDS.items()}
 """The entities by the names of their visibility defaults."""
 
@@ -72,8 +77,14 @@ class _Workspace(DeclaredField):
         return alone(sa.select(selection.record(at.inside(row))).select_from(row).where(here), at)
 
 
-def _visibility(name: str) -> Any:
-    return _VisibilityDefault(description=DEFAULTS[name])
+def _with_defaults(cls: type[T]) -> type[T]:
+    """Class decorator: a field for each visibility default, before the last field."""
+    last = cls.__annotations__.popitem()
+    for name, meaning in DEFAULTS.items():
+        cls.__annotations__[name] = Visibility
+        setattr(cls, name, _VisibilityDefault(description=meaning))
+    cls.__annotations__.update([last])
+    return cls
 
 
 def _revision(description: str) -> Any:
@@ -85,16 +96,11 @@ def _workspace(description: str) -> Any:
 
 
 @strawberry.type(description="One company's CRM, isolated from all others.")
+@_with_defaults
 class Workspace:
     id: strawberry.ID = strawberry.field(description="Id of the workspace.")
     name: str = strawberry.field(description=NAME)
     currency: CurrencyCode = strawberry.field(description=CURRENCY)
-    account_visibility: Visibility = _visibility("account_visibility")
-    lead_visibility: Visibility = _visibility("lead_visibility")
-    opportunity_visibility: Visibility = _visibility("opportunity_visibility")
-    case_visibility: Visibility = _visibility("case_visibility")
-    campaign_visibility: Visibility = _visibility("campaign_visibility")
-
     revision: str = _revision("Revision of its last change.")
 
 
