@@ -1,4 +1,4 @@
-"""The only wiring: settings -> database, feed, schema, hub -> Starlette application."""
+"""The only wiring: settings -> database, change log, schema, hub -> Starlette application."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_graph import migrations
-from crm_graph.changelog import Feed
+from crm_graph.changelog import ChangeLog
 from crm_graph.database import Database
 from crm_graph.errors import ConfigurationError
 from crm_graph.models.types import Phone
@@ -43,16 +43,16 @@ def build(settings: Settings) -> Starlette:
     """The application. It opens its connections when it starts and closes them when it stops."""
     Phone.region = settings.phone_region
     database = Database(settings.database_url, settings.pool_size)
-    feed = Feed(database, settings.broadcast_url)
+    changelog = ChangeLog(database, settings.broadcast_url)
     schema = build_schema(
         introspection=settings.introspection, compiled=settings.compiled, federation=settings.federation
     )
-    hub = Hub(schema, settings, database, feed)
+    hub = Hub(schema, settings, database, changelog)
     connections = Connections(database, settings.user_operations)
     budget = Budget(settings.cost_available, settings.cost_refill_per_second, settings.broadcast_url)
     turns = Turns(settings.running_operations, settings.waiting_operations)
     store = DocumentStore(database, budget)
-    endpoint = Endpoint(schema, settings, database, feed, hub, connections, budget, turns, store)
+    endpoint = Endpoint(schema, settings, database, changelog, hub, connections, budget, turns, store)
     sockets = WebSockets(endpoint)
     pages: list[BaseRoute] = [Route("/metrics", metrics.expose)] if settings.metrics else []
     if STATIC.is_dir():  # GraphiQL was built
@@ -64,7 +64,7 @@ def build(settings: Settings) -> Starlette:
         "operations_at_work": ("Queries and mutations at work.", lambda: turns.at_work),
         "operations_waiting": ("Queries and mutations that wait for their turn.", lambda: turns.length),
         "database_connections": ("Database connections at work.", lambda: database.in_use),
-        "broadcast_connected": ("1 while processes wake each other.", lambda: feed.wakeups.connected),
+        "broadcast_connected": ("1 while processes wake each other.", lambda: changelog.notifier.connected),
     }
 
     @contextlib.asynccontextmanager
@@ -73,7 +73,7 @@ def build(settings: Settings) -> Starlette:
         if settings.tracing:
             tracing.start(database.engines)
         await database.analyze()
-        await feed.open()
+        await changelog.open()
         connections.open()
         gc.freeze()  # what the start has made stays, so no collection needs to visit it
         threshold = gc.get_threshold()
@@ -84,7 +84,7 @@ def build(settings: Settings) -> Starlette:
         gc.set_threshold(*threshold)
         await connections.close()
         await hub.close()
-        await feed.close()
+        await changelog.close()
         await budget.close()
         await database.close()
         await asyncio.to_thread(tracing.stop)  # it sends what is left
@@ -101,7 +101,12 @@ def build(settings: Settings) -> Starlette:
         ],
         lifespan=lifespan,
     )
-    app.state.settings, app.state.database, app.state.feed, app.state.endpoint = settings, database, feed, endpoint
+    app.state.settings, app.state.database, app.state.changelog, app.state.endpoint = (
+        settings,
+        database,
+        changelog,
+        endpoint,
+    )
     app.state.readiness = _Readiness(database)
     return app
 
@@ -206,10 +211,10 @@ async def _ready(request: Request) -> Response:
     version works with. And whether processes wake each other: without that, changes made elsewhere are seen some
     seconds late. Why not is told to the log alone."""
     state = request.app.state
-    broadcast = "connected" if state.feed.wakeups.connected else "reconnecting"
+    broadcast = "connected" if state.changelog.notifier.connected else "reconnecting"
     if state.endpoint.connections.draining:
         return JSONResponse({"status": "stopping"}, status_code=503)
     if not await state.readiness.ask():
         return JSONResponse({"status": "not ready", "database": "not ready", "broadcast": broadcast}, status_code=503)
-    status = "ok" if state.feed.wakeups.connected else "degraded"
+    status = "ok" if state.changelog.notifier.connected else "degraded"
     return JSONResponse({"status": status, "database": "ok", "broadcast": broadcast})

@@ -1,6 +1,6 @@
 """Sessions: opened by email and password, gone on with by short access tokens and rotating refresh tokens.
 
-What hashes a password, or must be kept although it is refused, takes the feed and makes its own transactions.
+What hashes a password, or must be kept although it is refused, takes the change log and makes its own transactions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from crm_graph.access import Viewer, unscoped, visible
 from crm_graph.auth import passwords, throttle
 from crm_graph.auth.principals import Principal, access_token, digest, holder, viewer_of
 from crm_graph.auth.tokens import revoke_tokens
-from crm_graph.changelog import Feed, advance, journal_of
+from crm_graph.changelog import ChangeLog, advance, journal_of
 from crm_graph.errors import Conflict, Invalid, Unauthenticated
 from crm_graph.models import Action, Session, User, Workspace, now
 from crm_graph.models.platform.users import SignInEmail
@@ -50,7 +50,9 @@ class SignedIn:
         return self.principal.expires_at
 
 
-async def sign_in(feed: Feed, settings: Settings, *, email: str, password: str, client: str | None) -> SignedIn:
+async def sign_in(
+    changelog: ChangeLog, settings: Settings, *, email: str, password: str, client: str | None
+) -> SignedIn:
     """Open a session. `client` is the address that the request came from.
 
     Raises Throttled, and one and the same Unauthenticated for an unknown email, a wrong password, a user who has none
@@ -62,22 +64,22 @@ async def sign_in(feed: Feed, settings: Settings, *, email: str, password: str, 
     limits = {person: settings.sign_in_attempts}
     if origin:
         limits[origin] = settings.sign_in_attempts * throttle.CLIENT_SHARE
-    await throttle.count(feed.database, limits)
-    async with feed.database.read() as session:
+    await throttle.count(changelog.database, limits)
+    async with changelog.database.read() as session:
         candidates = (await session.execute(_candidates(address))).all() if address else []
     try:
         user, workspace = await _matching(candidates, password)
     except Unauthenticated:
-        feed.later(_note_failure(feed, candidates, client))
+        changelog.run_in_background(_note_failure(changelog, candidates, client))
         raise
     viewer = viewer_of(workspace, user)
-    async with feed.transaction(viewer, "signIn") as session:
+    async with changelog.transaction(viewer, "signIn") as session:
         await throttle.forgive(session, person, origin)
         family, secret = await _open(session, settings, viewer, user, client)
         return _signed_in(settings, viewer, family, secret, await advance(session))
 
 
-async def refresh(feed: Feed, settings: Settings, *, refresh_token: str) -> SignedIn:
+async def refresh(changelog: ChangeLog, settings: Settings, *, refresh_token: str) -> SignedIn:
     """New tokens for old ones, each good once. One that was used before is in a thief's hands, or its successor is:
     the session ends.
 
@@ -86,12 +88,12 @@ async def refresh(feed: Feed, settings: Settings, *, refresh_token: str) -> Sign
     session_id, _, secret = refresh_token.partition(".")
     known = session_id if session_id.isascii() and session_id.isprintable() else ""
     statement = holder(Session).where(Session.id == known)
-    async with feed.database.read() as session:
+    async with changelog.database.read() as session:
         row = (await session.execute(statement)).one_or_none()
     if row is None:
         raise Unauthenticated(STALE)
     viewer = viewer_of(row[2], row[1])
-    async with feed.transaction(viewer, "refreshToken") as session:
+    async with changelog.transaction(viewer, "refreshToken") as session:
         row = (await session.execute(statement.with_for_update(of=Session))).one_or_none()
         if row is not None:
             family, user, _ = row
@@ -142,26 +144,28 @@ async def end_sessions(session: AsyncSession, viewer: Viewer, user_id: str, *, b
     )
 
 
-async def change_password(feed: Feed, settings: Settings, principal: Principal, *, current: str, new: str) -> int:
+async def change_password(
+    changelog: ChangeLog, settings: Settings, principal: Principal, *, current: str, new: str
+) -> int:
     """Give the viewer a new password and end all of his other sessions; the revision.
 
     Raises Throttled, Invalid, Required, Conflict.
     """
     viewer = principal.viewer
     person = digest(f"password {viewer.user_id}")
-    await throttle.count(feed.database, {person: settings.sign_in_attempts})
-    async with feed.database.read() as session:
+    await throttle.count(changelog.database, {person: settings.sign_in_attempts})
+    async with changelog.database.read() as session:
         user = await records.find(session, viewer, User, viewer.user_id or "")
     known = user.password_hash
     if not await passwords.matches(known, current):
-        async with feed.transaction(viewer, "changePassword") as session:
+        async with changelog.transaction(viewer, "changePassword") as session:
             journal_of(session).note(user, {}, Action.SIGN_IN_FAILED)
         raise Invalid("The current password is wrong.", "current_password")
     try:
         password_hash = await passwords.hashed(new)
     except Invalid as error:
         raise error.prefixed("new_password") from None
-    async with feed.transaction(viewer, "changePassword") as session:
+    async with changelog.transaction(viewer, "changePassword") as session:
         user = await records.find(session, viewer, User, user.id)
         if user.password_hash != known:
             raise Conflict("Somebody else changed the password at the same time.")
@@ -202,10 +206,10 @@ async def _matching(candidates: Sequence[Any], password: str) -> tuple[User, Wor
     raise Unauthenticated(WRONG)
 
 
-async def _note_failure(feed: Feed, candidates: Sequence[Any], client: str | None) -> None:
+async def _note_failure(changelog: ChangeLog, candidates: Sequence[Any], client: str | None) -> None:
     """Tell the log of a sign-in that failed, in all workspaces that it may have been for."""
     for user, workspace in candidates:
-        async with feed.transaction(Viewer.of(workspace, None, NOBODY), "signIn") as session:
+        async with changelog.transaction(Viewer.of(workspace, None, NOBODY), "signIn") as session:
             journal_of(session).note(user, _from(client), Action.SIGN_IN_FAILED)
 
 

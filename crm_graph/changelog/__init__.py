@@ -1,12 +1,26 @@
-"""The change log: transactions write it, wake-ups tell that it has grown, readers follow it. Only `transaction`
-commits; nothing is published that did not."""
+"""The change log: transactions write it, the notifier reports its growth to all processes, and readers follow it.
+
+Only `ChangeLog.transaction` commits. Nothing is published that was not committed.
+"""
 
 from __future__ import annotations
 
+from crm_graph.changelog.entries import Entry
 from crm_graph.changelog.flush import flush
-from crm_graph.changelog.journal import Entry, Journal, journal_of
-from crm_graph.changelog.log import Revision, Row, Tail
+from crm_graph.changelog.journal import Journal, journal_of
+from crm_graph.changelog.log import ChangeRow, RecentChanges, Revision
 from crm_graph.changelog.notifier import CHANNEL
-from crm_graph.changelog.transaction import Feed, advance
+from crm_graph.changelog.transaction import ChangeLog, advance
 
-__all__ = ["CHANNEL", "Entry", "Feed", "Journal", "Revision", "Row", "Tail", "advance", "flush", "journal_of"]
+__all__ = [
+    "CHANNEL",
+    "ChangeLog",
+    "ChangeRow",
+    "Entry",
+    "Journal",
+    "RecentChanges",
+    "Revision",
+    "advance",
+    "flush",
+    "journal_of",
+]

@@ -15,13 +15,14 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import History, get_history
 
 from crm_graph.access import Viewer
+from crm_graph.changelog.entries import Entry
 from crm_graph.changelog.rollups import Deltas
 from crm_graph.database.prepared import fetch, insert_many
 from crm_graph.models import Action, Base, Change, Entity, Workspace, now
 from crm_graph.models.types import wire
 
 BOOKKEEPING = {"version", "updated_at"}
-WEIGHTY = {"amount", "currency", "probability", "quantity", "price", "role", "active", "deleted_at"}
+SNAPSHOT_COLUMNS = {"amount", "currency", "probability", "quantity", "price", "role", "active", "deleted_at"}
 BATCH = 1000
 _WORKSPACES = Base.metadata.tables[Workspace.__tablename__]
 _STAND = sa.select(_WORKSPACES.c.revision).where(_WORKSPACES.c.id == sa.bindparam("current"))
@@ -40,18 +41,6 @@ def journal_of(session: AsyncSession) -> Journal:
 
 
 @dataclass
-class Entry:
-    """What one transaction did to one record: `fields` are {name: [old, new]}."""
-
-    entity: str
-    record_id: str
-    action: Action
-    fields: dict[str, Any]
-    before: dict[str, Any]
-    after: dict[str, Any]
-
-
-@dataclass
 class Journal:
     """The changes of one transaction, one entry a record, in the order they were first made."""
 
@@ -61,7 +50,7 @@ class Journal:
     revision: int = 0
     written: bool = False
     packed: list[bytes] = field(default_factory=list)
-    waiting: int = 0
+    pending_count: int = 0
     happened_at: dt.datetime = field(default_factory=now)
 
     def collect(self, session: Session) -> None:
@@ -94,18 +83,18 @@ class Journal:
         """Note rows that a bulk insert created; each has every column's value."""
         self.entries.update({(each.entity, each.record_id): each for each in _created(model, rows)})
 
-    def pack(self, model: type[Entity], rows: Sequence[dict[str, Any]]) -> None:
+    def add_packed(self, model: type[Entity], rows: Sequence[dict[str, Any]]) -> None:
         """As `inserted`, for the many rows of an import: they wait for the log in a tenth of the memory.
 
         The log has them before all others; a later change of one of them is a change of its own.
         """
         self.packed.append(pickle.dumps((model, rows), pickle.HIGHEST_PROTOCOL))
-        self.waiting += len(rows)
+        self.pending_count += len(rows)
 
     async def write(self, session: AsyncSession) -> None:
         """Number the new entries, add them to the log, and bring the totals of stages up to date. The counter's row is
         locked from here to the commit."""
-        count = self.waiting + len(self.entries)
+        count = self.pending_count + len(self.entries)
         here = {"current": self.viewer.workspace_id}
         if not count:
             if not self.revision:
@@ -128,7 +117,7 @@ class Journal:
             number += len(rows)
         await totals.write(session, self.viewer.workspace_id)
         self.packed.clear()
-        self.waiting = 0
+        self.pending_count = 0
         self.entries.clear()  # what changes after this is a change of its own
         self.written = True
 
@@ -189,7 +178,7 @@ def _action(record: Entity, fields: dict[str, list[Any]]) -> Action:
 def _weighty(mapper: Mapper[Any]) -> tuple[str, ...]:
     """The columns that decide who sees a record and what it adds to totals."""
     return tuple(
-        each.key for each in mapper.column_attrs if each.key in WEIGHTY or "references" in each.columns[0].info
+        each.key for each in mapper.column_attrs if each.key in SNAPSHOT_COLUMNS or "references" in each.columns[0].info
     )
 
 

@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.errors import BadUserInput, ResyncRequired
 from crm_graph.models import Action, Change, Workspace, now
 
-PAGE = 500
-LEAPT = "This server's log never stood at this revision. Read everything again."
-TAIL = 2000
+MAX_PAGE = 500
+UNKNOWN_REVISION = "This server's log never stood at this revision. Read everything again."
+MAX_RECENT = 2000
 # What the rows of the tail keep of changed values; of all others the names are enough.
-KEPT = {"links", "chosen_links", "participants"}
+KEPT_VALUES = {"links", "chosen_links", "participants"}
 
 
 @dataclass(frozen=True, order=True)
@@ -40,7 +40,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ChangeRow:
     """A row of the log. `names` are the fields that changed; `values` those changes that later readers look at."""
 
     revision: int
@@ -57,12 +57,12 @@ class Row:
     values: Mapping[str, Any]
 
     @property
-    def found(self) -> bool:
+    def existed(self) -> bool:
         """Whether the record was there before."""
         return self.action is not Action.CREATED and self.before.get("deleted_at") is None
 
     @property
-    def moves_sight(self) -> bool:
+    def affects_visibility(self) -> bool:
         """Whether it may change who sees other records: people, teams, and the workspace's defaults."""
         match self.entity:
             case "Membership":
@@ -74,17 +74,17 @@ class Row:
         return False
 
 
-_COLUMNS = [getattr(Change, name) for name in Row.__slots__ if name not in {"names", "values"}]
+_COLUMNS = [getattr(Change, name) for name in ChangeRow.__slots__ if name not in {"names", "values"}]
 
 
-async def stand(session: AsyncSession, workspace_id: str) -> Revision:
+async def current_revision(session: AsyncSession, workspace_id: str) -> Revision:
     """Where the log stands in the session's snapshot."""
     statement = sa.select(Workspace.epoch, Workspace.revision).where(Workspace.id == workspace_id)
     epoch, number = (await session.execute(statement)).one()
     return Revision(epoch, number)
 
 
-async def read(session: AsyncSession, workspace_id: str, after: int, to: int, limit: int = PAGE) -> list[Row]:
+async def read(session: AsyncSession, workspace_id: str, after: int, to: int, limit: int = MAX_PAGE) -> list[ChangeRow]:
     """At most `limit` of the rows after a revision, up to another."""
     statement = (
         sa.select(*_COLUMNS, Change.fields)
@@ -93,20 +93,20 @@ async def read(session: AsyncSession, workspace_id: str, after: int, to: int, li
         .limit(limit)
     )
     rows = await session.execute(statement)
-    return [Row(*values, *_changed(fields)) for *values, fields in rows]  # type: ignore[call-arg]  # a value a column
+    return [ChangeRow(*values, *_changed(fields)) for *values, fields in rows]  # type: ignore[call-arg]  # a value a column
 
 
 def _changed(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
-    return tuple(fields), {name: fields[name] for name in KEPT & fields.keys()}
+    return tuple(fields), {name: fields[name] for name in KEPT_VALUES & fields.keys()}
 
 
-async def require_answerable(
+async def require_replayable(
     session: AsyncSession, workspace_id: str, after: Revision, at: Revision, retention: dt.timedelta
 ) -> None:
     """Raises ResyncRequired where the rows after a revision are not to be had from a log that stands `at` another: it
     is past retention, in the future, or of an epoch that is over."""
     if after.epoch != at.epoch or after.number > at.number:
-        raise ResyncRequired(LEAPT, str(at))
+        raise ResyncRequired(UNKNOWN_REVISION, str(at))
     if after.number == at.number:
         return
     next_row = sa.select(Change.recorded_at).where(
@@ -117,23 +117,23 @@ async def require_answerable(
         raise ResyncRequired("What changed since then is no longer told. Read everything again.", str(at))
 
 
-class Tail:
+class RecentChanges:
     """The newest rows of a workspace's log, so that many readers read them once."""
 
     def __init__(self, workspace_id: str, at: int) -> None:
         self.workspace_id, self.at = workspace_id, at
-        self._rows: list[Row] = []
+        self._rows: list[ChangeRow] = []
 
-    async def extend(self, session: AsyncSession, to: int) -> Sequence[Row]:
+    async def extend(self, session: AsyncSession, to: int) -> Sequence[ChangeRow]:
         """Read on, at most a page, and not beyond a revision."""
         rows = await read(session, self.workspace_id, self.at, to)
         if rows:
             self.at = rows[-1].revision
             self._rows.extend(rows)
-            del self._rows[: max(0, len(self._rows) - TAIL)]
+            del self._rows[: max(0, len(self._rows) - MAX_RECENT)]
         return rows
 
-    def after(self, number: int) -> Sequence[Row] | None:
+    def after(self, number: int) -> Sequence[ChangeRow] | None:
         """The rows after a revision up to where the tail stands; None where it does not reach back so far."""
         missing = self.at - number
         if missing > len(self._rows):

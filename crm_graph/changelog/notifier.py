@@ -35,18 +35,18 @@ class Signal:
         self._grown = asyncio.Event()
         self._restored = False
 
-    def raise_to(self, revision: int) -> None:
+    def advance_to(self, revision: int) -> None:
         if revision > self.revision:
             self.revision = revision
             self._grown.set()
 
-    def correct(self, revision: int) -> None:
-        """As `raise_to`, by the database itself: where it stands lower than was known, a backup was restored."""
+    def reset(self, revision: int) -> None:
+        """As `advance_to`, by the database itself: where it stands lower than was known, a backup was restored."""
         self._restored = revision < self.revision
         self.revision = revision
         self._grown.set()
 
-    async def beyond(self, revision: int) -> None:
+    async def wait_past(self, revision: int) -> None:
         """Wait until the log is said to have grown beyond a revision, or to have been restored. What is said wakes
         once: other processes may have told of a log that is gone."""
         self.revision = max(self.revision, revision)
@@ -56,7 +56,7 @@ class Signal:
         self.revision, self._restored = revision, False
 
 
-class WakeUps:
+class ChangeNotifier:
     """Sends and hears wake-ups through a broadcast, and hears those of its own process at once.
 
     A broadcast that fails is tried again with backoff. Meanwhile, and for whatever it loses, the poll looks every
@@ -108,9 +108,9 @@ class WakeUps:
 
     def _raise(self, workspace_id: str, revision: int) -> None:
         if workspace_id in self._signals:
-            self._signals[workspace_id][0].raise_to(revision)
+            self._signals[workspace_id][0].advance_to(revision)
 
-    async def look(self) -> None:
+    async def poll_once(self) -> None:
         """Read how far the logs of the watched workspaces have grown."""
         if not self._signals:
             return
@@ -118,13 +118,13 @@ class WakeUps:
         async with self.database.monitor() as session:
             for workspace_id, revision in await session.execute(statement):
                 if workspace_id in self._signals:
-                    self._signals[workspace_id][0].correct(revision)
+                    self._signals[workspace_id][0].reset(revision)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                await self.look()
+                await self.poll_once()
             except Exception:
                 log.warning("The database does not answer; trying again in %s seconds.", POLL_SECONDS, exc_info=True)
 
@@ -135,7 +135,7 @@ class WakeUps:
                 async with _connected(self.url) as broadcast, broadcast.subscribe(CHANNEL) as heard:
                     self.connected, self._heard_at, pause = True, time.monotonic(), 0.1
                     tried.set()
-                    await self.look()  # what was said while nobody here listened
+                    await self.poll_once()  # what was said while nobody here listened
                     await self._hear_and_say(broadcast, heard)
             except Exception as error:
                 log.warning("The broadcast failed, trying again in %.1f seconds: %s", pause, error)

@@ -6,19 +6,17 @@ import functools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph.changelog.entries import Entry
 from crm_graph.database import upsert
 from crm_graph.database.prepared import send_many
 from crm_graph.models import StageTotal
 from crm_graph.models.sales.stage_totals import SPLIT
 from crm_graph.models.types import AMOUNT_SCALE
-
-if TYPE_CHECKING:
-    from crm_graph.changelog.journal import Entry
 
 KEY = [column.key for column in StageTotal.__table__.primary_key]
 SUMS = [column.key for column in StageTotal.__table__.columns if not column.primary_key]

@@ -17,7 +17,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from crm_graph.access import Viewer
 from crm_graph.changelog.flush import flush
 from crm_graph.changelog.journal import Journal, journal_of
-from crm_graph.changelog.notifier import WakeUps
+from crm_graph.changelog.notifier import ChangeNotifier
 from crm_graph.database import Database
 from crm_graph.errors import Conflict, Duplicate
 
@@ -27,28 +27,28 @@ log = logging.getLogger(__name__)
 TAKEN = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
 
 
-class Feed:
+class ChangeLog:
     """The log of one database, and the wake-ups that tell all processes to read on."""
 
     def __init__(self, database: Database, broadcast_url: str) -> None:
         self.database = database
-        self.wakeups = WakeUps(database, broadcast_url)
+        self.notifier = ChangeNotifier(database, broadcast_url)
         self._later: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        await self.wakeups.open()
+        await self.notifier.open()
 
     async def close(self) -> None:
-        await self.settle()
-        await self.wakeups.close()
+        await self.drain()
+        await self.notifier.close()
 
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
+    def run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Have something written while nobody waits: how long an answer takes is not to tell whether it was."""
         task = asyncio.create_task(work)
         self._later.add(task)
         task.add_done_callback(self._written)
 
-    async def settle(self) -> None:
+    async def drain(self) -> None:
         """Wait until all of that is written."""
         await asyncio.gather(*self._later, return_exceptions=True)
 
@@ -73,7 +73,7 @@ class Feed:
         except (StaleDataError, DBAPIError) as error:
             raise _fault(error) from error
         if journal.written:
-            self.wakeups.announce(viewer.workspace_id, journal.revision)
+            self.notifier.announce(viewer.workspace_id, journal.revision)
 
 
 async def advance(session: AsyncSession) -> int:

@@ -90,8 +90,8 @@ def _password(from_stdin: bool) -> str:
 async def _create_workspace(settings: Settings, **values: str) -> tuple[str, str]:
     from crm_graph.services.platform import setup
 
-    async with database_session(settings) as feed:
-        return await setup.create_workspace(feed, **values)
+    async with database_session(settings) as changelog:
+        return await setup.create_workspace(changelog, **values)
 
 
 def token(
@@ -107,9 +107,9 @@ async def _make_token(settings: Settings, wanted: str | None, email: str, name: 
     from crm_graph import auth
     from crm_graph.services.platform import setup
 
-    async with database_session(settings) as feed:
-        async with feed.database.read() as session:
+    async with database_session(settings) as changelog:
+        async with changelog.database.read() as session:
             viewer = await setup.find_user(session, await setup.find_workspace(session, wanted), email)
-        async with feed.transaction(viewer, "createApiToken") as session:
+        async with changelog.transaction(viewer, "createApiToken") as session:
             made = await auth.create_api_token(session, viewer, name=name)
     return made["token"]

@@ -10,20 +10,20 @@ from crm_graph.errors import ConfigurationError
 from crm_graph.settings import Settings
 
 if TYPE_CHECKING:
-    from crm_graph.changelog import Feed
+    from crm_graph.changelog import ChangeLog
 
 
 async def check(settings: Settings) -> None:
     """Raises ConfigurationError where the database or the broadcast is not ready to be served from."""
     from crm_graph import migrations
-    from crm_graph.changelog import notifier as wakeups
+    from crm_graph.changelog import notifier
     from crm_graph.database import Database
 
     database = Database(settings.database_url, pool_size=1)
     try:
         await migrations.require_current(database)
         try:
-            await wakeups.check(settings.broadcast_url)
+            await notifier.check(settings.broadcast_url)
         except Exception as error:  # each kind of broadcast has errors of its own
             raise ConfigurationError(
                 f"CRM_GRAPH_BROADCAST_URL cannot be used: {error}. Set it to memory:// for one process, or to a Redis "
@@ -34,19 +34,19 @@ async def check(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def database_session(settings: Settings) -> AsyncIterator[Feed]:
-    """The database and its feed, for one command. Raises ConfigurationError."""
-    from crm_graph.changelog import Feed
+async def database_session(settings: Settings) -> AsyncIterator[ChangeLog]:
+    """The database and its change log, for one command. Raises ConfigurationError."""
+    from crm_graph.changelog import ChangeLog
     from crm_graph.database import Database
     from crm_graph.models.types import Phone
 
     await check(settings)
     Phone.region = settings.phone_region
     database = Database(settings.database_url, settings.pool_size)
-    feed = Feed(database, settings.broadcast_url)
-    await feed.open()
+    changelog = ChangeLog(database, settings.broadcast_url)
+    await changelog.open()
     try:
-        yield feed
+        yield changelog
     finally:
-        await feed.close()
+        await changelog.close()
         await database.close()

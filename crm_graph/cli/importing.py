@@ -63,10 +63,10 @@ async def _import(
     from crm_graph.services import importing
     from crm_graph.services.platform import setup
 
-    async with database_session(settings) as feed:
-        async with feed.database.read() as session:
+    async with database_session(settings) as changelog:
+        async with changelog.database.read() as session:
             viewer = Viewer.of(await setup.find_workspace(session, wanted), None, setup.SYSTEM)
-        return await importing.import_folder(feed, viewer, mapping, folder, **options)
+        return await importing.import_folder(changelog, viewer, mapping, folder, **options)
 
 
 def _show(console: Any, outcome: Report, dry_run: bool) -> None:

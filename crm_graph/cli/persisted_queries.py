@@ -45,5 +45,5 @@ def _read(settings: Settings, manifest: Path) -> dict[str, str]:
 async def _trust(settings: Settings, texts: Mapping[str, str], alone: bool) -> tuple[int, int]:
     from crm_graph.services.platform import persisted_queries as documents
 
-    async with database_session(settings) as feed:
-        return await documents.trust(feed.database, texts, alone=alone)
+    async with database_session(settings) as changelog:
+        return await documents.trust(changelog.database, texts, alone=alone)

@@ -38,7 +38,7 @@ from crm_graph.models.platform.users import (
 from crm_graph.models.platform.workspaces import Counter, Workspace
 from crm_graph.models.sales.leads import Lead, LeadStatus
 from crm_graph.models.sales.opportunities import ContactRole, Opportunity, OpportunityLine
-from crm_graph.models.sales.pipelines import ForecastCategory, GateField, Pipeline, Product, Stage, StageCategory
+from crm_graph.models.sales.pipelines import ForecastCategory, Pipeline, Product, RequiredField, Stage, StageCategory
 from crm_graph.models.sales.stage_totals import StageTotal
 from crm_graph.models.service.cases import Case, CaseOrigin, CaseStatus, CaseType
 
@@ -82,7 +82,6 @@ __all__ = [
     "EmailAddress",
     "Entity",
     "ForecastCategory",
-    "GateField",
     "IdempotencyKey",
     "Lead",
     "LeadStatus",
@@ -97,6 +96,7 @@ __all__ = [
     "Priority",
     "Product",
     "ReportingLine",
+    "RequiredField",
     "Role",
     "Session",
     "SignInAttempt",

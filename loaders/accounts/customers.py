@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from crm_graph.access import Viewer, visible
-from crm_graph.changelog import Row
+from crm_graph.changelog import ChangeRow
 from crm_graph.models import (
     Account,
     Action,
@@ -40,15 +40,15 @@ def customer(account_id: str) -> Listing:
     """The account, its parent and those below it, its contacts, deals with their roles and lines, cases, activities
     and campaigns."""
 
-    def near(row: Row, members: Members | None = None) -> bool:
+    def near(row: ChangeRow, members: Members | None = None) -> bool:
         """Whether the account is named as the row's, before or after."""
         return account_id in {row.before.get("account_id"), row.after.get("account_id")}
 
-    def kin(row: Row, members: Members | None) -> bool:
+    def kin(row: ChangeRow, members: Members | None) -> bool:
         named = account_id in {row.record_id, row.before.get("parent_id"), row.after.get("parent_id")}
         return named or members is None or row.record_id in members
 
-    def was_kin(row: Row) -> bool | None:
+    def was_kin(row: ChangeRow) -> bool | None:
         """None where the row does not tell: it may be about the parent."""
         return account_id in {row.record_id, row.before.get("parent_id")} or None
 
@@ -57,21 +57,21 @@ def customer(account_id: str) -> Listing:
         parent = sa.select(own.parent_id).where(visible(own, viewer), own.id == account_id)
         return sa.or_(each.id == account_id, each.parent_id == account_id, each.id == parent.scalar_subquery())
 
-    def linked(row: Row, members: Members | None) -> bool:
+    def linked(row: ChangeRow, members: Members | None) -> bool:
         if "links" in row.values or row.action is Action.CREATED:
             old, new = row.values.get("links", (None, None))
             return account_id in (*(old or ()), *(new or ()))
         # It is the account's if it was; but it may come into sight.
         return members is None or row.record_id in members or not SHOWING.isdisjoint(row.names)
 
-    def was_linked(row: Row) -> bool | None:
+    def was_linked(row: ChangeRow) -> bool | None:
         """None where the row does not tell."""
         return account_id in (row.values["links"][0] or ()) if "links" in row.values else None
 
-    def part_of(column: str) -> Callable[[Row, Members | None], bool]:
+    def part_of(column: str) -> Callable[[ChangeRow, Members | None], bool]:
         """Whether the row is about a part of a member that `column` names."""
 
-        def touched(row: Row, members: Members | None) -> bool:
+        def touched(row: ChangeRow, members: Members | None) -> bool:
             whole = {row.before.get(column), row.after.get(column)}
             return members is None or row.record_id in members or not members.isdisjoint(whole)
 
@@ -106,8 +106,8 @@ def customer(account_id: str) -> Listing:
         return model.id.in_(ids)  # type: ignore[no-any-return]
 
     async def unsettled(
-        session: AsyncSession, viewer: Viewer, rows: Sequence[Row], members: Members | None
-    ) -> Sequence[Row]:
+        session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow], members: Members | None
+    ) -> Sequence[ChangeRow]:
         moved = [row for row in rows if row.entity in WHOLES and not COMING.isdisjoint(row.names) and near(row)]
         joined = [row for row in rows if row.entity == "CampaignMember" and not JOINING.isdisjoint(row.names)]
         fostered = [row for row in rows if row.record_id == account_id and "parent_id" in row.names]
@@ -121,13 +121,13 @@ def customer(account_id: str) -> Listing:
             handed = []
         return sorted([*moved, *joined, *fostered, *handed], key=lambda row: row.revision)
 
-    async def take_along(session: AsyncSession, viewer: Viewer, rows: Sequence[Row]) -> bool:
+    async def take_along(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> bool:
         """Whether these contacts and deals have parts that come and go with them."""
         kinds = [model for entity in {row.entity for row in rows} for model in WHOLES[entity]]
         ids = {row.record_id for row in rows if row.action is not Action.CREATED}
         return bool(ids) and await have_followers(session, viewer, ids, kinds)
 
-    async def name_contacts(session: AsyncSession, viewer: Viewer, rows: Sequence[Row]) -> bool:
+    async def name_contacts(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> bool:
         """Whether these members of campaigns are contacts of the account: the campaigns come and go with them."""
         named = {key for row in rows for each in (row.before, row.after) if (key := each.get("contact_id"))}
         return bool(named) and bool(await load_contacts(session, viewer, [account_id], named))

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, VisibilityScope, unscoped, visibility_scope, visible
-from crm_graph.changelog import Revision, Row, log
-from crm_graph.changelog.log import KEPT
+from crm_graph.changelog import ChangeRow, Revision, log
+from crm_graph.changelog.log import KEPT_VALUES
 from crm_graph.database import in_array
 from crm_graph.errors import ResyncRequired
 from crm_graph.models import Action, Contact, Entity, Membership, ReportingLine, User, Workspace
@@ -28,7 +28,7 @@ NO_CHANGES = {Action.SIGNED_IN, Action.SIGNED_OUT, Action.SIGN_IN_FAILED}
 Members = set[str]
 Reached = Mapping[type[Entity], set[str]]
 """The kinds of other records that a list's condition looks at, with the names of the columns."""
-Unsettled = Callable[[AsyncSession, Viewer, Sequence[Row], Members | None], Awaitable[Sequence[Row]]]
+Unsettled = Callable[[AsyncSession, Viewer, Sequence[ChangeRow], Members | None], Awaitable[Sequence[ChangeRow]]]
 
 
 @dataclass
@@ -40,8 +40,8 @@ class Occurrence:
     record_id: str
     record: Any
     was_member: bool
-    last: Row
-    rows: Sequence[Row] = ()
+    last: ChangeRow
+    rows: Sequence[ChangeRow] = ()
 
     @property
     def actions(self) -> set[Action]:
@@ -64,8 +64,8 @@ class Scope:
 
     model: type[Entity]
     where: Where
-    touched: Callable[[Row, Members | None], bool]
-    was: Callable[[Row], bool | None] = lambda row: None
+    touched: Callable[[ChangeRow, Members | None], bool]
+    was: Callable[[ChangeRow], bool | None] = lambda row: None
 
     def select(self, viewer: Viewer, *columns: Any) -> sa.Select[Any]:
         return sa.select(*columns).where(visible(self.model, viewer), self.where(self.model, viewer))
@@ -77,8 +77,8 @@ def everything(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
 
 
 async def by_nothing(
-    session: AsyncSession, viewer: Viewer, rows: Sequence[Row], members: Members | None
-) -> Sequence[Row]:
+    session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow], members: Members | None
+) -> Sequence[ChangeRow]:
     """What unsettles a list whose records come and go by what happens to them alone."""
     return []
 
@@ -91,15 +91,15 @@ def unsettled_by(reached: Reached) -> Unsettled:
     if Contact in reached:
         looked_at.setdefault("Account", set())
 
-    def matters(row: Row) -> bool:
+    def matters(row: ChangeRow) -> bool:
         if row.entity not in looked_at or row.action in NO_CHANGES:
             return False
-        telling = looked_at[row.entity] | row.before.keys() | KEPT
+        telling = looked_at[row.entity] | row.before.keys() | KEPT_VALUES
         return row.action is Action.CREATED or not telling.isdisjoint(row.names)
 
     async def unsettled(
-        session: AsyncSession, viewer: Viewer, rows: Sequence[Row], members: Members | None
-    ) -> Sequence[Row]:
+        session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow], members: Members | None
+    ) -> Sequence[ChangeRow]:
         return [row for row in rows if matters(row)]
 
     return unsettled
@@ -127,9 +127,9 @@ class Listing:
                 return None
         return found
 
-    def about(self, rows: Sequence[Row], members: Members | None) -> dict[str, list[Row]]:
+    def about(self, rows: Sequence[ChangeRow], members: Members | None) -> dict[str, list[ChangeRow]]:
         """The rows that may matter, by their record."""
-        found: dict[str, list[Row]] = defaultdict(list)
+        found: dict[str, list[ChangeRow]] = defaultdict(list)
         known = None if members is None else set(members)
         for row in rows:
             scope = self.by_entity.get(row.entity)
@@ -140,7 +140,7 @@ class Listing:
         return found
 
     async def look(
-        self, session: AsyncSession, viewer: Viewer, about: Mapping[str, Sequence[Row]], members: Members | None
+        self, session: AsyncSession, viewer: Viewer, about: Mapping[str, Sequence[ChangeRow]], members: Members | None
     ) -> list[Occurrence]:
         """What became of the records that rows are about, in the order of their last rows. Without `members` the log
         tells which of them were in the list, by what the viewer sees today."""
@@ -157,7 +157,7 @@ class Listing:
         return sorted(found, key=lambda each: each.last.revision)
 
     async def compare(
-        self, session: AsyncSession, viewer: Viewer, before: Members, after: Members, cause: Row
+        self, session: AsyncSession, viewer: Viewer, before: Members, after: Members, cause: ChangeRow
     ) -> list[Occurrence] | None:
         """Which records came and went between two states of the list; None where they are too many."""
         came, gone = after - before, before - after
@@ -179,9 +179,9 @@ class Listing:
         return {record.id: record for record in await session.scalars(statement)}
 
     async def _before(
-        self, session: AsyncSession, viewer: Viewer, scope: Scope, rows: Mapping[str, Sequence[Row]]
+        self, session: AsyncSession, viewer: Viewer, scope: Scope, rows: Mapping[str, Sequence[ChangeRow]]
     ) -> Collection[str]:
-        first = [_telling(its) for its in rows.values() if its[0].found]
+        first = [_telling(its) for its in rows.values() if its[0].existed]
         unsure = [row.record_id for row in first if scope.was(row) is None]
         still = set(await session.scalars(self._still(viewer, scope, unsure))) if unsure else set()
         first = [row for row in first if scope.was(row) or row.record_id in still]
@@ -198,7 +198,7 @@ class Listing:
         )
 
 
-def _telling(rows: Sequence[Row]) -> Row:
+def _telling(rows: Sequence[ChangeRow]) -> ChangeRow:
     """The row that tells where a record belonged before all of these, which are about it."""
     return next((row for row in rows if "links" in row.values), rows[0])
 
@@ -210,8 +210,8 @@ class Ledger:
     models: Mapping[str, type[Entity]]
 
     async def unsettled(
-        self, session: AsyncSession, viewer: Viewer, rows: Sequence[Row], members: Members | None
-    ) -> Sequence[Row]:
+        self, session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow], members: Members | None
+    ) -> Sequence[ChangeRow]:
         """The rows by which records came into sight, or went, along with those that they are about."""
         moved = reassigned(rows, viewer)
         shown = await load_shown(session, viewer, moved) if moved else set()
@@ -222,18 +222,20 @@ class Ledger:
     async def members(self, session: AsyncSession, viewer: Viewer) -> None:
         """Not kept in mind: there are too many."""
 
-    async def compare(self, session: AsyncSession, viewer: Viewer, before: Members, after: Members, cause: Row) -> None:
+    async def compare(
+        self, session: AsyncSession, viewer: Viewer, before: Members, after: Members, cause: ChangeRow
+    ) -> None:
         """Nothing to compare."""
 
-    def about(self, rows: Sequence[Row], members: Members | None) -> dict[str, list[Row]]:
-        found: dict[str, list[Row]] = defaultdict(list)
+    def about(self, rows: Sequence[ChangeRow], members: Members | None) -> dict[str, list[ChangeRow]]:
+        found: dict[str, list[ChangeRow]] = defaultdict(list)
         for row in rows:
             if row.entity in self.models and row.action not in NO_CHANGES:
                 found[row.record_id].append(row)
         return found
 
     async def look(
-        self, session: AsyncSession, viewer: Viewer, about: Mapping[str, Sequence[Row]], members: Members | None
+        self, session: AsyncSession, viewer: Viewer, about: Mapping[str, Sequence[ChangeRow]], members: Members | None
     ) -> list[Occurrence]:
         """One occurrence a row, in their order; of a record that the viewer saw until then, but sees no more, without
         the record."""
@@ -247,12 +249,12 @@ class Ledger:
             present = {record.id: record for record in records}
             lost = [row for key in keys if key not in present for row in about[key]]
             came = [row for row in lost if row.action in {Action.CREATED, Action.RESTORED}]
-            seen = await load_seen(session, viewer, model, [row for row in lost if row.found])
+            seen = await load_seen(session, viewer, model, [row for row in lost if row.existed])
             seen |= await load_seen_then(session, viewer, model, came)
             for key in keys:
                 for row in about[key]:
                     if key in present or row.revision in seen:
-                        found.append(Occurrence(model, key, present.get(key), row.found, row, (row,)))
+                        found.append(Occurrence(model, key, present.get(key), row.existed, row, (row,)))
         return sorted(found, key=lambda each: each.last.revision)
 
 
@@ -280,13 +282,13 @@ class Audience:
     of_owner: Mapping[str, set[str]]
     of_team: Mapping[str, set[str]]
 
-    def has(self, user_id: str, row: Row) -> bool:
+    def has(self, user_id: str, row: ChangeRow) -> bool:
         """Whether the user sees the record as the row leaves it."""
         owner, team = row.after.get("owner_id"), row.after.get("team_id")
         return user_id in self.of_owner.get(owner or "", ()) or user_id in self.of_team.get(team or "", ())
 
 
-async def load_audience(session: AsyncSession, viewer: Viewer, rows: Sequence[Row]) -> Audience:
+async def load_audience(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> Audience:
     """Who of the viewer's workspace sees what these rows leave: the gate's rule, read the other way round, so that a
     change of a private record is looked up only for those whom it concerns."""
     of_owner: dict[str, set[str]] = defaultdict(set)
@@ -305,12 +307,12 @@ async def load_audience(session: AsyncSession, viewer: Viewer, rows: Sequence[Ro
     return Audience(of_owner, of_team)
 
 
-def moving_rows(rows: Sequence[Row], sight: VisibilityScope, user_ids: Collection[str | None]) -> list[Row]:
+def moving_rows(rows: Sequence[ChangeRow], sight: VisibilityScope, user_ids: Collection[str | None]) -> list[ChangeRow]:
     """The rows that may change what these users, who have this sight, see of other records."""
     personal = sight.user_id is not None
     found = []
     for row in rows:
-        if not row.moves_sight:
+        if not row.affects_visibility:
             continue
         joins = row.entity == "Membership" and {row.before.get("user_id"), row.after.get("user_id")} & set(user_ids)
         reports = row.entity == "User" and "manager_id" in row.names
@@ -329,10 +331,10 @@ async def load_log(
 
     Raises ResyncRequired.
     """
-    end = await log.stand(session, viewer.workspace_id)
+    end = await log.current_revision(session, viewer.workspace_id)
     if after is None:
         return [], end, True
-    await log.require_answerable(session, viewer.workspace_id, after, end, retention)
+    await log.require_replayable(session, viewer.workspace_id, after, end, retention)
     rows = await log.read(session, viewer.workspace_id, after.number, end.number, first)
     sight = visibility_scope(viewer, ledger.models.values())
     if moving_rows(rows, sight, {viewer.user_id}) or await ledger.unsettled(session, viewer, rows, None):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import INHERITED, VISIBILITY_SOURCES, Viewer, is_private, unscoped, visible, was_visible
-from crm_graph.changelog import Row
+from crm_graph.changelog import ChangeRow
 from crm_graph.database import in_array
 from crm_graph.models import (
     Account,
@@ -31,7 +31,7 @@ PARTS = {kind: columns for kind, columns in INHERITED.items() if kind is not Con
 """What shows only where all of these columns' records do."""
 
 
-def reassigned(rows: Sequence[Row], viewer: Viewer) -> list[Row]:
+def reassigned(rows: Sequence[ChangeRow], viewer: Viewer) -> list[ChangeRow]:
     """The rows by which private records came to others: what follows these records may come or go with them."""
     found = []
     for row in rows:
@@ -44,7 +44,7 @@ def reassigned(rows: Sequence[Row], viewer: Viewer) -> list[Row]:
     return found
 
 
-async def load_seen(session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[Row]) -> set[int]:
+async def load_seen(session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[ChangeRow]) -> set[int]:
     """The revisions of those rows before which their records were visible, by what the viewer sees today."""
     seen = await _load_where(session, viewer, rows, was_visible(model, viewer))
     if model is Activity:
@@ -52,13 +52,15 @@ async def load_seen(session: AsyncSession, viewer: Viewer, model: type[Entity], 
     return seen
 
 
-async def load_seen_then(session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[Row]) -> set[int]:
+async def load_seen_then(
+    session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[ChangeRow]
+) -> set[int]:
     """As `load_seen`, of those rows after which their records were visible."""
     return await _load_where(session, viewer, rows, was_visible(model, viewer, "after"))
 
 
 async def _load_where(
-    session: AsyncSession, viewer: Viewer, rows: Sequence[Row], condition: sa.ColumnElement[bool]
+    session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow], condition: sa.ColumnElement[bool]
 ) -> set[int]:
     if not rows or isinstance(condition, sa.True_):
         return {row.revision for row in rows}
@@ -68,7 +70,7 @@ async def _load_where(
     return set(await session.scalars(statement))
 
 
-async def _load_seen_before(session: AsyncSession, viewer: Viewer, rows: Sequence[Row]) -> set[int]:
+async def _load_seen_before(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> set[int]:
     """The revisions of those rows about activities before which the viewer took part in them, or saw what they were
     about: that is told by the row itself where it changed that. The account that a contact, a deal or a case brings
     along gives no sight."""
@@ -87,13 +89,13 @@ async def _load_seen_before(session: AsyncSession, viewer: Viewer, rows: Sequenc
     }
 
 
-def _former(row: Row, name: str) -> set[str]:
+def _former(row: ChangeRow, name: str) -> set[str]:
     """What an activity's list of links or participants was before the row changed it; nothing where it did not."""
     old, _ = row.values.get(name) or (None, None)
     return set(old or ())
 
 
-async def load_shown(session: AsyncSession, viewer: Viewer, rows: Sequence[Row]) -> set[str]:
+async def load_shown(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> set[str]:
     """The ids of the records that came into the viewer's sight, or went out of it, by these rows."""
     found: set[str] = set()
     for entity in {row.entity for row in rows}:

@@ -22,7 +22,7 @@ def revision_of(viewer: Viewer) -> sa.Select[Any]:
 
 async def load_revision(session: AsyncSession, viewer: Viewer) -> str:
     """The workspace's revision as clients know it."""
-    return str(await log.stand(session, viewer.workspace_id))
+    return str(await log.current_revision(session, viewer.workspace_id))
 
 
 async def load_workspace(session: AsyncSession, viewer: Viewer) -> Workspace:

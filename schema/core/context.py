@@ -10,7 +10,7 @@ import strawberry
 
 from crm_graph.access import Viewer
 from crm_graph.auth import Principal
-from crm_graph.changelog import Feed
+from crm_graph.changelog import ChangeLog
 from crm_graph.database import Database
 from crm_graph.errors import Unauthenticated
 from crm_graph.settings import Settings
@@ -28,7 +28,7 @@ class Context:
 
     settings: Settings
     database: Database
-    feed: Feed
+    changelog: ChangeLog
     caller: Caller | None = None
     viewer_or_none: Viewer | None = None
     execution: str | None = None

@@ -151,7 +151,7 @@ class Mutation(DeclaredField):
         """The payload's ids, the revision, and what has the context's loaders know of the write."""
         viewer, sent, renew = context.viewer, vars(write).get("idempotency_key"), context.loaders.forget
         key = None if sent is UNSET else sent
-        async with context.feed.transaction(viewer, self.python_name) as session:
+        async with context.changelog.transaction(viewer, self.python_name) as session:
             if key is not None:
                 fingerprint = hashlib.sha256(f"{self.python_name}{write}".encode()).hexdigest()
                 if done := await idempotency.recall(session, viewer, key, fingerprint):

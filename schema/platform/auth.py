@@ -147,7 +147,7 @@ class AuthMutation:
     async def sign_in(self, info: Info, input: Annotated[SignInInput, INPUT]) -> PayloadSource:
         context = info.context
         signed_in = await auth.sign_in(
-            context.feed, context.settings, email=input.email, password=input.password, client=context.address
+            context.changelog, context.settings, email=input.email, password=input.password, client=context.address
         )
         return _tokens(context, signed_in)
 
@@ -157,7 +157,9 @@ class AuthMutation:
     )
     async def refresh_token(self, info: Info, input: Annotated[RefreshTokenInput, INPUT]) -> PayloadSource:
         context = info.context
-        return _tokens(context, await auth.refresh(context.feed, context.settings, refresh_token=input.refresh_token))
+        return _tokens(
+            context, await auth.refresh(context.changelog, context.settings, refresh_token=input.refresh_token)
+        )
 
     @strawberry.field(
         graphql_type=RenewTokenPayload,
@@ -179,7 +181,7 @@ class AuthMutation:
         context = info.context
 
         async def write() -> int:
-            async with context.feed.transaction(context.viewer, "signOut") as session:
+            async with context.changelog.transaction(context.viewer, "signOut") as session:
                 await auth.sign_out(session, context.viewer, session_id=context.principal.session_id)
                 return await advance(session)
 
@@ -204,7 +206,7 @@ class AuthMutation:
             context,
             context.viewer.user_id,
             lambda: auth.change_password(
-                context.feed,
+                context.changelog,
                 context.settings,
                 context.principal,
                 current=input.current_password,
@@ -218,7 +220,7 @@ class AuthMutation:
         return await _payload(
             context,
             user_id,
-            lambda: users.set_password(context.feed, context.viewer, user_id=user_id, password=input.password),
+            lambda: users.set_password(context.changelog, context.viewer, user_id=user_id, password=input.password),
         )
 
 

@@ -14,7 +14,7 @@ from strawberry.types.arguments import StrawberryArgument
 
 from crm_graph import models
 from crm_graph.access import Viewer, visible
-from crm_graph.changelog import Revision, Row
+from crm_graph.changelog import ChangeRow, Revision
 from crm_graph.errors import BadUserInput
 from loaders import Loaders, Order, PageRequest
 from loaders.core.pages import Where
@@ -220,10 +220,10 @@ async def _follow_board(info: Info, *, pipeline_id: str, filter: Any = None, aft
         raise BadUserInput("There is no such pipeline.", "pipelineId")
     where = filter and filter.where
 
-    def on_board(row: Row, members: object) -> bool:
+    def on_board(row: ChangeRow, members: object) -> bool:
         return pipeline_id in {row.before.get("pipeline_id"), row.after.get("pipeline_id")}
 
-    def was_on_board(row: Row) -> bool:
+    def was_on_board(row: ChangeRow) -> bool:
         return row.before["pipeline_id"] == pipeline_id
 
     def belongs(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:

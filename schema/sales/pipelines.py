@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crm_graph import models
-from crm_graph.models import ForecastCategory, GateField, StageCategory
+from crm_graph.models import ForecastCategory, RequiredField, StageCategory
 from crm_graph.services.sales import pipelines
 from loaders import Order
 from loaders.sales import opportunities as relations
 from schema.core import Connection, Money, Node, column, connection, crud, edge, money, node
+from schema.core.scalars import enum_type
 
 if TYPE_CHECKING:
     from schema.core.node_types import Opportunity
+
+enum_type(RequiredField, "GateField")
 
 
 @node(models.Pipeline, "A series of stages that deals go through.", order=(Order("position"),))
@@ -33,7 +36,7 @@ class Stage(Node):
     category: StageCategory = column("Whether its deals are open, won or lost.")
     forecast_category: ForecastCategory = column("Forecast category of its deals.")
     days_until_stale: int | None = column("Number of days after which a deal in it is stale.")
-    required_fields: list[GateField] = column("The fields that a deal needs to enter it.")
+    required_fields: list[RequiredField] = column("The fields that a deal needs to enter it.")
     external_id: str | None = column("Id in another system, unique among stages.")
     pipeline: Pipeline | None = edge("The pipeline that it is part of.", by="pipeline_id", write="create")
     opportunities: Connection[Opportunity] = connection("The deals in it.", relations.IN_STAGE)

@@ -12,7 +12,7 @@ from graphql import GraphQLError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, VisibilityScope, is_private, visibility_scope
-from crm_graph.changelog import Row
+from crm_graph.changelog import ChangeRow
 from crm_graph.errors import ResyncRequired, Unauthenticated
 from crm_graph.models import Entity
 from loaders.live.lists import MOST_MEMBERS, Audience, Members, Occurrence, load_viewers, moving_rows
@@ -93,8 +93,8 @@ async def news(
     viewer: Viewer,
     question: Question,
     known: Members | None,
-    rows: Sequence[Row],
-    moving: Sequence[Row],
+    rows: Sequence[ChangeRow],
+    moving: Sequence[ChangeRow],
     end: Stand,
     answer: Answer,
     audience: Audience | None = None,
@@ -127,7 +127,7 @@ async def news(
     return News(await answer(session, viewer, question, occurrences, end) if occurrences else None, members)
 
 
-def _concerns(viewer: Viewer, row: Row, audience: Audience) -> bool:
+def _concerns(viewer: Viewer, row: ChangeRow, audience: Audience) -> bool:
     """Whether the viewer may see what the row leaves."""
     return not is_private(viewer, row.entity) or audience.has(viewer.user_id or "", row)
 
@@ -165,7 +165,7 @@ class Group:
     async def advance(
         self,
         session: AsyncSession,
-        rows: Sequence[Row],
+        rows: Sequence[ChangeRow],
         end: Stand,
         answer: Answer,
         audience: Audience | None,
@@ -185,8 +185,8 @@ class Group:
     async def _go_on(
         self,
         session: AsyncSession,
-        rows: Sequence[Row],
-        moving: Sequence[Row],
+        rows: Sequence[ChangeRow],
+        moving: Sequence[ChangeRow],
         end: Stand,
         answer: Answer,
         audience: Audience | None,
@@ -204,8 +204,8 @@ class Group:
     async def _part(
         self,
         session: AsyncSession,
-        rows: Sequence[Row],
-        moving: Sequence[Row],
+        rows: Sequence[ChangeRow],
+        moving: Sequence[ChangeRow],
         end: Stand,
         answer: Answer,
         parted: list[Group],

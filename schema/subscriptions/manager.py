@@ -14,7 +14,7 @@ from strawberry.http import GraphQLRequestData
 from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.access import Viewer
-from crm_graph.changelog import Feed, Revision, log
+from crm_graph.changelog import ChangeLog, Revision, log
 from crm_graph.database import CONNECTION_ERRORS, Database
 from crm_graph.errors import RequestError, TimedOut, Unauthenticated
 from crm_graph.settings import Settings
@@ -42,8 +42,8 @@ class Outlet(Protocol):
 class Hub:
     """The subscriptions of one process, a room a workspace."""
 
-    def __init__(self, schema: Any, settings: Settings, database: Database, feed: Feed) -> None:
-        self.schema, self.settings, self.database, self.feed = schema, settings, database, feed
+    def __init__(self, schema: Any, settings: Settings, database: Database, changelog: ChangeLog) -> None:
+        self.schema, self.settings, self.database, self.changelog = schema, settings, database, changelog
         self._rooms: dict[str, tuple[Room, int, contextlib.ExitStack]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -85,7 +85,7 @@ class Hub:
                 raise Unauthenticated("You may no longer sign in.")
             [viewer] = viewers.values()
             after = watch.after or at
-            await log.require_answerable(session, viewer.workspace_id, after, at, self.settings.retention)
+            await log.require_replayable(session, viewer.workspace_id, after, at, self.settings.retention)
             return viewer, after, at
 
     async def _source(self, context: Context, document: Any, request: GraphQLRequestData) -> Watch:
@@ -117,7 +117,7 @@ class Hub:
 
     def _open(self, workspace_id: str) -> tuple[Room, int, contextlib.ExitStack]:
         stack = contextlib.ExitStack()
-        signal = stack.enter_context(self.feed.wakeups.watch(workspace_id))
+        signal = stack.enter_context(self.changelog.notifier.watch(workspace_id))
         return Room(workspace_id, self.database, signal, self.answer), 0, stack
 
     async def answer(
@@ -130,7 +130,7 @@ class Hub:
     ) -> str:
         """The payload that tells a viewer what occurred. Raises GraphQLError where there is no answer to be made, and
         what the database raises when it is out."""
-        context = Context(self.settings, self.database, self.feed, viewer_or_none=viewer)
+        context = Context(self.settings, self.database, self.changelog, viewer_or_none=viewer)
         if self.settings.query_seconds:  # others wait for it
             context.until = asyncio.get_running_loop().time() + self.settings.query_seconds
         for each in occurrences:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.changelog import Row, Tail, log
+from crm_graph.changelog import ChangeRow, RecentChanges, log
 from crm_graph.changelog.notifier import Signal
 from crm_graph.database import CONNECTION_ERRORS, Database
 from crm_graph.errors import ResyncRequired
@@ -38,7 +38,7 @@ class Room:
         self.workspace_id, self.database, self.signal, self.answer = workspace_id, database, signal, answer
         self.groups: dict[tuple[object, ...], Group] = {}
         self._epoch = ""
-        self._tail = Tail(workspace_id, 0)
+        self._tail = RecentChanges(workspace_id, 0)
         self._lock = asyncio.Lock()
         self._catching_up = asyncio.Semaphore(MOST_CATCHING_UP)
         self._payloads: dict[object, str] = {}
@@ -59,7 +59,9 @@ class Room:
             if not behind:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, checkpoint_at - time.monotonic())):
-                        await self.signal.beyond(min((each.at for each in self.groups.values()), default=self._tail.at))
+                        await self.signal.wait_past(
+                            min((each.at for each in self.groups.values()), default=self._tail.at)
+                        )
             # Half as long as the last round took belongs to others: where changes come faster than they can be told,
             # several are told as one, and writers do not wait for it.
             await asyncio.sleep(max(0.0, rest_until - time.monotonic()))
@@ -119,15 +121,15 @@ class Room:
     def _near(self, subscriber: Subscriber) -> bool:
         """Whether what he has missed is in memory, and not much."""
         rows = self._tail.after(subscriber.number) if self._epoch else []
-        return rows is not None and len(rows) < log.PAGE
+        return rows is not None and len(rows) < log.MAX_PAGE
 
     async def _catch_up(self, subscriber: Subscriber) -> str | None:
         """A payload that brings a subscriber a page further; he stands there already, so it has to be sent."""
         async with self._catching_up, self.database.snapshot() as session:
-            end = await log.stand(session, self.workspace_id)
+            end = await log.current_revision(session, self.workspace_id)
             rows = await log.read(session, self.workspace_id, subscriber.number, end.number)
             if end.epoch != subscriber.epoch or end.epoch != self._epoch or not rows:
-                raise ResyncRequired(log.LEAPT, str(end))
+                raise ResyncRequired(log.UNKNOWN_REVISION, str(end))
             number = rows[-1].revision
             payload = await self._news(session, subscriber, rows, Stand(end.epoch, number, number == end.number))
         subscriber.number = number
@@ -149,7 +151,7 @@ class Room:
                     await self._advance(session)
                     end = Stand(self._epoch, self._tail.at, True)
                     if end.epoch != subscriber.epoch or end.number < subscriber.number:
-                        raise ResyncRequired(log.LEAPT, end.revision)
+                        raise ResyncRequired(log.UNKNOWN_REVISION, end.revision)
                     rows = self._tail.after(subscriber.number)
                     if rows is None:
                         return False, None
@@ -177,21 +179,23 @@ class Room:
             return True
         return bool(moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id}))
 
-    async def _news(self, session: AsyncSession, subscriber: Subscriber, rows: Sequence[Row], end: Stand) -> str | None:
+    async def _news(
+        self, session: AsyncSession, subscriber: Subscriber, rows: Sequence[ChangeRow], end: Stand
+    ) -> str | None:
         moving = moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id})
         told = await news(session, subscriber.viewer, subscriber.question, None, rows, moving, end, self.answer)
         return told.payload
 
     async def _advance(self, session: AsyncSession) -> None:
         """Bring the tail and all groups to where the log stands in a snapshot."""
-        end = await log.stand(session, self.workspace_id)
+        end = await log.current_revision(session, self.workspace_id)
         if end.epoch != self._epoch or end.number < self._tail.at:
             for group in self.groups.values():
-                group.disband(ResyncRequired(log.LEAPT, str(end)))
-            self._epoch, self._tail = end.epoch, Tail(self.workspace_id, end.number)
+                group.disband(ResyncRequired(log.UNKNOWN_REVISION, str(end)))
+            self._epoch, self._tail = end.epoch, RecentChanges(self.workspace_id, end.number)
             self._payloads.clear()
         while True:
-            rows: Sequence[Row] = ()
+            rows: Sequence[ChangeRow] = ()
             if self._tail.at < end.number:
                 rows = await self._tail.extend(session, end.number)
                 self._payloads.clear()

@@ -16,7 +16,7 @@ from graphql import GraphQLError, OperationType
 
 from crm_graph import auth
 from crm_graph.auth import Principal
-from crm_graph.changelog import Feed
+from crm_graph.changelog import ChangeLog
 from crm_graph.database import CONNECTION_ERRORS, Database
 from crm_graph.errors import CostExceeded, LimitExceeded, Overloaded, RequestError, TimedOut, Unauthenticated
 from crm_graph.observability import metrics, tracing
@@ -96,7 +96,7 @@ class Endpoint:
     schema: CrmSchema
     settings: Settings
     database: Database
-    feed: Feed
+    changelog: ChangeLog
     hub: Hub
     connections: Connections
     budget: Budget
@@ -269,7 +269,7 @@ class Endpoint:
         return context
 
     def _context(self, caller: Caller) -> Context:
-        return Context(self.settings, self.database, self.feed, caller)
+        return Context(self.settings, self.database, self.changelog, caller)
 
     async def authenticate(self, token: str) -> Principal:
         """Raises Unauthenticated. Meanwhile he is who he was: nobody is to wait among strangers for that."""

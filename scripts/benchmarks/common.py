@@ -131,8 +131,8 @@ def prepare(env: Mapping[str, str]) -> str:
         database = Database(settings.database_url, pool_size=1)
         await migrations.upgrade(database.writer)
         await database.close()
-        async with database_session(settings) as feed:
-            await setup.create_workspace(feed, name="Bench", currency="USD", **admin)
+        async with database_session(settings) as changelog:
+            await setup.create_workspace(changelog, name="Bench", currency="USD", **admin)
 
     asyncio.run(make())
     return tokens(env, [EMAIL])[0]
@@ -147,11 +147,11 @@ def tokens(env: Mapping[str, str], emails: Sequence[str]) -> list[str]:
 
     async def make() -> list[str]:
         made = []
-        async with database_session(Settings.from_environment(env)) as feed:
+        async with database_session(Settings.from_environment(env)) as changelog:
             for email in emails:
-                async with feed.database.read() as session:
+                async with changelog.database.read() as session:
                     viewer = await setup.find_user(session, await setup.find_workspace(session, None), email)
-                async with feed.transaction(viewer, "createApiToken") as session:
+                async with changelog.transaction(viewer, "createApiToken") as session:
                     made.append((await auth.create_api_token(session, viewer, name="bench"))["token"])
         return made
 

@@ -41,20 +41,20 @@ async def prepare(url: str) -> str:
 async def run_import(url: str, mapping: Path, folder: Path) -> None:
     """The import, in this process; prints the seconds that it took and the most memory that the process had."""
     from crm_graph.access import Viewer
-    from crm_graph.changelog import Feed
+    from crm_graph.changelog import ChangeLog
     from crm_graph.database import Database
     from crm_graph.models import Workspace
     from crm_graph.services.importing import import_folder
 
     database = Database(url)
-    feed = Feed(database, "memory://")
-    await feed.open()
+    changelog = ChangeLog(database, "memory://")
+    await changelog.open()
     async with database.read() as session:
         viewer = Viewer.of(await session.get_one(Workspace, "ws_bench"), None, "system")
     start = time.perf_counter()
-    report = await import_folder(feed, viewer, mapping, folder)
+    report = await import_folder(changelog, viewer, mapping, folder)
     seconds = time.perf_counter() - start
-    await feed.close()
+    await changelog.close()
     await database.close()
     assert report.revision is not None, report.rejected[:5]
     print(json.dumps({"seconds": seconds, "megabytes": peak()}))

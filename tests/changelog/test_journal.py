@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from crm_graph import records
 from crm_graph.access import Viewer
-from crm_graph.changelog import Feed, advance, journal_of
+from crm_graph.changelog import ChangeLog, advance, journal_of
 from crm_graph.errors import Conflict, Duplicate
 from crm_graph.models import (
     Account,
@@ -89,7 +89,7 @@ async def test_who_did_it_by_what_and_when(world: World) -> None:
 async def test_several_flushes_of_one_record_are_one_entry(world: World) -> None:
     viewer = await world.viewer()
     account = await world.make("account", name="One", industry="Rockets")
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         old = await records.find(session, viewer, Account, account)
         new = await records.create(session, viewer, Account, values={"name": "New"})
         await session.flush()
@@ -110,7 +110,7 @@ async def test_several_flushes_of_one_record_are_one_entry(world: World) -> None
 
 async def test_values_are_logged_as_they_go_over_the_wire(world: World) -> None:
     viewer = await world.viewer()
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         values: Row = {
             "last_name": "Lovelace",
             "birthday": "1815-12-10",
@@ -136,7 +136,7 @@ async def test_values_are_logged_as_they_go_over_the_wire(world: World) -> None:
 async def test_what_totals_hang_on_is_always_there(world: World) -> None:
     viewer = await world.viewer()
     deal = await Bed(world).plant(Opportunity, amount=Decimal("12.50"), currency="USD", probability=20)
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         (await records.find(session, viewer, Opportunity, deal)).name = "Renamed"
 
     [change] = await log_of(world, "Opportunity")
@@ -147,11 +147,11 @@ async def test_what_totals_hang_on_is_always_there(world: World) -> None:
 
 async def test_secrets_are_not_logged(world: World) -> None:
     viewer = await world.viewer()
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         user = User(workspace_id=viewer.workspace_id, id=User.new_id(), name="Eve", password_hash="first-secret")
         session.add(user)
         await session.flush()
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         (await records.find(session, viewer, User, user.id)).password_hash = "second-secret"
 
     created, updated = await log_of(world, "User")
@@ -160,10 +160,10 @@ async def test_secrets_are_not_logged(world: World) -> None:
     assert "secret" not in str([created, updated])
 
 
-@pytest.mark.parametrize("way", ["inserted", "pack"])
+@pytest.mark.parametrize("way", ["inserted", "add_packed"])
 async def test_bulk_inserts_are_logged_like_others(world: World, way: str) -> None:
     viewer = await world.viewer()
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         rows = [
             {"workspace_id": viewer.workspace_id, "id": Team.new_id(), "name": name, "external_id": None}
             for name in ("North", "South")
@@ -182,7 +182,7 @@ async def test_bulk_inserts_are_logged_like_others(world: World, way: str) -> No
 
 async def test_what_changes_after_the_log_was_written_is_logged_too(world: World) -> None:
     viewer = await world.viewer()
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         account = await records.create(session, viewer, Account, values={"name": "One"})
         assert await advance(session) == 1
         account.name = "Two"
@@ -198,7 +198,7 @@ async def test_a_link_is_no_record_of_its_own(world: World) -> None:
     viewer = await world.viewer()
     account = await world.make("account", name="Acme")
     activity = await Bed(world).plant(Activity)
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         session.add(ActivityLink(workspace_id=viewer.workspace_id, activity_id=activity, account_id=account))
 
     assert [change["entity"] for change in await world.changes()] == ["Account"]
@@ -207,9 +207,9 @@ async def test_a_link_is_no_record_of_its_own(world: World) -> None:
 # Transactions
 
 
-async def break_off(feed: Feed, viewer: Viewer) -> None:
+async def break_off(changelog: ChangeLog, viewer: Viewer) -> None:
     """A transaction that fails when its log is written already."""
-    async with feed.transaction(viewer, "test") as session:
+    async with changelog.transaction(viewer, "test") as session:
         await records.create(session, viewer, Account, values={"name": "Lost"})
         await advance(session)
         raise RuntimeError
@@ -220,7 +220,7 @@ async def test_nothing_of_a_transaction_that_fails_is_kept(world: World) -> None
     stored = await world.everything()
 
     with pytest.raises(RuntimeError):
-        await break_off(world.feed, viewer)
+        await break_off(world.changelog, viewer)
 
     assert await world.everything() == stored
 
@@ -231,7 +231,7 @@ async def test_a_key_that_is_taken_meanwhile_is_a_duplicate(world: World) -> Non
     stored = await world.everything()
 
     async def insert() -> None:
-        async with world.feed.transaction(viewer, "test") as session:
+        async with world.changelog.transaction(viewer, "test") as session:
             session.add(Account(workspace_id=viewer.workspace_id, id=Account.new_id(), name="B", external_id="x"))
 
     with pytest.raises(Duplicate) as caught:
@@ -246,7 +246,7 @@ async def test_a_version_that_changed_meanwhile_is_a_conflict(world: World) -> N
     stored = await world.everything()
 
     async def overtaken() -> None:
-        async with world.feed.transaction(viewer, "test") as session:
+        async with world.changelog.transaction(viewer, "test") as session:
             (await records.find(session, viewer, Account, account)).name = "Late"
             overtake = sa.update(Account).where(Account.id == account).values(version=9)
             await session.execute(overtake, execution_options={"synchronize_session": False})

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph import records
-from crm_graph.changelog import Revision, Tail, log
+from crm_graph.changelog import RecentChanges, Revision, log
 from crm_graph.errors import BadUserInput, ResyncRequired
 from crm_graph.models import Account, Change, Workspace, now
 from tests.support.world import World
@@ -20,7 +20,7 @@ DAY = dt.timedelta(days=1)
 async def fill(world: World, count: int) -> None:
     """So many rows in the log."""
     viewer = await world.viewer()
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         for number in range(count):
             await records.create(session, viewer, Account, values={"name": f"Account {number}"})
 
@@ -52,14 +52,16 @@ def test_what_is_no_revision_is_refused_with_the_argument(text: str) -> None:
 
 
 async def require(session: AsyncSession, workspace_id: str, after: Revision) -> None:
-    await log.require_answerable(session, workspace_id, after, await log.stand(session, workspace_id), 30 * DAY)
+    await log.require_replayable(
+        session, workspace_id, after, await log.current_revision(session, workspace_id), 30 * DAY
+    )
 
 
 async def test_the_log_is_read_in_pages_of_a_workspace(world: World, other_world: World) -> None:
     await fill(world, 5)
     await fill(other_world, 3)
     async with world.database.snapshot() as session:
-        stand = await log.stand(session, world.workspace_id)
+        stand = await log.current_revision(session, world.workspace_id)
         pages = [
             [row.revision for row in await log.read(session, world.workspace_id, after, to, limit)]
             for after, to, limit in [(0, 5, 2), (2, 5, 2), (4, 5, 2), (5, 5, 2), (0, 3, 9), (1, 3, 9)]
@@ -77,9 +79,9 @@ async def test_a_row_has_what_decides_and_the_names_of_what_changed(world: World
     async with world.database.snapshot() as session:
         _, created, updated, deleted = await log.read(session, world.workspace_id, 0, 4)
 
-    assert (created.entity, created.record_id, created.action, created.found) == ("Activity", note, "CREATED", False)
-    assert (updated.names, updated.values, updated.found) == (("body", "links"), {"links": [[account], None]}, True)
-    assert (deleted.names, deleted.found, deleted.after["deleted_at"] is None) == (("deleted_at",), True, False)
+    assert (created.entity, created.record_id, created.action, created.existed) == ("Activity", note, "CREATED", False)
+    assert (updated.names, updated.values, updated.existed) == (("body", "links"), {"links": [[account], None]}, True)
+    assert (deleted.names, deleted.existed, deleted.after["deleted_at"] is None) == (("deleted_at",), True, False)
     assert (updated.user_id, updated.cause, updated.before["owner_id"]) == (
         world.admin.id,
         "update_activity",
@@ -88,10 +90,10 @@ async def test_a_row_has_what_decides_and_the_names_of_what_changed(world: World
 
 
 async def test_the_tail_keeps_the_newest_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "TAIL", 4)
-    monkeypatch.setattr(log, "PAGE", 3)
+    monkeypatch.setattr(log, "MAX_RECENT", 4)
+    monkeypatch.setattr(log, "MAX_PAGE", 3)
     await fill(world, 10)
-    tail = Tail(world.workspace_id, 2)
+    tail = RecentChanges(world.workspace_id, 2)
 
     def numbers(after: int) -> list[int] | None:
         rows = tail.after(after)
@@ -115,7 +117,7 @@ async def test_what_is_past_retention_or_in_the_future_is_not_answered(
     await fill(world, 5)
     await age(world, 31, up_to=3)
     async with world.database.snapshot() as session:
-        stand = await log.stand(session, world.workspace_id)
+        stand = await log.current_revision(session, world.workspace_id)
         asked = Revision(stand.epoch, after)
         if answerable:
             await require(session, world.workspace_id, asked)
@@ -129,7 +131,7 @@ async def test_where_the_log_stands_is_answered_however_old(world: World) -> Non
     await fill(world, 2)
     await age(world, 365, up_to=2)
     async with world.database.snapshot() as session:
-        stand = await log.stand(session, world.workspace_id)
+        stand = await log.current_revision(session, world.workspace_id)
         await require(session, world.workspace_id, stand)
         with pytest.raises(ResyncRequired):
             await require(session, world.workspace_id, Revision(stand.epoch, 1))
@@ -141,7 +143,7 @@ async def test_of_an_epoch_that_is_over_nothing_is_answered(world: World) -> Non
         here = sa.update(Workspace).where(Workspace.id == world.workspace_id)
         await connection.execute(here.values(epoch="restored"))
     async with world.database.snapshot() as session:
-        stand = await log.stand(session, world.workspace_id)
+        stand = await log.current_revision(session, world.workspace_id)
         assert stand == Revision("restored", 2)
         with pytest.raises(ResyncRequired) as refused:
             await require(session, world.workspace_id, Revision("former", 1))

@@ -16,8 +16,7 @@ from sqlalchemy.engine import make_url
 
 from crm_graph import records
 from crm_graph.access import Viewer
-from crm_graph.changelog import CHANNEL, Feed, advance
-from crm_graph.changelog import notifier as wakeups
+from crm_graph.changelog import CHANNEL, ChangeLog, advance, notifier
 from crm_graph.models import Account, Workspace
 from tests import conftest
 from tests.support.chaos.cluster import Redis, has_redis
@@ -30,8 +29,8 @@ NEVER = 3600.0
 @pytest.fixture
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beats that follow each other fast, and no poll: what comes has come through the broadcast."""
-    monkeypatch.setattr(wakeups, "POLL_SECONDS", NEVER)
-    monkeypatch.setattr(wakeups, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(notifier, "POLL_SECONDS", NEVER)
+    monkeypatch.setattr(notifier, "BEAT_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -56,20 +55,20 @@ def broadcast_url(kind: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def opened(world: World, url: str) -> AsyncIterator[Feed]:
-    """A feed of the world's database, as another process would have it."""
-    feed = Feed(world.database, url)
-    await feed.open()
+async def opened(world: World, url: str) -> AsyncIterator[ChangeLog]:
+    """A change log of the world's database, as another process would have it."""
+    changelog = ChangeLog(world.database, url)
+    await changelog.open()
     try:
-        yield feed
+        yield changelog
     finally:
-        await feed.close()
+        await changelog.close()
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, kind: type[Broadcast]) -> str:
     """The URL of a broadcast of this kind, which only those who ask for it get."""
     url = "memory://broken"
-    monkeypatch.setattr(wakeups, "Broadcast", lambda asked: (kind if asked == url else Broadcast)(asked))
+    monkeypatch.setattr(notifier, "Broadcast", lambda asked: (kind if asked == url else Broadcast)(asked))
     return url
 
 
@@ -79,15 +78,15 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def write(feed: Feed, viewer: Viewer, *names: str) -> None:
-    async with feed.transaction(viewer, "test") as session:
+async def write(changelog: ChangeLog, viewer: Viewer, *names: str) -> None:
+    async with changelog.transaction(viewer, "test") as session:
         for name in names:
             await records.create(session, viewer, Account, values={"name": name})
 
 
-async def break_off(feed: Feed, viewer: Viewer) -> None:
+async def break_off(changelog: ChangeLog, viewer: Viewer) -> None:
     """A transaction that fails when its log is written already."""
-    async with feed.transaction(viewer, "test") as session:
+    async with changelog.transaction(viewer, "test") as session:
         await records.create(session, viewer, Account, values={"name": "Lost"})
         await advance(session)
         raise RuntimeError
@@ -100,21 +99,21 @@ async def break_off(feed: Feed, viewer: Viewer) -> None:
 async def test_a_wake_up_comes_after_the_commit_and_only_then(
     world: World, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(wakeups, "POLL_SECONDS", NEVER)
+    monkeypatch.setattr(notifier, "POLL_SECONDS", NEVER)
     viewer = await world.viewer()
     told: list[int] = []
 
     async with opened(world, broadcast_url(kind)) as sender, contextlib.AsyncExitStack() as others:
         # Memory joins nobody but the process itself.
         hearer = sender if kind == "memory" else await others.enter_async_context(opened(world, broadcast_url(kind)))
-        with hearer.wakeups.watch(world.workspace_id) as signal:
-            raise_to = signal.raise_to
+        with hearer.notifier.watch(world.workspace_id) as signal:
+            advance_to = signal.advance_to
 
             def tell(number: int) -> None:
                 told.append(number)
-                raise_to(number)
+                advance_to(number)
 
-            monkeypatch.setattr(signal, "raise_to", tell)
+            monkeypatch.setattr(signal, "advance_to", tell)
             with pytest.raises(RuntimeError):
                 await break_off(sender, viewer)
             async with sender.transaction(viewer, "test"):
@@ -124,7 +123,7 @@ async def test_a_wake_up_comes_after_the_commit_and_only_then(
                     await records.create(session, viewer, Account, values={"name": name})
                 assert await advance(session) == 2
                 before = list(told)
-            await asyncio.wait_for(signal.beyond(0), PATIENCE)
+            await asyncio.wait_for(signal.wait_past(0), PATIENCE)
             changes = await world.changes()
 
     assert before == []
@@ -134,15 +133,18 @@ async def test_a_wake_up_comes_after_the_commit_and_only_then(
 
 async def test_wake_ups_are_for_those_who_watch_the_workspace(world: World, other_world: World) -> None:
     viewer = await world.viewer()
-    async with opened(world, "memory://") as feed:
-        with feed.wakeups.watch(world.workspace_id) as signal, feed.wakeups.watch(other_world.workspace_id) as other:
-            with feed.wakeups.watch(world.workspace_id) as second:
+    async with opened(world, "memory://") as changelog:
+        with (
+            changelog.notifier.watch(world.workspace_id) as signal,
+            changelog.notifier.watch(other_world.workspace_id) as other,
+        ):
+            with changelog.notifier.watch(world.workspace_id) as second:
                 assert second is signal
-            await write(feed, viewer, "One")
-            await write(feed, viewer, "Two")
+            await write(changelog, viewer, "One")
+            await write(changelog, viewer, "Two")
 
     assert (signal.revision, other.revision) == (2, 0)
-    assert feed.wakeups._signals == {}
+    assert changelog.notifier._signals == {}
 
 
 async def test_what_is_announced_while_the_line_is_busy_is_sent_once(
@@ -159,14 +161,14 @@ async def test_what_is_announced_while_the_line_is_busy_is_sent_once(
             await super().publish(channel, message)
 
     url = broken(monkeypatch, Slow)
-    async with opened(world, url) as feed:
-        feed.wakeups.announce("ws_one", 1)
+    async with opened(world, url) as changelog:
+        changelog.notifier.announce("ws_one", 1)
         await until(lambda: sent == ["ws_one 1"])
         for number in range(2, 100):
-            feed.wakeups.announce("ws_one", number)
-            feed.wakeups.announce("ws_two", 100 - number)
+            changelog.notifier.announce("ws_one", number)
+            changelog.notifier.announce("ws_two", 100 - number)
         free.set()
-        await until(lambda: not [each for each in feed.wakeups._unsent if each.startswith("ws_")])
+        await until(lambda: not [each for each in changelog.notifier._unsent if each.startswith("ws_")])
 
     assert sent == ["ws_one 1", "ws_one 99", "ws_two 98"]
 
@@ -175,37 +177,37 @@ async def test_nonsense_on_the_channel_is_ignored(world: World, swift: None) -> 
     url = broadcast_url("redis")
     ours = world.workspace_id
     nonsense = ["", " ", "x", ours, f"{ours} ", f"{ours} x", f"{ours} -5", f"{ours} 1.5", f"{ours} ²", f"{ours} 9 9"]
-    async with opened(world, url) as feed, Broadcast(url) as stranger:
-        with feed.wakeups.watch(ours) as signal:
+    async with opened(world, url) as changelog, Broadcast(url) as stranger:
+        with changelog.notifier.watch(ours) as signal:
             for message in [*nonsense, "nobody 7", "beat-of-another 0"]:
                 await stranger.publish(CHANNEL, message)
             await stranger.publish(CHANNEL, f"{ours} 3")
-            await asyncio.wait_for(signal.beyond(2), PATIENCE)
-            assert feed.wakeups.connected
+            await asyncio.wait_for(signal.wait_past(2), PATIENCE)
+            assert changelog.notifier.connected
 
 
 async def test_who_was_woken_for_more_than_there_is_sleeps_on() -> None:
     """As after a backup was restored: other processes have told of revisions that are gone."""
-    signal = wakeups.Signal()
-    signal.raise_to(1000)
-    await asyncio.wait_for(signal.beyond(5), PATIENCE)
-    asleep = asyncio.ensure_future(signal.beyond(5))
+    signal = notifier.Signal()
+    signal.advance_to(1000)
+    await asyncio.wait_for(signal.wait_past(5), PATIENCE)
+    asleep = asyncio.ensure_future(signal.wait_past(5))
     await asyncio.sleep(0)
     assert not asleep.done()
-    signal.raise_to(6)
+    signal.advance_to(6)
     await asyncio.wait_for(asleep, PATIENCE)
 
 
 async def test_who_watches_is_woken_where_the_database_stands_lower_than_before(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wakeups, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(notifier, "POLL_SECONDS", 0.02)
     viewer = await world.viewer()
-    async with opened(world, "memory://") as feed:
-        await write(feed, viewer, "One", "Two", "Three")
-        with feed.wakeups.watch(world.workspace_id) as signal:
-            asleep = asyncio.ensure_future(signal.beyond(3))
-            await feed.wakeups.look()
+    async with opened(world, "memory://") as changelog:
+        await write(changelog, viewer, "One", "Two", "Three")
+        with changelog.notifier.watch(world.workspace_id) as signal:
+            asleep = asyncio.ensure_future(signal.wait_past(3))
+            await changelog.notifier.poll_once()
             await asyncio.sleep(0)
             assert not asleep.done()
             async with world.raw() as connection:
@@ -223,31 +225,31 @@ async def test_a_broadcast_that_is_down_at_the_start_is_connected_to_when_it_com
     viewer = await world.viewer()
     await redis.kill()
     async with opened(world, redis.url) as sender, opened(world, redis.url) as hearer:
-        assert (sender.wakeups.connected, hearer.wakeups.connected) == (False, False)
-        with hearer.wakeups.watch(world.workspace_id) as signal:
+        assert (sender.notifier.connected, hearer.notifier.connected) == (False, False)
+        with hearer.notifier.watch(world.workspace_id) as signal:
             await write(sender, viewer, "Written meanwhile")
             assert signal.revision == 0
             await redis.start()
-            await asyncio.wait_for(signal.beyond(0), PATIENCE)
-            await until(lambda: sender.wakeups.connected and hearer.wakeups.connected)
+            await asyncio.wait_for(signal.wait_past(0), PATIENCE)
+            await until(lambda: sender.notifier.connected and hearer.notifier.connected)
             await write(sender, viewer, "Written after")
-            await asyncio.wait_for(signal.beyond(1), PATIENCE)
+            await asyncio.wait_for(signal.wait_past(1), PATIENCE)
 
 
 async def test_a_broadcast_that_fails_is_connected_to_again_and_again(world: World, redis: Redis, swift: None) -> None:
     viewer = await world.viewer()
     async with opened(world, redis.url) as sender, opened(world, redis.url) as hearer:
-        with hearer.wakeups.watch(world.workspace_id) as signal:
+        with hearer.notifier.watch(world.workspace_id) as signal:
             for round_ in range(3):
                 await write(sender, viewer, "Through the line")
-                await asyncio.wait_for(signal.beyond(2 * round_), PATIENCE)
+                await asyncio.wait_for(signal.wait_past(2 * round_), PATIENCE)
                 await redis.kill()
-                await until(lambda: not sender.wakeups.connected and not hearer.wakeups.connected)
+                await until(lambda: not sender.notifier.connected and not hearer.notifier.connected)
                 await write(sender, viewer, "Past the line")
                 assert signal.revision < 2 * round_ + 2
                 await redis.start()
-                await asyncio.wait_for(signal.beyond(2 * round_ + 1), PATIENCE)
-                await until(lambda: sender.wakeups.connected and hearer.wakeups.connected)
+                await asyncio.wait_for(signal.wait_past(2 * round_ + 1), PATIENCE)
+                await until(lambda: sender.notifier.connected and hearer.notifier.connected)
 
 
 async def test_it_is_tried_again_with_longer_and_longer_pauses(
@@ -264,10 +266,10 @@ async def test_it_is_tried_again_with_longer_and_longer_pauses(
             raise AttributeError("there is nothing to disconnect")
 
     url = broken(monkeypatch, Down)
-    monkeypatch.setattr(wakeups, "LONGEST_BACKOFF_SECONDS", 0.4)
-    async with opened(world, url) as feed:
+    monkeypatch.setattr(notifier, "LONGEST_BACKOFF_SECONDS", 0.4)
+    async with opened(world, url) as changelog:
         await until(lambda: len(tried) == 6)
-        assert not feed.wakeups.connected
+        assert not changelog.notifier.connected
 
     pauses = [later - earlier for earlier, later in itertools.pairwise(tried)]
     for pause, (least, most) in zip(pauses, [(0.05, 0.1), (0.1, 0.2), (0.2, 0.4), (0.2, 0.4), (0.2, 0.4)], strict=True):
@@ -289,14 +291,14 @@ async def test_a_broadcast_that_swallows_what_is_sent_is_left_for_a_new_one(
                 await super().publish(channel, message)
 
     url = broken(monkeypatch, Deaf)
-    monkeypatch.setattr(wakeups, "SILENCE_SECONDS", 0.5)
-    async with opened(world, url) as feed:
-        assert feed.wakeups.connected
-        await until(lambda: not feed.wakeups.connected)
-        await until(lambda: len(lines) == 3 and feed.wakeups.connected)
-        line, heard = lines[-1], feed.wakeups._heard_at
-        await until(lambda: feed.wakeups._heard_at > heard)
-        assert (lines[-1], feed.wakeups.connected) == (line, True)
+    monkeypatch.setattr(notifier, "SILENCE_SECONDS", 0.5)
+    async with opened(world, url) as changelog:
+        assert changelog.notifier.connected
+        await until(lambda: not changelog.notifier.connected)
+        await until(lambda: len(lines) == 3 and changelog.notifier.connected)
+        line, heard = lines[-1], changelog.notifier._heard_at
+        await until(lambda: changelog.notifier._heard_at > heard)
+        assert (lines[-1], changelog.notifier.connected) == (line, True)
 
 
 async def test_a_line_that_hangs_does_not_hold_up_the_close(
@@ -311,28 +313,28 @@ async def test_a_line_that_hangs_does_not_hold_up_the_close(
             await asyncio.Event().wait()
 
     url = broken(monkeypatch, Hanging)
-    monkeypatch.setattr(wakeups, "PATIENCE_SECONDS", 0.2)
-    async with opened(world, url) as feed:
-        await until(lambda: not feed.wakeups.connected)
+    monkeypatch.setattr(notifier, "PATIENCE_SECONDS", 0.2)
+    async with opened(world, url) as changelog:
+        await until(lambda: not changelog.notifier.connected)
         started = time.monotonic()
 
     assert time.monotonic() - started < 5
 
 
 async def test_the_poll_finds_what_no_wake_up_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wakeups, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(notifier, "POLL_SECONDS", 0.02)
     viewer = await world.viewer()
-    async with opened(world, "memory://") as elsewhere, opened(world, "memory://") as feed:
-        with feed.wakeups.watch(world.workspace_id) as signal:
+    async with opened(world, "memory://") as elsewhere, opened(world, "memory://") as changelog:
+        with changelog.notifier.watch(world.workspace_id) as signal:
             await write(elsewhere, viewer, "One")  # two memories: the wake-up is lost
-            await asyncio.wait_for(signal.beyond(0), PATIENCE)
+            await asyncio.wait_for(signal.wait_past(0), PATIENCE)
 
 
 async def test_the_poll_outlives_a_database_that_does_not_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wakeups, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(notifier, "POLL_SECONDS", 0.02)
     viewer, failures = await world.viewer(), []
-    async with opened(world, "memory://") as elsewhere, opened(world, "memory://") as feed:
-        look = feed.wakeups.look
+    async with opened(world, "memory://") as elsewhere, opened(world, "memory://") as changelog:
+        look = changelog.notifier.poll_once
 
         async def fail() -> None:
             failures.append(1)
@@ -340,27 +342,27 @@ async def test_the_poll_outlives_a_database_that_does_not_answer(world: World, m
                 raise OSError
             await look()
 
-        monkeypatch.setattr(feed.wakeups, "look", fail)
-        with feed.wakeups.watch(world.workspace_id) as signal:
+        monkeypatch.setattr(changelog.notifier, "look", fail)
+        with changelog.notifier.watch(world.workspace_id) as signal:
             await write(elsewhere, viewer, "One")
-            await asyncio.wait_for(signal.beyond(0), PATIENCE)
+            await asyncio.wait_for(signal.wait_past(0), PATIENCE)
 
 
 @pytest.mark.parametrize("kind", ["memory", "redis", "postgresql", "down", "killed"])
 async def test_nothing_is_left_running(world: World, redis: Redis, swift: None, kind: str) -> None:
     before = asyncio.all_tasks()
     url = {"down": "redis://127.0.0.1:1", "killed": redis.url}.get(kind) or broadcast_url(kind)
-    async with opened(world, url) as feed:
-        await write(feed, await world.viewer(), "One")
-        assert feed.wakeups.connected is (kind != "down")
+    async with opened(world, url) as changelog:
+        await write(changelog, await world.viewer(), "One")
+        assert changelog.notifier.connected is (kind != "down")
         if kind == "killed":
             await redis.kill()
-            await until(lambda: not feed.wakeups.connected)
+            await until(lambda: not changelog.notifier.connected)
     # A backend's own task, which was cancelled, may still be on its way out.
     await until(lambda: not asyncio.all_tasks() - before)
 
 
 async def test_a_broadcast_can_be_checked_before_the_start(world: World) -> None:
-    await wakeups.check(broadcast_url("redis"))
+    await notifier.check(broadcast_url("redis"))
     with pytest.raises(Exception, match=r"127\.0\.0\.1:1"):
-        await wakeups.check("redis://127.0.0.1:1")
+        await notifier.check("redis://127.0.0.1:1")

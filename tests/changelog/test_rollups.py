@@ -101,7 +101,7 @@ async def test_imported_deals(world: World, tmp_path: Path) -> None:
 
     async def run(rows: str, **options: Any) -> None:
         (tmp_path / "deals.csv").write_text("id,stage,amount\n" + rows)
-        await import_folder(world.feed, viewer, tmp_path / "mapping.toml", tmp_path, **options)
+        await import_folder(world.changelog, viewer, tmp_path / "mapping.toml", tmp_path, **options)
 
     await run("a,New,1\nb,New,2\nc,Won,3\nd,Won,\n")
     first = await kept(world)
@@ -124,7 +124,7 @@ async def test_imported_deals(world: World, tmp_path: Path) -> None:
 async def test_the_demo(world: World) -> None:
     async with world.database.read() as session:
         system = Viewer.of(await setup.find_workspace(session, world.workspace_id), None, "system:demo")
-    async with world.feed.transaction(system, "demo") as session:
+    async with world.changelog.transaction(system, "demo") as session:
         await fill(session, system, accounts=20, password_hash="hash", token_hash="token")
 
     assert len(await kept(world)) > 10
@@ -134,7 +134,7 @@ async def test_the_demo(world: World) -> None:
 async def test_bulk_inserts(world: World, way: str) -> None:
     ids = await stages(world)
     viewer = await world.viewer()
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         stage = await records.find(session, viewer, Stage, ids["New"])
         journal = journal_of(session)
         made = {**blank(Opportunity, journal.happened_at), "workspace_id": viewer.workspace_id, "name": "Deal"}
@@ -149,7 +149,7 @@ async def test_bulk_inserts(world: World, way: str) -> None:
 async def test_several_changes_in_one_transaction(world: World) -> None:
     ids = await stages(world)
     viewer = await world.viewer()
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         deal = await opportunities.create(session, viewer, values={"name": "Deal", "amount": "1"})
         await session.flush()
         deal.amount = Decimal(2)
@@ -170,7 +170,7 @@ async def test_a_transaction_that_fails_leaves_the_totals_alone(world: World) ->
     before = await kept(world)
 
     async def fail() -> None:
-        async with world.feed.transaction(viewer, "test") as session:
+        async with world.changelog.transaction(viewer, "test") as session:
             await opportunities.create(session, viewer, values={"name": "Deal", "amount": "1"})
             await advance(session)
             raise RuntimeError

@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 
 from crm_graph import migrations, models
 from crm_graph.access import DEFAULT_FIELDS, Viewer
-from crm_graph.changelog import Feed
+from crm_graph.changelog import ChangeLog
 from crm_graph.database import Database
 from crm_graph.models import Role, Visibility
 from crm_graph.settings import Settings
@@ -56,7 +56,7 @@ class Reader:
     schema: CrmSchema
     settings: Settings
     database: Database
-    feed: Feed
+    changelog: ChangeLog
     sent: list[tuple[str, Sequence[Any]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -71,7 +71,7 @@ class Reader:
         viewer = Viewer(
             WORKSPACE, key(models.User), Role.ADMIN, "", "", "", dict.fromkeys(DEFAULT_FIELDS, Visibility.PUBLIC)
         )
-        context = Context(self.settings, self.database, self.feed, viewer_or_none=viewer)
+        context = Context(self.settings, self.database, self.changelog, viewer_or_none=viewer)
         document = self.schema.read(text)
         result = await self.schema.answer(context, document, None, variables)
         assert (result.errors, context.execution) == (None, "compiled"), text
@@ -140,7 +140,7 @@ async def reader(worker_id: str) -> AsyncIterator[Reader]:
     try:
         await migrations.upgrade(database.writer)
         await fill(url, DEALS)
-        yield Reader(build_schema(compiled=True), settings, database, Feed(database, settings.broadcast_url))
+        yield Reader(build_schema(compiled=True), settings, database, ChangeLog(database, settings.broadcast_url))
     finally:
         await database.close()
         await drop_database(POSTGRES_URL or "", make_url(url).database or "")

@@ -33,7 +33,7 @@ def of(world: World, record_id: str) -> dict[str, str]:
 
 
 async def rename(world: World, viewer: Viewer, account_id: str, name: str) -> None:
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         (await records.find(session, viewer, Account, account_id, to=Permission.EDIT)).name = name
 
 
@@ -62,7 +62,7 @@ async def test_rows_have_the_columns_names(world: World) -> None:
 
 async def test_found_records_are_the_sessions_own(world: World) -> None:
     account = await world.make("account", name="One")
-    async with world.feed.transaction(await world.viewer(), "test") as session:
+    async with world.changelog.transaction(await world.viewer(), "test") as session:
         [(record, seven)] = await find_records(session, Account, ACCOUNT, of(world, account))
         record.name = "Two"
         [(again, _)] = await find_records(session, Account, ACCOUNT, of(world, account))
@@ -87,7 +87,7 @@ async def test_a_taken_key_is_named(world: World) -> None:
     viewer = await world.viewer()
 
     with pytest.raises(Duplicate) as refusal:
-        async with world.feed.transaction(viewer, "test") as session:
+        async with world.changelog.transaction(viewer, "test") as session:
             (await records.find(session, viewer, Account, account)).external_id = "taken"
 
     assert refusal.value.field == "external_id"
@@ -99,7 +99,7 @@ async def test_a_record_that_was_changed_meanwhile_is_a_conflict(world: World) -
     viewer = await world.viewer()
 
     async def come_late() -> None:
-        async with world.feed.transaction(viewer, "test") as session:
+        async with world.changelog.transaction(viewer, "test") as session:
             record = await records.find(session, viewer, Account, account)
             record.name = "Lost"
             await session.execute(sa.text("UPDATE accounts SET version = 5 WHERE id = :id"), {"id": account})
@@ -142,7 +142,7 @@ async def test_a_statement_alone_is_sent_again_where_its_connection_broke(world:
 async def test_a_statement_that_nobody_waits_for_any_more_holds_nothing(world: World) -> None:
     account = await world.make("account", name="One")
     viewer = await world.viewer()
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         await records.find(session, viewer, Account, account, to=Permission.EDIT)
         waiting = asyncio.create_task(rename(world, viewer, account, "Two"))
         await asyncio.sleep(0.2)

@@ -19,7 +19,7 @@ async def planted(application: Starlette) -> Pair:
     await plant(engine)
     await engine.dispose()
     state = application.state
-    outside = state.settings, state.database, state.feed
+    outside = state.settings, state.database, state.changelog
     return Pair(Execution(ordinary_schema(), *outside), Execution(compiled_schema(), *outside))
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:R
 
 def beside(right: Execution, wrong: Break) -> BrokenPair:
     """The ordinary execution, and a compiled one that is broken."""
-    broken = Broken(compiled_schema(), right.settings, right.database, right.feed, broken=wrong.broken)
+    broken = Broken(compiled_schema(), right.settings, right.database, right.changelog, broken=wrong.broken)
     return BrokenPair(right, broken)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crm_graph.database import casefold_text, casefolded, is_storable
 from crm_graph.errors import Invalid, Required
-from crm_graph.models import AccountType, Contact, EmailAddress, GateField
+from crm_graph.models import AccountType, Contact, EmailAddress, RequiredField
 from crm_graph.models.types import (
     LONG_TEXT,
     MOST_ITEMS,
@@ -77,7 +77,7 @@ EDGES = [
         (Time(), "2026-05-04T12:00:00+02:00", dt.datetime(2026, 5, 4, 10, tzinfo=UTC)),
         (Time(), "2026-05-04T10:00:00.123456Z", dt.datetime(2026, 5, 4, 10, 0, 0, 123456, tzinfo=UTC)),
         (Enum(AccountType), "PARTNER", AccountType.PARTNER),
-        (Enums(GateField), ["AMOUNT", "ACCOUNT", "AMOUNT"], [GateField.AMOUNT, GateField.ACCOUNT]),
+        (Enums(RequiredField), ["AMOUNT", "ACCOUNT", "AMOUNT"], [RequiredField.AMOUNT, RequiredField.ACCOUNT]),
         (TextList(), [" Globex ", "Initech"], ["Globex", "Initech"]),
         (Values(EmailAddress), [{"address": "a@EXAMPLE.com"}], [EmailAddress("a@example.com", None)]),
     ],
@@ -128,7 +128,7 @@ def test_a_value_gets_its_standard_form(kind: Any, given: object, stored: object
         (Time(), "0001-01-01T00:00:00Z", MOMENTS),
         (Time(), "9999-12-31T23:59:59.999999Z", MOMENTS),
         (Time(), "9999-12-31T22:59:59.999999-01:00", MOMENTS),
-        (Enums(GateField), "AMOUNT", "A list is expected."),
+        (Enums(RequiredField), "AMOUNT", "A list is expected."),
         (TextList(), ["x"] * (MOST_ITEMS + 1), "At most 50 entries are allowed."),
     ],
 )
@@ -148,7 +148,7 @@ def test_blank_text_is_a_missing_value(blank: str) -> None:
     ("kind", "given", "field"),
     [
         (TextList(), ["fine", "\x00"], "1"),
-        (Enums(GateField), ["AMOUNT", "NOTHING"], "1"),
+        (Enums(RequiredField), ["AMOUNT", "NOTHING"], "1"),
         (Values(EmailAddress), [{"address": "a@example.com"}, {"address": "nobody"}], "1.address"),
         (Values(EmailAddress), [{"label": "work"}], "0.address"),
     ],

@@ -149,7 +149,7 @@ async def filled(world: World) -> Person:
     async with world.database.read() as session:
         workspace = await setup.find_workspace(session, world.workspace_id)
     system = Viewer.of(workspace, None, "system:demo")
-    async with world.feed.transaction(system, "demo") as session:
+    async with world.changelog.transaction(system, "demo") as session:
         await fill(session, system, accounts=40, password_hash="hash", token_hash=auth.digest(token))
     return Person("", token, Role.ADMIN)
 

@@ -45,7 +45,7 @@ class Desk:
 
     async def run(self, **options: Any) -> Outcome:
         viewer = await self.world.viewer(options.pop("by", None))
-        return await import_folder(self.world.feed, viewer, self.folder / "mapping.toml", self.folder, **options)
+        return await import_folder(self.world.changelog, viewer, self.folder / "mapping.toml", self.folder, **options)
 
     async def rejections(self) -> list[tuple[str, int, str | None, str]]:
         """What is rejected, on a run that leaves the database as it was."""
@@ -69,11 +69,11 @@ async def test_the_sales_data_answers_exactly_and_stays_so_when_imported_twice(w
     seen: list[tuple[str, int, int]] = []
 
     first = await import_folder(
-        world.feed, viewer, MAVEN, samples / "maven-crm", progress=lambda *each: seen.append(each)
+        world.changelog, viewer, MAVEN, samples / "maven-crm", progress=lambda *each: seen.append(each)
     )
     figures = await _figures(world)
     before = await world.everything()
-    second = await import_folder(world.feed, viewer, MAVEN, samples / "maven-crm")
+    second = await import_folder(world.changelog, viewer, MAVEN, samples / "maven-crm")
 
     made = {"pipeline": 1, "stage": 4, "team": 3, "user": 41, "product": 7, "account": 85}
     assert first.rejected == []
@@ -146,7 +146,7 @@ async def _figures(world: World) -> dict[str, Any]:
 
 
 async def test_the_sales_data_is_linked_and_in_standard_form(world: World, samples: Path) -> None:
-    await import_folder(world.feed, await world.viewer(), MAVEN, samples / "maven-crm")
+    await import_folder(world.changelog, await world.viewer(), MAVEN, samples / "maven-crm")
 
     data = await world.data(
         """{
@@ -200,7 +200,7 @@ async def test_the_sales_data_is_linked_and_in_standard_form(world: World, sampl
 
 
 async def test_imported_managers_see_what_their_people_have(world: World, samples: Path) -> None:
-    await import_folder(world.feed, await world.viewer(), MAVEN, samples / "maven-crm")
+    await import_folder(world.changelog, await world.viewer(), MAVEN, samples / "maven-crm")
 
     people = {row["name"]: row for row in await world.rows(User)}
     reports = await world.rows(ReportingLine)

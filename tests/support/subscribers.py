@@ -112,7 +112,7 @@ async def following(
     """A subscription while the block runs; from when it is live on, unless it must fail before."""
     hub: Hub = world.application.state.endpoint.hub
     state = world.application.state
-    context = Context(state.settings, state.database, state.feed, viewer_or_none=await world.viewer(by))
+    context = Context(state.settings, state.database, state.changelog, viewer_or_none=await world.viewer(by))
     request = GraphQLRequestData(query=document, variables=variables, operation_name=None, extensions=None)
     follower = Follower()
 

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from crm_graph import app, auth
 from crm_graph.access import Viewer
-from crm_graph.changelog import Feed
+from crm_graph.changelog import ChangeLog
 from crm_graph.database import Database
 from crm_graph.models import ApiToken, Base, Change, Membership, ReportingLine, Role, Team, User, Visibility, Workspace
 from crm_graph.settings import Settings
@@ -48,9 +48,9 @@ class World:
         return database
 
     @property
-    def feed(self) -> Feed:
-        feed: Feed = self.application.state.feed
-        return feed
+    def changelog(self) -> ChangeLog:
+        changelog: ChangeLog = self.application.state.changelog
+        return changelog
 
     @property
     def compiled(self) -> bool:

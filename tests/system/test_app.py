@@ -50,7 +50,7 @@ async def test_a_server_is_ready_without_the_broadcast_but_not_without_the_datab
     async with httpx.AsyncClient(transport=transport, base_url="http://crm.test") as client:
         response = await client.get("/readyz")
         assert (response.status_code, response.json()) == (200, health("ok", "ok", "connected"))
-        monkeypatch.setattr(application.state.feed.wakeups, "connected", False)
+        monkeypatch.setattr(application.state.changelog.notifier, "connected", False)
         response = await client.get("/readyz")
         assert (response.status_code, response.json()) == (200, health("degraded", "ok", "reconnecting"))
         monkeypatch.setattr(app, "READY_SECONDS", 0.05)

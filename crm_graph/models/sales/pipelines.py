@@ -43,7 +43,7 @@ class ForecastCategory(enum.StrEnum):
     OMITTED = "OMITTED"
 
 
-class GateField(enum.StrEnum):
+class RequiredField(enum.StrEnum):
     """A field of a deal that a stage may ask for.
 
     ACCOUNT: who buys.
@@ -63,7 +63,7 @@ class GateField(enum.StrEnum):
 
     @property
     def column(self) -> str:
-        return "account_id" if self is GateField.ACCOUNT else self.value.lower()
+        return "account_id" if self is RequiredField.ACCOUNT else self.value.lower()
 
 
 class Pipeline(Entity):
@@ -97,7 +97,7 @@ class Stage(Entity):
         types.Enum(ForecastCategory), default=ForecastCategory.PIPELINE
     )
     days_until_stale: Mapped[int | None]
-    required_fields: Mapped[list[GateField]] = mapped_column(types.Enums(GateField), default=list)
+    required_fields: Mapped[list[RequiredField]] = mapped_column(types.Enums(RequiredField), default=list)
     external_id: Mapped[str | None] = mapped_column(types.Text(100))
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from crm_graph.models import (
     ApiToken,
     ForecastCategory,
-    GateField,
     Membership,
     Pipeline,
     Product,
     ReportingLine,
+    RequiredField,
     Role,
     Stage,
     StageCategory,
@@ -112,7 +112,7 @@ def _pipeline(
             category=StageCategory(category),
             forecast_category=ForecastCategory(forecast),
             days_until_stale=days,
-            required_fields=[GateField(each) for each in required],
+            required_fields=[RequiredField(each) for each in required],
         )
         for position, (name, probability, category, forecast, days, required) in enumerate(stages)
     ]

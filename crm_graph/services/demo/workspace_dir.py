@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from crm_graph import auth, migrations
 from crm_graph.access import Viewer
 from crm_graph.auth import passwords
-from crm_graph.changelog import Feed
+from crm_graph.changelog import ChangeLog
 from crm_graph.database import Database
 from crm_graph.errors import ConfigurationError
 from crm_graph.models import Visibility
@@ -99,19 +99,19 @@ class Home:
 
     async def _fill(self, path: Path, accounts: int) -> None:
         database = Database(_url(path))
-        feed = Feed(database, "memory://")
-        await feed.open()
+        changelog = ChangeLog(database, "memory://")
+        await changelog.open()
         workspace = setup.new_workspace(company.COMPANY)
         # Not all the same, so that it shows who looks.
         workspace.visibility_defaults = {"Lead": Visibility.PRIVATE, "Opportunity": Visibility.PUBLIC_READ}
         viewer = Viewer.of(workspace, None, SYSTEM)
         password_hash = await passwords.hashed(self.password)
-        async with feed.transaction(viewer, "demo") as session:
+        async with changelog.transaction(viewer, "demo") as session:
             session.add(workspace)
             await session.flush()
             token_hash = auth.digest(self.token)
             await fill(session, viewer, accounts=accounts, password_hash=password_hash, token_hash=token_hash)
-        await feed.close()
+        await changelog.close()
         await database.close()
 
 

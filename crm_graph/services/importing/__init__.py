@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crm_graph.access import Permission, Viewer, require
-from crm_graph.changelog import Feed, advance
+from crm_graph.changelog import ChangeLog, advance
 from crm_graph.services.importing.mapping import read_mapping
 from crm_graph.services.importing.report import Rejection, Report
 from crm_graph.services.importing.rows import open_table
@@ -24,7 +24,7 @@ class _Undone(Exception):
 
 
 async def import_folder(
-    feed: Feed,
+    changelog: ChangeLog,
     viewer: Viewer,
     mapping_file: Path,
     folder: Path,
@@ -43,7 +43,7 @@ async def import_folder(
     tables = [open_table(step, mapping_file, folder) for step in read_mapping(mapping_file)]
     report = Report()
     try:
-        async with feed.transaction(viewer, "import") as session:
+        async with changelog.transaction(viewer, "import") as session:
             with _undisturbed():
                 await Writer(session, viewer, report).write(tables, progress)
                 if dry_run or (report.rejected and not skip_bad_rows):

@@ -69,7 +69,7 @@ class Store:
                 {**row, "links": await self._link(row["id"], each, self._with_accounts(each))}
                 for row, each in zip(rows, links, strict=True)
             ]
-        self.journal.pack(model, rows)
+        self.journal.add_packed(model, rows)
         await self._analyze(model, len(rows))
         if model is User:
             self.users_moved = True
@@ -116,7 +116,7 @@ class Store:
                 self.directory.add(Membership, key["id"], places[-1])
         if places:
             await insert_many(self.session, Membership, places)
-            self.journal.pack(Membership, places)
+            self.journal.add_packed(Membership, places)
 
     # Records that there are
 

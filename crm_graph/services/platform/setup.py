@@ -9,7 +9,7 @@ from typeid import TypeID
 from crm_graph import records
 from crm_graph.access import Viewer, visible
 from crm_graph.auth import passwords
-from crm_graph.changelog import Feed
+from crm_graph.changelog import ChangeLog
 from crm_graph.errors import Invalid, NotFound, Required
 from crm_graph.models import Role, User, Workspace
 from crm_graph.services.platform import users
@@ -18,7 +18,7 @@ SYSTEM = "system:cli"
 
 
 async def create_workspace(
-    feed: Feed, *, name: str, currency: str, user_name: str, email: str, password: str
+    changelog: ChangeLog, *, name: str, currency: str, user_name: str, email: str, password: str
 ) -> tuple[str, str]:
     """A new workspace with its first admin; both ids. Raises Invalid, Required, Duplicate."""
     workspace = new_workspace(name, currency)
@@ -27,7 +27,7 @@ async def create_workspace(
     except Invalid as error:
         raise error.prefixed("password") from None
     viewer = Viewer.of(workspace, None, SYSTEM)
-    async with feed.transaction(viewer, "createWorkspace") as session:
+    async with changelog.transaction(viewer, "createWorkspace") as session:
         session.add(workspace)
         await session.flush()
         values = {"name": user_name, "email": email, "role": Role.ADMIN}

@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 from crm_graph import auth, models, records
 from crm_graph.access import Permission, Viewer, require, unscoped, visible
 from crm_graph.auth import passwords
-from crm_graph.changelog import Feed, advance
+from crm_graph.changelog import ChangeLog, advance
 from crm_graph.errors import Duplicate, Forbidden, Invalid, NotFound
 from crm_graph.models import Membership, ReportingLine, Role, Team, User, now
 from crm_graph.records import Values
@@ -83,7 +83,7 @@ async def restore(session: AsyncSession, viewer: Viewer, *, id: str, expected_ve
     return user
 
 
-async def set_password(feed: Feed, viewer: Viewer, *, user_id: str, password: str) -> int:
+async def set_password(changelog: ChangeLog, viewer: Viewer, *, user_id: str, password: str) -> int:
     """Give another user a password, and end his sessions; the revision. One's own is changed by knowing it.
 
     Raises NotFound, Forbidden, Invalid, Required, Conflict.
@@ -95,7 +95,7 @@ async def set_password(feed: Feed, viewer: Viewer, *, user_id: str, password: st
         password_hash = await passwords.hashed(password)
     except Invalid as error:
         raise error.prefixed("password") from None
-    async with feed.transaction(viewer, "setPassword") as session:
+    async with changelog.transaction(viewer, "setPassword") as session:
         user = await _find(session, viewer, user_id, field="user_id")
         user.password_hash = password_hash
         await auth.end_sessions(session, viewer, user.id)

@@ -51,7 +51,7 @@ async def test_sign_ins_and_failures_are_told_with_where_they_came_from(world: W
     address = world.client._transport.client[0]  # type: ignore[attr-defined]
     await world.ask(SIGN_IN, email=email, password="wrong")
     await world.ask(SIGN_IN, email="nobody@nowhere.example", password=PASSWORD)
-    await world.feed.settle()
+    await world.changelog.drain()
     signed_in = await sign_in(world, rep)
     await world.send({"query": "mutation { signOut { revision } }"}, token=signed_in["accessToken"])
 
@@ -71,10 +71,10 @@ async def test_a_failure_that_cannot_be_written_is_told_to_the_log(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     email = await know(world, await world.person())
-    monkeypatch.setattr(world.feed, "transaction", None)
+    monkeypatch.setattr(world.changelog, "transaction", None)
 
     assert await code(world, SIGN_IN, email=email, password="wrong") == "UNAUTHENTICATED"
-    await world.feed.settle()
+    await world.changelog.drain()
 
     assert [each.getMessage() for each in caplog.records] == ["Something could not be written"]
     assert await world.changes() == []

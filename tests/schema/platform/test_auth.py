@@ -161,7 +161,7 @@ async def test_whatever_was_wrong_the_answer_and_the_work_are_the_same(
         verified.clear()
         assert await post(world, SIGN_IN, email=given, password=password) == WRONG
         assert len(verified) == auth.CANDIDATES
-    await world.feed.settle()
+    await world.changelog.drain()
     after = await world.everything()
     failed = [(each["record_id"], each["action"], each["actor"], each["user_id"]) for each in after.pop("changes")]
     about = [rep.id] * 4 + [inactive.partition("@")[0]]

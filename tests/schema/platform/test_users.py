@@ -358,7 +358,7 @@ async def test_rebuilding_makes_the_closure_anew(world: World, other_world: Worl
         await connection.execute(sa.insert(ReportingLine), [wrong])
     viewer = await world.viewer()
 
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         await users.rebuild_reports(session, viewer)
 
     assert await closure(world) == right == await recomputed(world)
@@ -375,7 +375,7 @@ async def test_rebuilding_refuses_a_circle(world: World) -> None:
     viewer, before = await world.viewer(), await world.everything()
 
     with pytest.raises(Invalid) as refused:
-        async with world.feed.transaction(viewer, "test") as session:
+        async with world.changelog.transaction(viewer, "test") as session:
             await users.rebuild_reports(session, viewer)
 
     assert refused.value.field == "manager_id"

@@ -306,7 +306,7 @@ async def test_a_token_is_told_to_its_holder_alone(world: World) -> None:
     rep = await world.person()
     after = await stand(world)
     viewer = await world.viewer(rep)
-    async with world.feed.transaction(viewer, "test") as session:
+    async with world.changelog.transaction(viewer, "test") as session:
         session.add(
             ApiToken(
                 workspace_id=world.workspace_id,
@@ -527,7 +527,7 @@ async def test_after_a_backup_was_restored_all_read_anew(world: World) -> None:
             await connection.execute(sa.delete(Change).where(here))
             restored = sa.update(Workspace).where(Workspace.id == world.workspace_id)
             await connection.execute(restored.values(revision=2, epoch="restored"))
-        await world.feed.wakeups.look()
+        await world.changelog.notifier.poll_once()
         for follower in (changes, of_rep, board, customer):
             assert (await follower.ended()).extensions == {"code": "RESYNC", "revision": "restored.2"}
 

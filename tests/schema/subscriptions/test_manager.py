@@ -46,7 +46,7 @@ class Station:
 
     async def follow(self, follower: Follower) -> asyncio.Task[None]:
         state = self.world.application.state
-        context = Context(state.settings, state.database, state.feed, viewer_or_none=await self.world.viewer())
+        context = Context(state.settings, state.database, state.changelog, viewer_or_none=await self.world.viewer())
         request = GraphQLRequestData(
             query=BOARD_UPDATES, variables=self.variables, operation_name=None, extensions=None
         )
@@ -63,7 +63,7 @@ class Station:
         async with asyncio.timeout(PATIENCE):
             while self.connections() or self.hub._closing or asyncio.all_tasks() - before:  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.001)
-        assert self.world.workspace_id not in self.world.feed.wakeups._signals
+        assert self.world.workspace_id not in self.world.changelog.notifier._signals
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def complaints() -> AsyncIterator[list[Row]]:
 async def small_pages(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Pages of three rows, and a tail of six: who is twelve behind takes several steps."""
     monkeypatch.setattr(log, "PAGE", 3)
-    monkeypatch.setattr(log, "TAIL", 6)
+    monkeypatch.setattr(log, "MAX_RECENT", 6)
     monkeypatch.setattr(log.read, "__defaults__", (3,))
     yield
 

@@ -52,7 +52,7 @@ async def test_who_did_not_sign_in_follows_nothing(world: World, document: str) 
     state = world.application.state
     variables = {"pipelineId": "pipe_1", "accountId": "acc_1"}
     request = GraphQLRequestData(query=document, variables=variables, operation_name=None, extensions=None)
-    context = Context(state.settings, state.database, state.feed)
+    context = Context(state.settings, state.database, state.changelog)
     with pytest.raises(GraphQLError) as refused:
         await state.endpoint.hub.follow(context, request, Follower())
 
@@ -85,7 +85,7 @@ async def test_who_may_no_longer_sign_in_is_told_nothing_more(world: World, way:
 async def test_who_may_no_longer_sign_in_when_he_begins_follows_nothing(world: World, way: str) -> None:
     rep = await world.person()
     state = world.application.state
-    context = Context(state.settings, state.database, state.feed, viewer_or_none=await world.viewer(rep))
+    context = Context(state.settings, state.database, state.changelog, viewer_or_none=await world.viewer(rep))
     if way == "deleted":
         await do(world, "deleteUser", id=rep.id)
     else:

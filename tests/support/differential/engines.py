@@ -7,7 +7,7 @@ import functools
 from dataclasses import dataclass, field
 
 from crm_graph.access import Viewer
-from crm_graph.changelog import Feed
+from crm_graph.changelog import ChangeLog
 from crm_graph.database import Database
 from crm_graph.settings import Settings
 from schema import build_schema
@@ -36,14 +36,14 @@ class Execution:
     schema: CrmSchema
     settings: Settings
     database: Database
-    feed: Feed
+    changelog: ChangeLog
     viewers: dict[Who, Viewer | None] = field(default_factory=dict)
 
     async def answer(self, case: Case, document: Document) -> Answer:
         """The answer as it would be sent."""
         if case.who not in self.viewers:
             self.viewers[case.who] = case.who.viewer(rows_of(HERE))
-        context = Context(self.settings, self.database, self.feed, viewer_or_none=self.viewers[case.who])
+        context = Context(self.settings, self.database, self.changelog, viewer_or_none=self.viewers[case.who])
         result = await self.schema.answer(context, document, case.name, case.variables)
         text = write_json(write_answer(result.data, result.errors))
         return Answer(text, getattr(context, "execution", "executed"))

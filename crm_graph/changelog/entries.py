@@ -1,0 +1,20 @@
+"""What one transaction did to one record, before it is a row of the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crm_graph.models import Action
+
+
+@dataclass
+class Entry:
+    """`fields` are {name: [old, new]}; `before` and `after` are the record's snapshot columns. All in wire values."""
+
+    entity: str
+    record_id: str
+    action: Action
+    fields: dict[str, Any]
+    before: dict[str, Any]
+    after: dict[str, Any]
