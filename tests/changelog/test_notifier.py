@@ -342,7 +342,7 @@ async def test_the_poll_outlives_a_database_that_does_not_answer(world: World, m
                 raise OSError
             await look()
 
-        monkeypatch.setattr(changelog.notifier, "look", fail)
+        monkeypatch.setattr(changelog.notifier, "poll_once", fail)
         with changelog.notifier.watch(world.workspace_id) as signal:
             await write(elsewhere, viewer, "One")
             await asyncio.wait_for(signal.wait_past(0), PATIENCE)

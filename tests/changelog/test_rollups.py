@@ -130,7 +130,7 @@ async def test_the_demo(world: World) -> None:
     assert len(await kept(world)) > 10
 
 
-@pytest.mark.parametrize("way", ["inserted", "pack"])
+@pytest.mark.parametrize("way", ["inserted", "add_packed"])
 async def test_bulk_inserts(world: World, way: str) -> None:
     ids = await stages(world)
     viewer = await world.viewer()

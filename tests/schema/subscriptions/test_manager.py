@@ -82,7 +82,7 @@ async def complaints() -> AsyncIterator[list[Row]]:
 @contextlib.asynccontextmanager
 async def small_pages(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Pages of three rows, and a tail of six: who is twelve behind takes several steps."""
-    monkeypatch.setattr(log, "PAGE", 3)
+    monkeypatch.setattr(log, "MAX_PAGE", 3)
     monkeypatch.setattr(log, "MAX_RECENT", 6)
     monkeypatch.setattr(log.read, "__defaults__", (3,))
     yield
