@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from graphql import build_schema, parse, validate
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -43,6 +44,18 @@ def test_broken_links_and_missing_files_are_found(tmp_path: Path) -> None:
 
     assert list(broken_links(page)) == ["#again-2", "other.md", "picture.png", "#not-a-title"]
     assert list(missing_files(page)) == ["schema/nowhere.py", "schema/build.py::nothing", "schema/nowhere.py::x"]
+
+
+def test_operations_fit_the_schema() -> None:
+    schema = build_schema((ROOT / "docs" / "schema.graphql").read_text())
+    errors = {
+        (page.name, operations): validate(schema, parse(operations))
+        for page in PAGES
+        if page.name != "stitching.md"  # it shows other teams' schemas
+        for operations in re.findall(r"^```graphql\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    }
+    assert len(errors) >= 6
+    assert {place: found for place, found in errors.items() if found} == {}
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
