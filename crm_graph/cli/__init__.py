@@ -1,49 +1,48 @@
-"""The command line. Each command imports what it needs when it runs: `serve` begins to serve, and nothing else."""
+"""The command line. Each command imports what it needs when it runs, so that `serve` starts quickly."""
 
 from __future__ import annotations
 
 import sys
 
-import typer
+import click
 
-from crm_graph.cli import database, exporting, importing
-from crm_graph.cli import persisted_queries as documents
-from crm_graph.cli import serve as serving
+from crm_graph.cli.database import create_workspace, migrate, token
+from crm_graph.cli.exporting import schema
+from crm_graph.cli.importing import import_files
+from crm_graph.cli.persisted_queries import trust
+from crm_graph.cli.serve import demo, serve
 from crm_graph.errors import ConfigurationError, CrmError, DomainError
 
-REFUSED = 2
-FAILED = 1
+CONFIGURATION_EXIT_CODE = 2
+ERROR_EXIT_CODE = 1
 
-app = typer.Typer(
-    help="A GraphQL CRM server with realtime subscriptions.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-workspaces = typer.Typer(help="Workspaces: each is one company's CRM.", no_args_is_help=True)
 
-app.command()(serving.demo)
-app.command()(serving.serve)
-app.command()(database.migrate)
-app.add_typer(workspaces, name="workspace")
-workspaces.command("create")(database.create_workspace)
-app.command()(database.token)
-app.command("import")(importing.import_files)
-app.command()(documents.trust)
-app.command()(exporting.schema)
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def app() -> None:
+    """A GraphQL CRM server with realtime subscriptions."""
+
+
+@app.group()
+def workspace() -> None:
+    """Manage workspaces. Each workspace is one company's CRM."""
+
+
+for command in (demo, serve, migrate, token, import_files, trust, schema):
+    app.add_command(command)
+workspace.add_command(create_workspace)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The entry point: what is wrong is said in a sentence, on stderr."""
+    """The entry point. Errors are one sentence on stderr."""
     try:
         app(arguments)
-    except ConfigurationError as refusal:
-        _fail(refusal.message, REFUSED)
+    except ConfigurationError as error:
+        _exit(error.message, CONFIGURATION_EXIT_CODE)
     except CrmError as error:
-        where = f"{error.field}: " if isinstance(error, DomainError) and error.field else ""
-        _fail(where + error.message, FAILED)
+        field = f"{error.field}: " if isinstance(error, DomainError) and error.field else ""
+        _exit(field + error.message, ERROR_EXIT_CODE)
 
 
-def _fail(message: str, code: int) -> None:
+def _exit(message: str, code: int) -> None:
     print(f"crm-graph: {message}", file=sys.stderr)
     sys.exit(code)

@@ -1,24 +1,26 @@
-"""`crm-graph migrate`, `workspace create` and `token`."""
+"""`crm-graph migrate`, `crm-graph workspace create` and `crm-graph token`."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from crm_graph.cli.database_session import database_session
 from crm_graph.settings import Settings
 
-In = Annotated[
-    Optional[str], typer.Option("--workspace", help="Which workspace, by id or name; needed where there are several.")
-]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+workspace_option = click.option("--workspace", help="The workspace, by id or name. Required if there are several.")
 
 
+@click.command()
 def migrate() -> None:
-    """Bring the database of CRM_GRAPH_DATABASE_URL to the newest revision."""
+    """Migrate the database of CRM_GRAPH_DATABASE_URL to the newest revision."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -28,8 +30,8 @@ def migrate() -> None:
     console.print(f"{steps} migrations done." if steps else "The database is at the newest revision already.")
 
 
-async def _migrate(settings: Settings, console: Any) -> int:
-    """How many steps were taken; each is told to the console."""
+async def _migrate(settings: Settings, console: Console) -> int:
+    """The number of steps taken. Prints each of them."""
     import sqlalchemy as sa
 
     from crm_graph import migrations
@@ -55,14 +57,17 @@ async def _migrate(settings: Settings, console: Any) -> int:
     return len(steps)
 
 
-def create_workspace(
-    name: Annotated[str, typer.Option(prompt="Name of the company", help="What the company is called.")],
-    email: Annotated[str, typer.Option(prompt="Email of its first admin", help="The first admin signs in with it.")],
-    user_name: Annotated[str, typer.Option(prompt="Name of the admin", help="The first admin's full name.")],
-    currency: Annotated[str, typer.Option(help="The currency of amounts that name none.")] = "USD",
-    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
-) -> None:
-    """Make a workspace with its first admin. The password is asked for, or taken from CRM_GRAPH_PASSWORD."""
+@click.command("create")
+@click.option("--name", required=True, prompt="Company name", help="Name of the company.")
+@click.option("--email", required=True, prompt="Email of the first admin", help="The first admin signs in with it.")
+@click.option("--user-name", required=True, prompt="Name of the first admin", help="The first admin's full name.")
+@click.option("--currency", default="USD", show_default=True, help="Currency of amounts without one.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
+def create_workspace(name: str, email: str, user_name: str, currency: str, password_stdin: bool) -> None:
+    """Create a workspace with its first admin.
+
+    The password is prompted for, unless CRM_GRAPH_PASSWORD is set.
+    """
     settings = Settings.from_environment()
     workspace_id, user_id = asyncio.run(
         _create_workspace(
@@ -80,11 +85,10 @@ def create_workspace(
 def _password(from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
-    given = os.environ.get("CRM_GRAPH_PASSWORD")
-    if given is not None:
-        return given
-    asked: str = typer.prompt("Password of the admin", hide_input=True, confirmation_prompt=True)
-    return asked
+    password: str | None = os.environ.get("CRM_GRAPH_PASSWORD")
+    if password is None:
+        password = click.prompt("Password of the first admin", hide_input=True, confirmation_prompt=True)
+    return password
 
 
 async def _create_workspace(settings: Settings, **values: str) -> tuple[str, str]:
@@ -94,22 +98,22 @@ async def _create_workspace(settings: Settings, **values: str) -> tuple[str, str
         return await setup.create_workspace(changelog, **values)
 
 
-def token(
-    email: Annotated[str, typer.Option(help="Whose token it is to be.")],
-    name: Annotated[str, typer.Option(help="What the token is for.")] = "crm-graph token",
-    workspace: In = None,
-) -> None:
-    """Make an API token for a user. It is printed once, and then nowhere to be found."""
-    print(asyncio.run(_make_token(Settings.from_environment(), workspace, email, name)))
+@click.command()
+@click.option("--email", required=True, help="Email of the user.")
+@click.option("--name", default="crm-graph token", show_default=True, help="The token's purpose.")
+@workspace_option
+def token(email: str, name: str, workspace: str | None) -> None:
+    """Create an API token for a user. It is printed once and cannot be shown again."""
+    print(asyncio.run(_create_token(Settings.from_environment(), workspace, email, name)))
 
 
-async def _make_token(settings: Settings, wanted: str | None, email: str, name: str) -> str:
+async def _create_token(settings: Settings, workspace: str | None, email: str, name: str) -> str:
     from crm_graph import auth
     from crm_graph.services.platform import setup
 
     async with database_session(settings) as changelog:
         async with changelog.database.read() as session:
-            viewer = await setup.find_user(session, await setup.find_workspace(session, wanted), email)
+            viewer = await setup.find_user(session, await setup.find_workspace(session, workspace), email)
         async with changelog.transaction(viewer, "createApiToken") as session:
-            made = await auth.create_api_token(session, viewer, name=name)
-    return made["token"]
+            created = await auth.create_api_token(session, viewer, name=name)
+    return created["token"]

@@ -1,4 +1,4 @@
-"""The database as a command has it: checked before anything is done with it."""
+"""A checked database connection for one command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def check(settings: Settings) -> None:
-    """Raises ConfigurationError where the database or the broadcast is not ready to be served from."""
+    """Raises ConfigurationError if the database or the broadcast is not ready."""
     from crm_graph import migrations
     from crm_graph.changelog import notifier
     from crm_graph.database import Database
@@ -24,7 +24,7 @@ async def check(settings: Settings) -> None:
         await migrations.require_current(database)
         try:
             await notifier.check(settings.broadcast_url)
-        except Exception as error:  # each kind of broadcast has errors of its own
+        except Exception as error:  # each backend has its own errors
             raise ConfigurationError(
                 f"CRM_GRAPH_BROADCAST_URL cannot be used: {error}. Set it to memory:// for one process, or to a Redis "
                 "such as redis://127.0.0.1:6379."
@@ -35,7 +35,7 @@ async def check(settings: Settings) -> None:
 
 @contextlib.asynccontextmanager
 async def database_session(settings: Settings) -> AsyncIterator[ChangeLog]:
-    """The database and its change log, for one command. Raises ConfigurationError."""
+    """The change log of the checked database. Raises ConfigurationError."""
     from crm_graph.changelog import ChangeLog
     from crm_graph.database import Database
     from crm_graph.models.types import Phone

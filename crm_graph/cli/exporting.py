@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Optional
 
-import typer
+import click
 
 
-def schema(
-    federation: Annotated[bool, typer.Option("--federation", help="As a subgraph of Apollo Federation.")] = False,
-    introspection: Annotated[bool, typer.Option("--introspection", help="As JSON, rather than as SDL.")] = False,
-    output: Annotated[Optional[Path], typer.Option(help="The file to write; otherwise it is printed.")] = None,
-) -> None:
+@click.command()
+@click.option("--federation", is_flag=True, help="As a subgraph of Apollo Federation.")
+@click.option("--introspection", is_flag=True, help="As introspection JSON instead of SDL.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write to this file instead of stdout.")
+def schema(federation: bool, introspection: bool, output: Path | None) -> None:
     """Print the GraphQL schema."""
     from graphql import introspection_from_schema
 

@@ -8,10 +8,11 @@ import errno
 import gc
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
+import click
 
 from crm_graph.cli.database_session import check
 from crm_graph.errors import ConfigurationError
@@ -19,25 +20,30 @@ from crm_graph.observability import logs
 from crm_graph.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from crm_graph.services.demo.workspace_dir import Home
 
 LOCAL = {"127.0.0.1", "::1", "localhost"}
-SILENCE = 60_000
-"""Milliseconds after which a connection is broken off whose client confirms, or takes, nothing of what is sent."""
-
-UNBOUNDED = 60
-"""Seconds for what was begun when the server is asked to stop, where no setting says how long a query may take."""
-
-Host = Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for all of this machine's.")]
-Port = Annotated[int, typer.Option(help="The port to listen at.", min=1, max=65535)]
+TCP_USER_TIMEOUT_MILLISECONDS = 60_000
+"""The system closes a connection whose client has acknowledged nothing of the data sent for this long."""
+DEFAULT_QUERY_SECONDS = 60
+"""Seconds for running queries to end when the server stops, if no setting limits a query's time."""
+F = TypeVar("F", bound=Callable[..., None])
 
 
-def serve(
-    host: Host = "127.0.0.1",
-    port: Port = 8000,
-    workers: Annotated[int, typer.Option(help="How many processes; several need Redis.", min=1)] = 1,
-) -> None:
-    """Serve what CRM_GRAPH_DATABASE_URL has, as the other CRM_GRAPH_* variables say."""
+def _address_options(command: F) -> F:
+    command = click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port.")(
+        command
+    )
+    return click.option("--host", default="127.0.0.1", show_default=True, help="Address; 0.0.0.0 for all.")(command)
+
+
+@click.command()
+@_address_options
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes. Several need Redis.")
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve the database of CRM_GRAPH_DATABASE_URL, with the settings of the other CRM_GRAPH_* variables."""
     gc.disable()  # the start leaves no garbage to speak of; the application enables it again
     settings = Settings.from_environment()
     settings.check_secret()
@@ -47,14 +53,24 @@ def serve(
         _serve(settings, listening, workers)
 
 
-def demo(
-    host: Host = "127.0.0.1",
-    port: Port = 8000,
-    folder: Annotated[Path, typer.Option(help="Where the data is kept.", file_okay=False)] = Path(".crm-graph"),
-    fresh: Annotated[bool, typer.Option("--fresh", help="Throw the folder's data away and begin anew.")] = False,
-    accounts: Annotated[int, typer.Option(help="How many accounts new data has.", min=1, max=20_000)] = 200,
-) -> None:
-    """Serve generated data from a folder of its own, with GraphiQL signed in. Later starts go on with the same data."""
+@click.command()
+@_address_options
+@click.option(
+    "--folder",
+    default=".crm-graph",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the database.",
+)
+@click.option("--fresh", is_flag=True, help="Delete the folder's data first.")
+@click.option(
+    "--accounts", default=200, show_default=True, type=click.IntRange(1, 20_000), help="Number of generated accounts."
+)
+def demo(host: str, port: int, folder: Path, fresh: bool, accounts: int) -> None:
+    """Serve generated data, with GraphiQL signed in.
+
+    Later starts use the same data.
+    """
     from rich.console import Console
 
     from crm_graph.services.demo.workspace_dir import Home
@@ -62,37 +78,39 @@ def demo(
     console = Console(highlight=False)
     with _listen(host, port) as listening:
         home = Home.at(folder, fresh=fresh)
-        with console.status("Making a company with its customers …"):
+        with console.status("Generating a company with its customers …"):
             known = asyncio.run(home.prepare(accounts))
         _welcome(console, home, host, port, known)
         _serve(home.settings, listening, workers=1)
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """The socket to serve on. Raises ConfigurationError."""
+    """A listening socket. Raises ConfigurationError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror:
-        raise ConfigurationError(f"There is no host {host!r}. Name an address of this machine with --host.") from None
+        raise ConfigurationError(f"Unknown host {host!r}. Set --host to an address of this machine.") from None
     listening = socket.socket(family, kind, protocol)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if sys.platform == "linux":  # elsewhere the system's own, longer limits hold
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE)
+    if sys.platform == "linux":  # other systems have their own, longer timeouts
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MILLISECONDS)
     try:
         listening.bind(address)
         listening.listen(2048)
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
-            message = f"Port {port} is in use. Stop the program that listens there, or choose another with --port."
+            message = f"Port {port} is in use. Stop the program that uses it, or choose another with --port."
         else:
-            message = f"{host}:{port} cannot be listened at: {error.strerror}. Choose others with --host and --port."
+            message = (
+                f"Cannot listen on {host}:{port}: {error.strerror}. Choose another address with --host and --port."
+            )
         raise ConfigurationError(message) from None
     return listening
 
 
 def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
-    """Serve until a signal comes."""
+    """Serve until a signal arrives."""
     import uvicorn
 
     from crm_graph.server.uvicorn_protocols import BoundedHTTP, BoundedWebSocket, Server
@@ -101,17 +119,17 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         "loop": "uvloop",
         "http": BoundedHTTP,
         "ws": BoundedWebSocket,
-        "ws_per_message_deflate": False,  # halves what one event to many sockets costs
+        "ws_per_message_deflate": False,  # with deflate, fan-out sends less than half as many messages (decision 0017)
         "ws_max_size": settings.socket_message_bytes,
-        "ws_ping_interval": 20.0,  # keeps proxies from closing what is silent
-        # A client that was asleep would find its socket closed with 1011, which client libraries take for the end of
-        # it all. SILENCE finds those who are gone for good.
+        "ws_ping_interval": 20.0,  # keeps proxies from closing idle connections
+        # A missed pong would close a sleeping laptop's socket with 1011, from which client libraries do not reconnect.
+        # TCP_USER_TIMEOUT closes the connections of clients that are gone.
         "ws_ping_timeout": None,
         "lifespan": "on",
         "server_header": False,
         "access_log": False,
         "log_config": logs.config(settings.log_format),
-        "timeout_graceful_shutdown": (settings.query_seconds or UNBOUNDED) + 5,  # what was begun is finished
+        "timeout_graceful_shutdown": (settings.query_seconds or DEFAULT_QUERY_SECONDS) + 5,
     }
     if workers > 1:
         from uvicorn.supervisors import Multiprocess
@@ -128,8 +146,8 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         sys.exit(1)
 
 
-def _welcome(console: Any, home: Home, host: str, port: int, known: bool) -> None:
-    """Say how to get in. Nothing is wrapped, so that all of it can be copied."""
+def _welcome(console: Console, home: Home, host: str, port: int, known: bool) -> None:
+    """Print the addresses and credentials. Lines are not wrapped, so that they can be copied."""
     shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{port}/graphql"
     console.rule("CRM Graph demo")
@@ -138,9 +156,9 @@ def _welcome(console: Any, home: Home, host: str, port: int, known: bool) -> Non
         "API": url,
         "Websocket": url.replace("http", "ws", 1),
         "Email": home.email,
-        "Password": f"{home.password} (everybody's: any user's email will do)",
+        "Password": f"{home.password} (the same for all users)",
         "API token": home.token,
-        "Data": f"{home.database} ({'as you left it; --fresh begins anew' if known else 'new'})",
+        "Data": f"{home.database} ({'from the last start; --fresh replaces it' if known else 'new'})",
     }
     for name, value in lines.items():
         console.print(f"{name:>10}  ", style="bold", end="", markup=False)
@@ -153,5 +171,5 @@ def _welcome(console: Any, home: Home, host: str, port: int, known: bool) -> Non
         soft_wrap=True,
     )
     if host not in LOCAL:
-        console.print("Whoever reaches this address is signed in as the admin of the demo.", style="yellow")
-    console.print("Ctrl+C stops the server.")
+        console.print("Anyone who can reach this address is signed in as the admin of the demo.", style="yellow")
+    console.print("Press Ctrl+C to stop the server.")

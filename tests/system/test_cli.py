@@ -219,7 +219,7 @@ def test_several_workers_with_a_broadcast_in_memory(capsys: pytest.CaptureFixtur
 def test_a_port_in_use(capsys: pytest.CaptureFixture[str], migrated: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        message = f"Port {port} is in use. Stop the program that listens there, or choose another with --port."
+        message = f"Port {port} is in use. Stop the program that uses it, or choose another with --port."
         assert refusal(capsys, "serve", "--port", str(port)) == (2, message)
         assert refusal(capsys, "demo", "--port", str(port)) == (2, message)
     assert not Path(".crm-graph").exists()
@@ -229,7 +229,7 @@ def test_an_address_that_is_not_ours(capsys: pytest.CaptureFixture[str]) -> None
     code, message = refusal(capsys, "serve", "--host", "192.0.2.1")
 
     assert code == 2
-    assert message.endswith("Choose others with --host and --port.")
+    assert message.endswith("Choose another address with --host and --port.")
 
 
 @pytest.mark.parametrize("command", [("serve",), ("token", "--email", "ada@acme.example")])
@@ -399,8 +399,8 @@ def test_documents_are_trusted(capsys: pytest.CaptureFixture[str], migrated: Pat
     main_ok("trust", str(manifest), "--alone")
 
     assert capsys.readouterr().out.splitlines()[-2:] == [
-        "2 documents are trusted anew, and 0 no more.",
-        "0 documents are trusted anew, and 1 no more.",
+        "2 documents newly trusted, 0 no longer trusted.",
+        "0 documents newly trusted, 1 no longer trusted.",
     ]
 
 
@@ -408,8 +408,8 @@ def test_documents_are_trusted(capsys: pytest.CaptureFixture[str], migrated: Pat
     ("text", "message"),
     [
         (b"{", "The manifest is not JSON."),
-        (b"\xff", "The manifest is not a text in UTF-8."),
-        (b'{"a": "{ viewer { name } }", "b": "{ nothing }"}', "b: The document is none that this server answers: "),
+        (b"\xff", "The manifest is not UTF-8 text."),
+        (b'{"a": "{ viewer { name } }", "b": "{ nothing }"}', "b: The document is not valid on this server: "),
     ],
 )
 def test_a_wrong_manifest_is_refused_as_a_whole(
@@ -485,7 +485,7 @@ def test_a_bad_row_stops_an_import(
 
     captured = capsys.readouterr()
     assert ended.value.code == 1
-    assert captured.err == "Nothing was imported. Mend these rows, or leave them out with --skip-bad-rows.\n"
+    assert captured.err == "Nothing was imported. Fix these rows, or skip them with --skip-bad-rows.\n"
     assert "1 rejected rows" in captured.out
     assert accounts(tmp_path / "crm.db") == []
     assert (tmp_path / "rejected.csv").read_text().splitlines() == [

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-import typer.main
 from click import Command, Group
 from starlette.applications import Starlette
 from websockets.asyncio.client import connect
@@ -142,7 +141,7 @@ async def test_a_statement_that_failed_is_shown_without_its_values(database_url:
 def test_no_command_takes_a_secret_as_an_option() -> None:
     """What is written on a command line stands in the shell's history, and in the list of processes."""
     flags = {"--password-stdin"}
-    options = {name for command in commands(typer.main.get_command(cli.app)) for name in names(command)}
+    options = {name for command in commands(cli.app) for name in names(command)}
 
     assert {"--workspace", "--port"} < options
     assert {each for each in options if re.search("secret|passw|key|token|url", each)} == flags
