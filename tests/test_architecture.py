@@ -31,8 +31,8 @@ UNSCOPED = {
     "or just have been shown",
     "loaders.live.visibility.of_account: model": "what follows a record may be hidden by now, or just have been shown",
     "loaders.live.visibility.part: model": "what follows a record may be hidden by now, or just have been shown",
-    "auth.principals._holding: ApiToken": "sign-in knows no viewer yet",
-    "auth.principals._holding: User": "sign-in knows no viewer yet",
+    "auth.principals._with_active_user: ApiToken": "sign-in knows no viewer yet",
+    "auth.principals._with_active_user: User": "sign-in knows no viewer yet",
     "auth.sessions._candidates: User": "sign-in knows no viewer yet",
     "auth.tokens.revoke_tokens: ApiToken": "who manages users ends tokens that only their holders see",
     "services.marketing.campaigns._check_used: CampaignMember": "members that the viewer cannot see keep their status",
@@ -55,7 +55,7 @@ UNSCOPED = {
     "records.crud.check_acyclic: model": "a cycle may pass through unseen records",
     "records.crud.check_acyclic: next_up": "a cycle may pass through unseen records",
     "services.platform.users._check_email: User": "an email is taken by deleted users too",
-    "services.platform.users.rebuild_reports: User": "deleted users stay in the chain",
+    "services.platform.users.rebuild_reporting_lines: User": "deleted users stay in the chain",
 }
 """Every look past the gate: the function, what it reads, and why."""
 

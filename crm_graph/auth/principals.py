@@ -29,7 +29,7 @@ CLAIMS = ["sub", "wid", "sid", "iat", "exp", "iss", "aud"]
 EXPIRED = "The access token has expired. Refresh it."
 UNKNOWN = "The token is not valid. Sign in again, or use another API token."
 KEY = "principal_key"
-"""The parameter of `proof`: the id of the session or of the API token."""
+"""The parameter of `valid_session_condition`: the id of the session or of the API token."""
 NO_VIEWER = "sign-in knows no viewer yet"
 
 
@@ -78,7 +78,7 @@ async def authenticate(link: Connectable, settings: Settings, token: str) -> Pri
     return await _principal(link, Session, expires_at=expires_at, **known)
 
 
-async def renew(session: AsyncSession, principal: Principal) -> Principal:
+async def reload(session: AsyncSession, principal: Principal) -> Principal:
     """The same principal with the viewer as he is now. Raises Unauthenticated where what he came by stands no more."""
     if principal.has_expired:
         raise Unauthenticated(EXPIRED if principal.session_id else UNKNOWN)
@@ -87,7 +87,7 @@ async def renew(session: AsyncSession, principal: Principal) -> Principal:
     return await _principal(session, kind, expires_at=principal.expires_at, workspace_id=workspace_id, id=key_id)
 
 
-async def exchange(session: AsyncSession, settings: Settings, principal: Principal, *, token: str) -> Principal:
+async def switch_token(session: AsyncSession, settings: Settings, principal: Principal, *, token: str) -> Principal:
     """The same user, come by another token. Raises Invalid and Forbidden."""
     try:
         other = await authenticate(session, settings, token)
@@ -98,7 +98,7 @@ async def exchange(session: AsyncSession, settings: Settings, principal: Princip
     return other
 
 
-async def standing(session: AsyncSession, principals: Collection[Principal]) -> set[tuple[str, str]]:
+async def still_valid(session: AsyncSession, principals: Collection[Principal]) -> set[tuple[str, str]]:
     """Which of the sessions and API tokens that principals came by are still good, by their keys: one statement for
     each of the two kinds."""
     found: set[tuple[str, str]] = set()
@@ -111,7 +111,9 @@ async def standing(session: AsyncSession, principals: Collection[Principal]) -> 
             keys = {each.key for each in holders}
             workspace_ids, key_ids = sorted({key[0] for key in keys}), sorted({key[1] for key in keys})
             here = in_array(kind.workspace_id, workspace_ids), in_array(kind.id, key_ids)
-            rows = await session.execute(holder(kind).with_only_columns(kind.workspace_id, kind.id).where(*here))
+            rows = await session.execute(
+                active_credentials(kind).with_only_columns(kind.workspace_id, kind.id).where(*here)
+            )
             found.update(keys.intersection((row[0], row[1]) for row in rows))
     return found
 
@@ -134,12 +136,12 @@ def viewer_of(workspace: Workspace, user: User) -> Viewer:
     return Viewer.of(workspace, user, f"user:{user.id}")
 
 
-def holder(kind: Any) -> sa.Select[Any]:
+def active_credentials(kind: Any) -> sa.Select[Any]:
     """The sessions or API tokens that stand, each with its user, who may sign in, and the workspace."""
-    return _holding(sa.select(kind, User, Workspace), kind)
+    return _with_active_user(sa.select(kind, User, Workspace), kind)
 
 
-def _holding(select: sa.Select[Any], kind: Any) -> sa.Select[Any]:
+def _with_active_user(select: sa.Select[Any], kind: Any) -> sa.Select[Any]:
     key, user, workspace = kind.__table__, User.__table__, Workspace.__table__
     moment = sa.bindparam("moment", callable_=now, type_=key.c.expires_at.type)
     if kind is ApiToken:
@@ -154,7 +156,7 @@ def _holding(select: sa.Select[Any], kind: Any) -> sa.Select[Any]:
     )
 
 
-def proof(principal: Principal, viewer: Viewer) -> sa.ColumnElement[bool]:
+def valid_session_condition(principal: Principal, viewer: Viewer) -> sa.ColumnElement[bool]:
     """Whether a principal's session or API token stands, and its user sees by the rules that `viewer` does. The ids are
     the viewer's, and what `KEY` is when this is executed: so that it is good for all such principals."""
     kind: Any = Session if principal.session_id else ApiToken
@@ -164,7 +166,7 @@ def proof(principal: Principal, viewer: Viewer) -> sa.ColumnElement[bool]:
         for entity, visibility in viewer.defaults.items()
     ]
     return (
-        _holding(sa.select(sa.literal_column("1")), kind)
+        _with_active_user(sa.select(sa.literal_column("1")), kind)
         .where(key.id == sa.bindparam(KEY, type_=key.id.type), key.workspace_id == viewer.workspace_id)
         .where(user.id == viewer.user_id, user.role == sa.literal(viewer.role, user.role.type))
         .where(*defaults)
@@ -179,7 +181,9 @@ def _viewer_by(kind: Any, *names: str) -> sa.Select[Any]:
     key, user, workspace = kind.__table__.c, User.__table__.c, Workspace.__table__.c
     columns = [key.id.label("key_id"), key.expires_at, user.id.label("user_id"), user.role]
     settings = [workspace.id, workspace.epoch, workspace.currency, workspace.visibility_defaults]
-    return _holding(sa.select(*columns, *settings), kind).where(*[key[name] == sa.bindparam(name) for name in names])
+    return _with_active_user(sa.select(*columns, *settings), kind).where(
+        *[key[name] == sa.bindparam(name) for name in names]
+    )
 
 
 async def _principal(link: Connectable, kind: Any, *, expires_at: dt.datetime | None = None, **known: str) -> Principal:

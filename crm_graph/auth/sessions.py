@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph import records
 from crm_graph.access import Viewer, unscoped, visible
 from crm_graph.auth import passwords, throttle
-from crm_graph.auth.principals import Principal, access_token, digest, holder, viewer_of
+from crm_graph.auth.principals import Principal, access_token, active_credentials, digest, viewer_of
 from crm_graph.auth.tokens import revoke_tokens
 from crm_graph.changelog import ChangeLog, advance, journal_of
 from crm_graph.errors import Conflict, Invalid, Unauthenticated
@@ -28,7 +28,7 @@ from crm_graph.records import idempotency
 from crm_graph.settings import Settings
 
 # An email may be known in several workspaces. A failed sign-in compares so many passwords, whoever it was for.
-CANDIDATES = 3
+MAX_CANDIDATES = 3
 WRONG = "The email or the password is wrong."
 STALE = "The refresh token is not valid. Sign in again."
 NOBODY = "nobody"
@@ -87,7 +87,7 @@ async def refresh(changelog: ChangeLog, settings: Settings, *, refresh_token: st
     """
     session_id, _, secret = refresh_token.partition(".")
     known = session_id if session_id.isascii() and session_id.isprintable() else ""
-    statement = holder(Session).where(Session.id == known)
+    statement = active_credentials(Session).where(Session.id == known)
     async with changelog.database.read() as session:
         row = (await session.execute(statement)).one_or_none()
     if row is None:
@@ -191,7 +191,7 @@ def _candidates(email: str) -> sa.Select[User, Workspace]:
         .where(unscoped(User, NO_VIEWER), User.email == email, User.password_hash.is_not(None))
         .where(User.deleted_at.is_(None))
         .order_by(User.active.desc(), User.created_at, User.id)
-        .limit(CANDIDATES)
+        .limit(MAX_CANDIDATES)
     )
 
 
@@ -201,7 +201,7 @@ async def _matching(candidates: Sequence[Any], password: str) -> tuple[User, Wor
     for user, workspace in candidates:
         if await passwords.matches(user.password_hash if user.active else None, password):
             return user, workspace
-    for _ in range(len(candidates), CANDIDATES):
+    for _ in range(len(candidates), MAX_CANDIDATES):
         await passwords.matches(None, password)
     raise Unauthenticated(WRONG)
 

@@ -14,7 +14,7 @@ from crm_graph.auth.principals import API_TOKEN_PREFIX, digest
 from crm_graph.errors import Forbidden, Invalid
 from crm_graph.models import ApiToken, now
 
-MOST_TOKENS = 50
+MAX_TOKENS = 50
 """Of one user: each may spend as much as a user may."""
 
 
@@ -33,8 +33,8 @@ async def create_api_token(
         raise Forbidden("A token makes no tokens: sign in with email and password.")
     own = visible(ApiToken, viewer), ApiToken.user_id == viewer.user_id
     standing = sa.or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now())
-    if (await session.scalar(sa.select(sa.func.count()).where(*own, standing)) or 0) >= MOST_TOKENS:
-        raise Invalid(f"One user has at most {MOST_TOKENS} API tokens: revoke one that is not used any more.")
+    if (await session.scalar(sa.select(sa.func.count()).where(*own, standing)) or 0) >= MAX_TOKENS:
+        raise Invalid(f"One user has at most {MAX_TOKENS} API tokens: revoke one that is not used any more.")
     cleaned = records.clean(ApiToken, {"name": name, "expires_at": expires_at})
     if expires_at is not None and expires_at <= now():
         raise Invalid("This time is over.", "expires_at")

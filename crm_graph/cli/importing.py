@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from crm_graph.services.importing import Report
+    from crm_graph.services.importing import ImportReport
 
 MAX_SHOWN_REJECTS = 50
 
@@ -72,7 +72,7 @@ async def _import(
     dry_run: bool,
     skip_bad_rows: bool,
     progress: Callable[[str, int, int], None],
-) -> Report:
+) -> ImportReport:
     from crm_graph.access import Viewer
     from crm_graph.services import importing
     from crm_graph.services.platform import setup
@@ -85,7 +85,7 @@ async def _import(
         )
 
 
-def _show(console: Console, outcome: Report, dry_run: bool) -> None:
+def _show(console: Console, outcome: ImportReport, dry_run: bool) -> None:
     from rich.table import Table
 
     counts = Table("entity", *("would be created" if dry_run else "created", "updated", "unchanged"))
@@ -103,7 +103,7 @@ def _show(console: Console, outcome: Report, dry_run: bool) -> None:
         console.print(f"… and {len(outcome.rejected) - MAX_SHOWN_REJECTS:,} more. --report FILE writes all of them.")
 
 
-def _write_rejects(path: Path, outcome: Report) -> None:
+def _write_rejects(path: Path, outcome: ImportReport) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "line", "column", "reason"])

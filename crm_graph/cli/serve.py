@@ -22,7 +22,7 @@ from crm_graph.settings import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from crm_graph.services.demo.workspace_dir import Home
+    from crm_graph.services.demo.workspace_dir import WorkspaceDir
 
 LOCAL = {"127.0.0.1", "::1", "localhost"}
 TCP_USER_TIMEOUT_MILLISECONDS = 60_000
@@ -73,11 +73,11 @@ def demo(host: str, port: int, folder: Path, fresh: bool, accounts: int) -> None
     """
     from rich.console import Console
 
-    from crm_graph.services.demo.workspace_dir import Home
+    from crm_graph.services.demo.workspace_dir import WorkspaceDir
 
     console = Console(highlight=False)
     with _listen(host, port) as listening:
-        home = Home.at(folder, fresh=fresh)
+        home = WorkspaceDir.at(folder, fresh=fresh)
         with console.status("Generating a company with its customers …"):
             known = asyncio.run(home.prepare(accounts))
         _welcome(console, home, host, port, known)
@@ -146,7 +146,7 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         sys.exit(1)
 
 
-def _welcome(console: Console, home: Home, host: str, port: int, known: bool) -> None:
+def _welcome(console: Console, home: WorkspaceDir, host: str, port: int, known: bool) -> None:
     """Print the addresses and credentials. Lines are not wrapped, so that they can be copied."""
     shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{port}/graphql"

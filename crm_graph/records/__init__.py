@@ -11,12 +11,12 @@ from crm_graph.records.crud import (
     check_version,
     clean,
     create,
+    default_currency,
     delete,
     find,
     home_team,
     label,
     restore,
-    settle_currency,
     update,
 )
 
@@ -29,11 +29,11 @@ __all__ = [
     "check_version",
     "clean",
     "create",
+    "default_currency",
     "delete",
     "find",
     "home_team",
     "label",
     "restore",
-    "settle_currency",
     "update",
 ]

@@ -82,7 +82,7 @@ async def create(session: AsyncSession, viewer: Viewer, model: type[E], *, value
             record.owner_id = viewer.user_id
         if "team_id" not in values and record.owner_id is not None:
             record.team_id = await home_team(session, viewer, record.owner_id)
-    settle_currency(viewer, record, values)
+    default_currency(viewer, record, values)
     session.add(record)
     return record
 
@@ -120,7 +120,7 @@ async def assign(session: AsyncSession, viewer: Viewer, record: Entity, values: 
     if isinstance(record, OwnedEntity) and "owner_id" in changed and "team_id" not in values:
         owner_id = changed["owner_id"]
         record.team_id = owner_id and await home_team(session, viewer, owner_id)
-    settle_currency(viewer, record, values)
+    default_currency(viewer, record, values)
 
 
 async def delete(
@@ -210,7 +210,7 @@ async def check_acyclic(
         raise Invalid(f"This {label(model)} stands above that one already: it would close a circle.", field)
 
 
-def settle_currency(viewer: Viewer, record: Any, values: Values) -> None:
+def default_currency(viewer: Viewer, record: Any, values: Values) -> None:
     """Amounts without a currency are in the workspace's. Raises Invalid where a new currency would be that of an
     amount which is not in `values`."""
     columns = type(record).__table__.columns

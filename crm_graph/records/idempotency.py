@@ -15,7 +15,7 @@ from crm_graph.models import IdempotencyKey, now
 from crm_graph.models.types import Text
 
 KEY = Text(100)
-MOST_SWEPT = 1_000
+SWEEP_BATCH = 1_000
 
 
 async def recall(session: AsyncSession, viewer: Viewer, key: str, fingerprint: str) -> IdempotencyKey | None:
@@ -60,7 +60,7 @@ async def sweep(session: AsyncSession, viewer: Viewer, kept: dt.timedelta) -> No
     old = (
         sa.select(*key.clauses)
         .where(IdempotencyKey.workspace_id == viewer.workspace_id, IdempotencyKey.created_at <= now() - kept)
-        .limit(MOST_SWEPT)
+        .limit(SWEEP_BATCH)
         .with_for_update(skip_locked=True)
     )
     await session.execute(

@@ -31,7 +31,7 @@ from graphql.utilities import coerce_input_value
 from sqlalchemy.engine import Dialect
 
 from crm_graph.access import Viewer
-from crm_graph.auth import KEY, Principal, proof
+from crm_graph.auth import KEY, Principal, valid_session_condition
 from crm_graph.database import StatementTooDeep
 from crm_graph.errors import BadUserInput
 from loaders.sql_json.statement import USER, WORKSPACE, Statement, pattern
@@ -225,7 +225,7 @@ class Plans:
         except (NotCompilable, GraphQLError):
             return None
         if asker.principal is not None:
-            answer = sa.case((proof(asker.principal, viewer), answer))
+            answer = sa.case((valid_session_condition(asker.principal, viewer), answer))
         return Statement.of(sa.select(answer), parameters.reads, _ASKER, dialect)
 
     def _remember(self, way: _Way, path: _Path) -> None:

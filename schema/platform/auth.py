@@ -170,7 +170,9 @@ class AuthMutation:
         context = info.context
         try:
             async with context.database.read() as session:
-                context.principal = await auth.exchange(session, context.settings, context.principal, token=input.token)
+                context.principal = await auth.switch_token(
+                    session, context.settings, context.principal, token=input.token
+                )
         except DomainError as error:
             return PayloadSource({}, None, [user_error(error)])
         ids = {"record_id": context.viewer.user_id, "expires_at": context.principal.expires_at}

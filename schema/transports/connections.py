@@ -146,7 +146,7 @@ class Connections:
         if not asked:
             return
         async with self.database.monitor() as session:
-            standing = await auth.standing(session, {each.key: each for each in asked.values()}.values())
+            standing = await auth.still_valid(session, {each.key: each for each in asked.values()}.values())
         for connection, principal in asked.items():
             # One that goes on by another token meanwhile is asked about the next time.
             if principal.key not in standing and connection.principal is principal:

@@ -265,7 +265,7 @@ class Endpoint:
         """The context of an operation on a connection that is somebody's, as he is now. Raises Unauthenticated."""
         context = self._context(caller)
         async with self.database.read() as session:
-            context.principal = await auth.renew(session, principal)
+            context.principal = await auth.reload(session, principal)
         return context
 
     def _context(self, caller: Caller) -> Context:

@@ -136,7 +136,7 @@ def _id(sent: Sent) -> str | None:
             raise BadUserInput("Only version 1 of persisted queries is known.", "extensions.persistedQuery.version")
         given = persisted.get("sha256Hash")
     if not isinstance(given, str) or not documents.is_id(given):
-        raise BadUserInput(f"An id is a text of 1 to {documents.LONGEST_ID} visible ASCII characters.", _field(sent))
+        raise BadUserInput(f"An id is a text of 1 to {documents.MAX_ID_LENGTH} visible ASCII characters.", _field(sent))
     return documents.bare(given)
 
 

@@ -16,7 +16,7 @@ from crm_graph.changelog import advance, journal_of
 from crm_graph.database.prepared import insert_many
 from crm_graph.models import Opportunity, Stage, StageTotal
 from crm_graph.models.sales.stage_totals import SPLIT
-from crm_graph.services.demo.insert import fill
+from crm_graph.services.demo.insert import insert_demo
 from crm_graph.services.importing import import_folder
 from crm_graph.services.importing.rules import blank
 from crm_graph.services.platform import setup
@@ -125,7 +125,7 @@ async def test_the_demo(world: World) -> None:
     async with world.database.read() as session:
         system = Viewer.of(await setup.find_workspace(session, world.workspace_id), None, "system:demo")
     async with world.changelog.transaction(system, "demo") as session:
-        await fill(session, system, accounts=20, password_hash="hash", token_hash="token")
+        await insert_demo(session, system, accounts=20, password_hash="hash", token_hash="token")
 
     assert len(await kept(world)) > 10
 

@@ -30,8 +30,8 @@ from crm_graph.models import (
     User,
 )
 from crm_graph.models.types import wire
-from crm_graph.services.demo.builder import Draft
-from crm_graph.services.demo.insert import draw, fill
+from crm_graph.services.demo.builder import Builder
+from crm_graph.services.demo.insert import build, insert_demo
 from crm_graph.services.platform import setup
 from schema import build_schema
 from schema.transports.graphiql_examples import EXAMPLES
@@ -41,49 +41,49 @@ from tests.support.world import Person, World
 MOMENT = dt.datetime(2026, 3, 18, 14, 30, tzinfo=dt.UTC)
 
 
-def drawn(accounts: int = 200) -> Draft:
+def drawn(accounts: int = 200) -> Builder:
     workspace = setup.new_workspace("Demo")
-    draft = Draft(Journal(Viewer.of(workspace, None, "system:demo"), "demo"), MOMENT)
-    draw(draft, accounts, password_hash="hash", token_hash="token")
-    return draft
+    builder = Builder(Journal(Viewer.of(workspace, None, "system:demo"), "demo"), MOMENT)
+    build(builder, accounts, password_hash="hash", token_hash="token")
+    return builder
 
 
 @pytest.fixture(scope="module")
-def draft() -> Draft:
+def builder() -> Builder:
     return drawn()
 
 
-def entities(draft: Draft) -> list[tuple[type[Entity], dict[str, Any]]]:
-    return [(model, row) for model, rows in draft.rows.items() if issubclass(model, Entity) for row in rows]
+def entities(builder: Builder) -> list[tuple[type[Entity], dict[str, Any]]]:
+    return [(model, row) for model, rows in builder.rows.items() if issubclass(model, Entity) for row in rows]
 
 
 @pytest.mark.parametrize("accounts", [1, 2, 20])
 def test_what_the_examples_are_about_is_there_in_every_size(accounts: int) -> None:
-    draft = drawn(accounts)
+    builder = drawn(accounts)
 
-    first = {model: draft.rows[model][0] for model in (Account, Contact, Lead, Opportunity)}
+    first = {model: builder.rows[model][0] for model in (Account, Contact, Lead, Opportunity)}
     assert [row["deleted_at"] for row in first.values()] == [None] * 4
     assert first[Lead]["status"] not in {LeadStatus.CONVERTED, LeadStatus.UNQUALIFIED}
 
 
-def test_every_value_is_in_its_standard_form(draft: Draft) -> None:
-    for model, row in entities(draft):
+def test_every_value_is_in_its_standard_form(builder: Builder) -> None:
+    for model, row in entities(builder):
         given = {name: value for name, value in row.items() if value is not None and name != "custom"}
         assert records.clean(model, given) == given
 
 
-def test_the_log_tells_how_every_record_came_to_be_what_it_is(draft: Draft) -> None:
+def test_the_log_tells_how_every_record_came_to_be_what_it_is(builder: Builder) -> None:
     aside = {"workspace_id", "id", "created_at", "updated_at", "version", "custom", "password_hash", "token_hash"}
     told: dict[str, dict[str, Any]] = {}
-    for change in draft.log():
+    for change in builder.log():
         known = told.setdefault(change.record_id, {})
         for name, (old, new) in change.fields.items():
             assert known.get(name) == old
             known[name] = new
-    for _, row in entities(draft):
+    for _, row in entities(builder):
         record = told.pop(row["id"])
-        assert row["version"] == len(draft.past[row["id"]])
-        assert row["updated_at"] == draft.past[row["id"]][-1].happened_at
+        assert row["version"] == len(builder.past[row["id"]])
+        assert row["updated_at"] == builder.past[row["id"]][-1].happened_at
         expected = {name: wire(value) for name, value in row.items() if name not in aside and value is not None}
         assert {name: record[name] for name in expected if record.get(name) is not None} == expected
         assert {name for name, value in record.items() if value is not None} - {"links", "participants"} == set(
@@ -92,48 +92,48 @@ def test_the_log_tells_how_every_record_came_to_be_what_it_is(draft: Draft) -> N
     assert told == {}
 
 
-def test_the_log_ends_now_and_goes_forward(draft: Draft) -> None:
-    times = [change.happened_at for change in draft.log()]
+def test_the_log_ends_now_and_goes_forward(builder: Builder) -> None:
+    times = [change.happened_at for change in builder.log()]
 
     assert times == sorted(times)
     assert times[-1] <= MOMENT
-    for changes in draft.past.values():
+    for changes in builder.past.values():
         assert [each.happened_at for each in changes] == sorted(each.happened_at for each in changes)
         assert changes[0].action == "CREATED"
 
 
-def test_there_is_something_of_every_kind(draft: Draft) -> None:
+def test_there_is_something_of_every_kind(builder: Builder) -> None:
     def values(model: type[Entity], column: str) -> set[Any]:
-        return {row[column] for row in draft.rows[model]}
+        return {row[column] for row in builder.rows[model]}
 
-    assert len(draft.rows[Account]) == 200
-    assert values(Opportunity, "stage_id") == {stage["id"] for stage in draft.rows[Stage]}
+    assert len(builder.rows[Account]) == 200
+    assert values(Opportunity, "stage_id") == {stage["id"] for stage in builder.rows[Stage]}
     assert values(Case, "status") == set(CaseStatus)
     assert values(Lead, "status") == set(LeadStatus)
     assert values(Activity, "type") == set(ActivityType)
     assert values(Campaign, "status") == set(CampaignStatus)
     assert values(User, "role") == set(Role)
     assert values(Opportunity, "currency") == {"USD", "EUR", "GBP", "SEK", "AUD"}
-    assert any(row["happens_at"] > MOMENT for row in draft.rows[Activity])
-    assert any(row["parent_id"] for row in draft.rows[Account])
-    assert any(row["first_responded_at"] for row in draft.rows[CampaignMember])
+    assert any(row["happens_at"] > MOMENT for row in builder.rows[Activity])
+    assert any(row["parent_id"] for row in builder.rows[Account])
+    assert any(row["first_responded_at"] for row in builder.rows[CampaignMember])
     for model in (Account, Contact, Lead, Opportunity, Activity):
-        assert any(row["deleted_at"] for row in draft.rows[model])
+        assert any(row["deleted_at"] for row in builder.rows[model])
 
 
-def test_deals_fulfil_what_their_stages_ask_for(draft: Draft) -> None:
-    stages = {stage["id"]: stage for stage in draft.rows[Stage]}
-    for deal in draft.rows[Opportunity]:
+def test_deals_fulfil_what_their_stages_ask_for(builder: Builder) -> None:
+    stages = {stage["id"]: stage for stage in builder.rows[Stage]}
+    for deal in builder.rows[Opportunity]:
         for gate in stages[deal["stage_id"]]["required_fields"]:
             assert deal[gate.column] is not None
         assert deal["probability_pinned"] or deal["probability"] == stages[deal["stage_id"]]["probability"]
 
 
-def test_the_same_moment_gives_the_same_data(draft: Draft) -> None:
+def test_the_same_moment_gives_the_same_data(builder: Builder) -> None:
     again = drawn()
 
-    assert again.rows[Opportunity][0].keys() == draft.rows[Opportunity][0].keys()
-    for model, rows in draft.rows.items():
+    assert again.rows[Opportunity][0].keys() == builder.rows[Opportunity][0].keys()
+    for model, rows in builder.rows.items():
         same = [{**row, "workspace_id": None} for row in again.rows[model]]
         assert same == [{**row, "workspace_id": None} for row in rows]
 
@@ -150,7 +150,7 @@ async def filled(world: World) -> Person:
         workspace = await setup.find_workspace(session, world.workspace_id)
     system = Viewer.of(workspace, None, "system:demo")
     async with world.changelog.transaction(system, "demo") as session:
-        await fill(session, system, accounts=40, password_hash="hash", token_hash=auth.digest(token))
+        await insert_demo(session, system, accounts=40, password_hash="hash", token_hash=auth.digest(token))
     return Person("", token, Role.ADMIN)
 
 

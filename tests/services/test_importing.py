@@ -10,8 +10,7 @@ import pytest
 
 from crm_graph.errors import Forbidden, Invalid
 from crm_graph.models import Account, Membership, Opportunity, ReportingLine, Role, User
-from crm_graph.services.importing import Rejection, import_folder
-from crm_graph.services.importing import Report as Outcome
+from crm_graph.services.importing import ImportReport, Rejection, import_folder
 from tests.support.world import World
 
 MAVEN = Path(__file__).parents[2] / "mappings" / "maven-crm.toml"
@@ -43,7 +42,7 @@ class Desk:
             (self.folder / f"{name}.csv").write_bytes(data)
         return self
 
-    async def run(self, **options: Any) -> Outcome:
+    async def run(self, **options: Any) -> ImportReport:
         viewer = await self.world.viewer(options.pop("by", None))
         return await import_folder(self.world.changelog, viewer, self.folder / "mapping.toml", self.folder, **options)
 

@@ -534,9 +534,9 @@ def test_the_demo_answers_and_goes_on_with_its_data(tmp_path: Path) -> None:
 
 
 def test_what_the_demo_prints_lets_one_in(tmp_path: Path) -> None:
-    from crm_graph.services.demo.workspace_dir import Home
+    from crm_graph.services.demo.workspace_dir import WorkspaceDir
 
-    home = Home.at(tmp_path / "demo")
+    home = WorkspaceDir.at(tmp_path / "demo")
     assert asyncio.run(home.prepare(accounts=3)) is False
     with running("demo", "--folder", str(tmp_path / "demo")) as (client, _):
         document = "mutation ($input: SignInInput!) { signIn(input: $input) { accessToken userErrors { message } } }"
@@ -548,15 +548,15 @@ def test_what_the_demo_prints_lets_one_in(tmp_path: Path) -> None:
 
 
 def test_a_fresh_demo_begins_anew(tmp_path: Path) -> None:
-    from crm_graph.services.demo.workspace_dir import Home
+    from crm_graph.services.demo.workspace_dir import WorkspaceDir
 
     folder = tmp_path / "demo"
-    home = Home.at(folder)
+    home = WorkspaceDir.at(folder)
     assert asyncio.run(home.prepare(accounts=3)) is False
     assert asyncio.run(home.prepare(accounts=3)) is True
-    assert Home.at(folder).token == home.token
+    assert WorkspaceDir.at(folder).token == home.token
 
-    again = Home.at(folder, fresh=True)
+    again = WorkspaceDir.at(folder, fresh=True)
     assert again.token != home.token
     assert not again.database.exists()
 

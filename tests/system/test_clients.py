@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from crm_graph.services.demo.workspace_dir import Home
+from crm_graph.services.demo.workspace_dir import WorkspaceDir
 from tests.conftest import POSTGRES_URL, skip
 from tests.support.npm import CLIENTS, node_with, run_tests, serving
 from tests.support.postgres import create_database, drop_database
@@ -65,7 +65,7 @@ async def test_apollo_where_nothing_is_stored(node: str, tmp_path: Path) -> None
 
 async def test_graphql_over_http_to_the_letter(node: str, tmp_path: Path) -> None:
     """All that npm graphql-http audits, in the settings of the demo."""
-    demo = Home(tmp_path, "").settings
+    demo = WorkspaceDir(tmp_path, "").settings
     shown = {name: int(getattr(demo, name)) for name in ("introspection", "get_queries", "get_without_header")}
     async with serving(f"sqlite:///{tmp_path}/crm.db", tmp_path, **shown) as told:
         await asyncio.to_thread(run_tests, CLIENTS, node, "graphql-http", told)
@@ -79,7 +79,7 @@ async def test_graphiql_in_a_browser(node: str, tmp_path: Path) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         skip("Chromium is not here (Debian: apt-get install chromium): GraphiQL's page was not tested.")
-    home = Home.at(tmp_path)
+    home = WorkspaceDir.at(tmp_path)
     await home.prepare(DEMO_ACCOUNTS)
     demo = ("demo", "--folder", str(tmp_path))
     async with running_server(environment(""), tmp_path / "server.log", demo) as server:

@@ -36,7 +36,7 @@ from crm_graph.models import (
 from crm_graph.models.types import part
 from crm_graph.records import Values, label
 
-MOST_LINKS = 100
+MAX_LINKS = 100
 RESPONSES = {ActivityType.EMAIL, ActivityType.CALL, ActivityType.MEETING}
 Part = tuple[str, str]
 """What a link or a participant is: the column that is set, and its value."""
@@ -208,8 +208,8 @@ def _cleaned(about: Mapping[str, Sequence[str] | None]) -> dict[str, dict[str, s
     for name, ids in about.items():
         if ids is None:
             continue
-        if len(ids) > MOST_LINKS:
-            raise Invalid(f"At most {MOST_LINKS} records are allowed.", name)
+        if len(ids) > MAX_LINKS:
+            raise Invalid(f"At most {MAX_LINKS} records are allowed.", name)
         kept = given[name.removesuffix("s")] = {}
         for index, each in enumerate(ids):
             try:

@@ -1,5 +1,5 @@
 """A company's CRM that looks lived in, generated: the same data for the same number, dated around today.
 
-`fill.fill` writes it. Each other module makes a part of it into a `draft.Draft`, in this order: company, marketing
+`insert.insert_demo` writes it. Each other module adds its part to a `Builder`, in this order: company, marketing
 (campaigns), customers, deals, leads, marketing (members), service, activities.
 """

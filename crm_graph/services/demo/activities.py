@@ -15,8 +15,8 @@ from crm_graph.models import (
     Participant,
     Priority,
 )
-from crm_graph.services.demo import sample_data as words
-from crm_graph.services.demo.builder import Draft, Row
+from crm_graph.services.demo import sample_data
+from crm_graph.services.demo.builder import Builder, Row
 from crm_graph.services.demo.customers import Customer
 from crm_graph.services.demo.deals import Deal
 from crm_graph.services.demo.support import Ticket
@@ -24,18 +24,18 @@ from crm_graph.services.demo.support import Ticket
 EMAIL, CALL, MEETING = ActivityType.EMAIL, ActivityType.CALL, ActivityType.MEETING
 NOTE, TASK = ActivityType.NOTE, ActivityType.TASK
 SUBJECTS = {
-    EMAIL: words.EMAIL_SUBJECTS,
-    CALL: words.CALL_SUBJECTS,
-    MEETING: words.MEETING_SUBJECTS,
-    NOTE: words.NOTE_SUBJECTS,
-    TASK: words.TASK_SUBJECTS,
+    EMAIL: sample_data.EMAIL_SUBJECTS,
+    CALL: sample_data.CALL_SUBJECTS,
+    MEETING: sample_data.MEETING_SUBJECTS,
+    NOTE: sample_data.NOTE_SUBJECTS,
+    TASK: sample_data.TASK_SUBJECTS,
 }
 MINUTES = {CALL: (3, 40), MEETING: (30, 120)}
-OUTCOMES = {CALL: words.CALL_OUTCOMES, MEETING: words.MEETING_OUTCOMES}
+OUTCOMES = {CALL: sample_data.CALL_OUTCOMES, MEETING: sample_data.MEETING_OUTCOMES}
 
 
 def keep(
-    draft: Draft,
+    builder: Builder,
     deals: list[Deal],
     tickets: list[Ticket],
     leads: list[Row],
@@ -44,75 +44,75 @@ def keep(
 ) -> None:
     """The whole diary."""
     for deal in deals:
-        _around_deal(draft, deal)
+        _around_deal(builder, deal)
     for ticket in tickets:
-        _around_case(draft, ticket)
+        _around_case(builder, ticket)
     for lead in leads:
-        _around_lead(draft, lead)
+        _around_lead(builder, lead)
     for campaign in campaigns:
-        at = draft.after(campaign["created_at"], 0, 5)
-        _log(draft, NOTE, at, campaign["owner_id"], campaign["name"], campaign_id=campaign["id"])
+        at = builder.after(campaign["created_at"], 0, 5)
+        _log(builder, NOTE, at, campaign["owner_id"], campaign["name"], campaign_id=campaign["id"])
     for customer in customers:
-        _around_account(draft, customer)
+        _around_account(builder, customer)
 
 
-def _around_deal(draft: Draft, deal: Deal) -> None:
+def _around_deal(builder: Builder, deal: Deal) -> None:
     opportunity, account = deal.opportunity, deal.customer.account
     by, subject = opportunity["owner_id"], deal.subject
     links = {"opportunity_id": opportunity["id"], "account_id": account["id"]}
-    start, end = opportunity["created_at"], deal.ended or draft.moment
-    for _ in range(draft.random.randint(2, 6)):
-        person = draft.pick(deal.people)
-        at = start + (end - start) * draft.random.random()
-        kind = draft.random.choices([EMAIL, CALL, MEETING, NOTE], [4, 3, 2, 1])[0]
-        _log(draft, kind, at, by, subject, person, **links, contact_id=person["id"])
-    if draft.chance(0.5):
-        at = start + (end - start) * draft.random.random()
-        _log(draft, TASK, at, by, subject, finished=min(draft.after(at, 0.1, 3), end), **links)
+    start, end = opportunity["created_at"], deal.ended or builder.moment
+    for _ in range(builder.random.randint(2, 6)):
+        person = builder.pick(deal.people)
+        at = start + (end - start) * builder.random.random()
+        kind = builder.random.choices([EMAIL, CALL, MEETING, NOTE], [4, 3, 2, 1])[0]
+        _log(builder, kind, at, by, subject, person, **links, contact_id=person["id"])
+    if builder.chance(0.5):
+        at = start + (end - start) * builder.random.random()
+        _log(builder, TASK, at, by, subject, finished=min(builder.after(at, 0.1, 3), end), **links)
     if deal.ended is None:
-        person = draft.pick(deal.people)
-        planned = draft.day(draft.random.uniform(-4, 21))
-        _plan(draft, TASK, planned, by, subject, **links)
-        if draft.chance(0.5):
-            meeting = draft.day(draft.random.uniform(1, 30))
-            _plan(draft, MEETING, meeting, by, subject, person, **links, contact_id=person["id"])
+        person = builder.pick(deal.people)
+        planned = builder.day(builder.random.uniform(-4, 21))
+        _plan(builder, TASK, planned, by, subject, **links)
+        if builder.chance(0.5):
+            meeting = builder.day(builder.random.uniform(1, 30))
+            _plan(builder, MEETING, meeting, by, subject, person, **links, contact_id=person["id"])
 
 
-def _around_case(draft: Draft, ticket: Ticket) -> None:
+def _around_case(builder: Builder, ticket: Ticket) -> None:
     case, contact = ticket.case, ticket.contact
     links = {"case_id": case["id"], "account_id": ticket.customer.account["id"], "contact_id": contact["id"]}
     kind = CALL if case["origin"] in {CaseOrigin.PHONE, CaseOrigin.IN_PERSON} else EMAIL
     by = case["owner_id"]
-    _log(draft, kind, case["created_at"], by, case["subject"], contact, ActivityDirection.INBOUND, **links)
+    _log(builder, kind, case["created_at"], by, case["subject"], contact, ActivityDirection.INBOUND, **links)
     if case["first_response_at"] is not None:
         answered = case["first_response_at"]
-        _log(draft, kind, answered, by, case["subject"], contact, ActivityDirection.OUTBOUND, **links)
+        _log(builder, kind, answered, by, case["subject"], contact, ActivityDirection.OUTBOUND, **links)
 
 
-def _around_lead(draft: Draft, lead: Row) -> None:
+def _around_lead(builder: Builder, lead: Row) -> None:
     links = {"lead_id": lead["id"]}
     if lead["status"] is LeadStatus.CONVERTED:
         converted = ("account_id", "contact_id", "opportunity_id")
         links.update({column: lead[f"converted_{column}"] for column in converted})
     if lead["status"] is LeadStatus.NEW:
         return
-    end = lead["converted_at"] or draft.moment
-    for _ in range(draft.random.randint(1, 2)):
-        at = lead["created_at"] + (end - lead["created_at"]) * draft.random.random()
-        _log(draft, draft.pick([EMAIL, CALL]), at, lead["owner_id"], lead["company"], lead, **links)
+    end = lead["converted_at"] or builder.moment
+    for _ in range(builder.random.randint(1, 2)):
+        at = lead["created_at"] + (end - lead["created_at"]) * builder.random.random()
+        _log(builder, builder.pick([EMAIL, CALL]), at, lead["owner_id"], lead["company"], lead, **links)
 
 
-def _around_account(draft: Draft, customer: Customer) -> None:
+def _around_account(builder: Builder, customer: Customer) -> None:
     account = customer.account
-    for _ in range(draft.random.randint(0, 2)):
-        person = draft.pick(customer.contacts)
-        at = person["created_at"] + (draft.moment - person["created_at"]) * draft.random.random()
+    for _ in range(builder.random.randint(0, 2)):
+        person = builder.pick(customer.contacts)
+        at = person["created_at"] + (builder.moment - person["created_at"]) * builder.random.random()
         links = {"account_id": account["id"], "contact_id": person["id"]}
-        _log(draft, draft.pick([CALL, NOTE]), at, account["owner_id"], account["name"], person, **links)
+        _log(builder, builder.pick([CALL, NOTE]), at, account["owner_id"], account["name"], person, **links)
 
 
 def _log(
-    draft: Draft,
+    builder: Builder,
     kind: ActivityType,
     at: dt.datetime,
     by: str | None,
@@ -126,16 +126,16 @@ def _log(
     """Something that happened; a task that was begun then and `finished` later."""
     values: dict[str, Any] = {"due_at": finished, "priority": Priority.MEDIUM} if kind is TASK else {}
     if kind in {EMAIL, CALL}:
-        values["direction"] = direction or draft.pick(list(ActivityDirection))
+        values["direction"] = direction or builder.pick(list(ActivityDirection))
     if kind in OUTCOMES:
-        values["outcome"] = draft.pick(OUTCOMES[kind])
-    activity = _activity(draft, kind, at, finished or at, by, subject, person, links, values)
+        values["outcome"] = builder.pick(OUTCOMES[kind])
+    activity = _activity(builder, kind, at, finished or at, by, subject, person, links, values)
     if finished is not None:
-        draft.change(activity, Activity, finished, by, done=True, done_at=finished)
+        builder.change(activity, Activity, finished, by, done=True, done_at=finished)
 
 
 def _plan(
-    draft: Draft,
+    builder: Builder,
     kind: ActivityType,
     at: dt.datetime,
     by: str | None,
@@ -144,13 +144,13 @@ def _plan(
     **links: str,
 ) -> None:
     """Something that is to happen; a task may be late already."""
-    values = {"due_at": at, "priority": draft.pick(list(Priority))} if kind is TASK else {}
-    made = draft.day(-draft.random.uniform(5, 9))
-    _activity(draft, kind, made, at, by, subject, person, links, values)
+    values = {"due_at": at, "priority": builder.pick(list(Priority))} if kind is TASK else {}
+    made = builder.day(-builder.random.uniform(5, 9))
+    _activity(builder, kind, made, at, by, subject, person, links, values)
 
 
 def _activity(
-    draft: Draft,
+    builder: Builder,
     kind: ActivityType,
     made: dt.datetime,
     happens_at: dt.datetime,
@@ -161,28 +161,28 @@ def _activity(
     values: dict[str, Any],
 ) -> Row:
     if kind in MINUTES:
-        values["duration_minutes"] = draft.random.randint(*MINUTES[kind])
-    activity = draft.add(
+        values["duration_minutes"] = builder.random.randint(*MINUTES[kind])
+    activity = builder.add(
         Activity,
         made,
         by,
         type=kind,
-        subject=draft.pick(SUBJECTS[kind]).format(subject),
-        body=draft.pick(words.BODIES),
+        subject=builder.pick(SUBJECTS[kind]).format(subject),
+        body=builder.pick(sample_data.BODIES),
         happens_at=happens_at,
         owner_id=by,
-        team_id=draft.home[by],
+        team_id=builder.home[by],
         **values,
     )
     people = (
         {} if person is None or kind is NOTE else {person["id"]: _column(person), **({by: "user_id"} if by else {})}
     )
     for record_id, column in people.items():
-        draft.link(Participant, activity_id=activity["id"], **{column: record_id})
+        builder.link(Participant, activity_id=activity["id"], **{column: record_id})
     for column, record_id in links.items():
-        draft.link(ActivityLink, activity_id=activity["id"], derived=False, **{column: record_id})
+        builder.link(ActivityLink, activity_id=activity["id"], derived=False, **{column: record_id})
     # The log has links and participants as fields of their activity.
-    fields = draft.past[activity["id"]][0].fields
+    fields = builder.past[activity["id"]][0].fields
     fields["links"] = [None, sorted(links.values())]
     if people:
         fields["participants"] = [None, sorted(people)]

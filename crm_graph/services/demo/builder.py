@@ -22,7 +22,7 @@ WORKING_HOURS = (8, 17)
 
 
 @dataclass
-class Past(Entry):
+class PastEntry(Entry):
     """A change that somebody made some time ago: its own fields take the place of the transaction's."""
 
     happened_at: dt.datetime
@@ -30,7 +30,7 @@ class Past(Entry):
     actor: str
 
 
-class Draft:
+class Builder:
     """Rows and log entries under way. `add`, `change` and `remove` keep the two in agreement.
 
     `home` is the home team of each user.
@@ -41,7 +41,7 @@ class Draft:
         self.moment = moment
         self.random = random.Random(SEED)
         self.rows: dict[type[Base], list[Row]] = defaultdict(list)
-        self.past: dict[str, list[Past]] = defaultdict(list)
+        self.past: dict[str, list[PastEntry]] = defaultdict(list)
         self.home: dict[str | None, str | None] = {None: None}
 
     @property
@@ -82,9 +82,9 @@ class Draft:
 
     def _note(self, entry: Entry, at: dt.datetime, by: str | None) -> None:
         actor = f"user:{by}" if by else self.journal.viewer.actor
-        self.past[entry.record_id].append(Past(**vars(entry), happened_at=at, user_id=by, actor=actor))
+        self.past[entry.record_id].append(PastEntry(**vars(entry), happened_at=at, user_id=by, actor=actor))
 
-    def log(self) -> list[Past]:
+    def log(self) -> list[PastEntry]:
         """Everything that happened, in order."""
         return sorted((each for changes in self.past.values() for each in changes), key=lambda each: each.happened_at)
 

@@ -21,8 +21,8 @@ from crm_graph.models import (
     Team,
     User,
 )
-from crm_graph.services.demo import sample_data as words
-from crm_graph.services.demo.builder import Draft, Row
+from crm_graph.services.demo import sample_data
+from crm_graph.services.demo.builder import Builder, Row
 
 COMPANY = "Lookout Instruments"
 DOMAIN = "lookout.example"
@@ -51,14 +51,14 @@ def email_of(name: str) -> str:
     return f"{name.split()[0].lower()}@{DOMAIN}"
 
 
-def found(draft: Draft, password_hash: str, token_hash: str) -> Company:
+def found(builder: Builder, password_hash: str, token_hash: str) -> Company:
     """The company as it began. All its people share one password, so that one can look through anybody's eyes."""
     company = Company()
-    at = draft.moment + dt.timedelta(days=FOUNDED)
-    for name, description in words.TEAMS.items():
-        company.teams[name] = draft.add(Team, at, None, name=name, description=description)
-    for name, title, role, manager, team in words.PEOPLE:
-        user = draft.add(
+    at = builder.moment + dt.timedelta(days=FOUNDED)
+    for name, description in sample_data.TEAMS.items():
+        company.teams[name] = builder.add(Team, at, None, name=name, description=description)
+    for name, title, role, manager, team in sample_data.PEOPLE:
+        user = builder.add(
             User,
             at,
             None,
@@ -71,37 +71,37 @@ def found(draft: Draft, password_hash: str, token_hash: str) -> Company:
             password_hash=password_hash,
         )
         company.users.append(user)
-        draft.home[user["id"]] = user["team_id"]
+        builder.home[user["id"]] = user["team_id"]
         if team is not None:
-            draft.add(Membership, at, None, team_id=user["team_id"], user_id=user["id"])
-    _report(draft, company.users)
-    draft.add(ApiToken, at, company.admin["id"], user_id=company.admin["id"], name="Demo", token_hash=token_hash)
-    for name, code, family, price in words.PRODUCTS:
+            builder.add(Membership, at, None, team_id=user["team_id"], user_id=user["id"])
+    _report(builder, company.users)
+    builder.add(ApiToken, at, company.admin["id"], user_id=company.admin["id"], name="Demo", token_hash=token_hash)
+    for name, code, family, price in sample_data.PRODUCTS:
         values = {"name": name, "code": code, "family": family, "price": Decimal(price), "currency": "USD"}
-        company.products.append(draft.add(Product, at, company.admin["id"], **values))
-    draft.change(company.products[-1], Product, draft.day(-200), company.admin["id"], active=False)
-    company.sales = _pipeline(draft, company, at, "Sales", "New business.", words.SALES_STAGES)
-    company.renewals = _pipeline(draft, company, at, "Renewals", "Yearly contracts.", words.RENEWAL_STAGES)
+        company.products.append(builder.add(Product, at, company.admin["id"], **values))
+    builder.change(company.products[-1], Product, builder.day(-200), company.admin["id"], active=False)
+    company.sales = _pipeline(builder, company, at, "Sales", "New business.", sample_data.SALES_STAGES)
+    company.renewals = _pipeline(builder, company, at, "Renewals", "Yearly contracts.", sample_data.RENEWAL_STAGES)
     return company
 
 
-def _report(draft: Draft, users: list[Row]) -> None:
+def _report(builder: Builder, users: list[Row]) -> None:
     managers = {user["id"]: user["manager_id"] for user in users}
     for user in users:
         above, depth = user["id"], 0
         while above is not None:
             key = {"workspace_id": user["workspace_id"], "manager_id": above, "user_id": user["id"]}
-            draft.rows[ReportingLine].append({**key, "depth": depth})
+            builder.rows[ReportingLine].append({**key, "depth": depth})
             above, depth = managers[above], depth + 1
 
 
 def _pipeline(
-    draft: Draft, company: Company, at: dt.datetime, name: str, description: str, stages: list[tuple[Any, ...]]
+    builder: Builder, company: Company, at: dt.datetime, name: str, description: str, stages: list[tuple[Any, ...]]
 ) -> list[Row]:
-    by, position = company.admin["id"], len(draft.rows[Pipeline])
-    pipeline = draft.add(Pipeline, at, by, name=name, description=description, position=position)
+    by, position = company.admin["id"], len(builder.rows[Pipeline])
+    pipeline = builder.add(Pipeline, at, by, name=name, description=description, position=position)
     return [
-        draft.add(
+        builder.add(
             Stage,
             at,
             by,

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from crm_graph.models import Account, AccountType, Address, Contact, EmailAddress, PhoneNumber, SocialProfile
-from crm_graph.services.demo import sample_data as words
-from crm_graph.services.demo.builder import Draft, Row
+from crm_graph.services.demo import sample_data
+from crm_graph.services.demo.builder import Builder, Row
 from crm_graph.services.demo.company import Company
 from crm_graph.services.demo.sample_data import Place
 
@@ -38,36 +38,42 @@ class Customer:
         return self.account["type"] in {AccountType.CUSTOMER, AccountType.PROSPECT}
 
 
-def acquire(draft: Draft, company: Company, count: int) -> list[Customer]:
+def acquire(builder: Builder, company: Company, count: int) -> list[Customer]:
     """That many accounts with their contacts. The first is a customer with subsidiaries."""
     customers: list[Customer] = []
     names: set[str] = set()
-    for number, days in enumerate(sorted(draft.random.uniform(-560, -5) for _ in range(count))):
-        parent = _parent(draft, customers, number)
-        industry, place, name = _named(draft, parent)
+    for number, days in enumerate(sorted(builder.random.uniform(-560, -5) for _ in range(count))):
+        parent = _parent(builder, customers, number)
+        industry, place, name = _named(builder, parent)
         while name in names:
             name = f"{name} {place.city}" if not name.endswith(place.city) else f"{name} {number}"
         names.add(name)
-        customers.append(_customer(draft, company, draft.day(days), name, industry, place, parent, first=not number))
+        customers.append(
+            _customer(builder, company, builder.day(days), name, industry, place, parent, first=not number)
+        )
     return customers
 
 
-def _parent(draft: Draft, customers: list[Customer], number: int) -> Customer | None:
+def _parent(builder: Builder, customers: list[Customer], number: int) -> Customer | None:
     if 0 < number < 4:
         return customers[0]
-    return draft.pick(customers) if customers and draft.chance(0.08) else None
+    return builder.pick(customers) if customers and builder.chance(0.08) else None
 
 
-def _named(draft: Draft, parent: Customer | None) -> tuple[str, Place, str]:
-    place = draft.pick(words.PLACES)
+def _named(builder: Builder, parent: Customer | None) -> tuple[str, Place, str]:
+    place = builder.pick(sample_data.PLACES)
     if parent is not None:
         return parent.account["industry"], place, f"{parent.account['name']} {place.city}"
-    industry = draft.pick(list(words.INDUSTRIES))
-    return industry, place, f"{draft.pick(words.COMPANY_NAMES)} {draft.pick(words.INDUSTRIES[industry][0])}"
+    industry = builder.pick(list(sample_data.INDUSTRIES))
+    return (
+        industry,
+        place,
+        f"{builder.pick(sample_data.COMPANY_NAMES)} {builder.pick(sample_data.INDUSTRIES[industry][0])}",
+    )
 
 
 def _customer(
-    draft: Draft,
+    builder: Builder,
     company: Company,
     at: Any,
     name: str,
@@ -77,12 +83,12 @@ def _customer(
     *,
     first: bool,
 ) -> Customer:
-    owner = draft.pick(company.reps(place.area))
-    kind = AccountType.CUSTOMER if first else draft.random.choices(list(TYPES), list(TYPES.values()))[0]
-    employees = 1_800 if first else int(draft.random.lognormvariate(5, 1.2)) + 3
-    address = address_in(draft, place)
-    prospect = kind is AccountType.CUSTOMER and draft.chance(0.6)
-    account = draft.add(
+    owner = builder.pick(company.reps(place.area))
+    kind = AccountType.CUSTOMER if first else builder.random.choices(list(TYPES), list(TYPES.values()))[0]
+    employees = 1_800 if first else int(builder.random.lognormvariate(5, 1.2)) + 3
+    address = address_in(builder, place)
+    prospect = kind is AccountType.CUSTOMER and builder.chance(0.6)
+    account = builder.add(
         Account,
         at,
         owner["id"],
@@ -90,41 +96,41 @@ def _customer(
         type=AccountType.PROSPECT if prospect else kind,
         domain=f"{slug(name)}.example",
         website=f"https://www.{slug(name)}.example",
-        phone=phone_in(draft, place),
+        phone=phone_in(builder, place),
         industry=industry,
         description=f"{industry} in {place.city}.",
         employees=employees,
-        founded_year=draft.random.randint(1890, 2022),
-        annual_revenue=Decimal(round(employees * draft.random.randint(90, 260) * place.rate)) * 1000,
+        founded_year=builder.random.randint(1890, 2022),
+        annual_revenue=Decimal(round(employees * builder.random.randint(90, 260) * place.rate)) * 1000,
         currency=place.currency,
         billing_address=address,
-        shipping_address=address_in(draft, place) if draft.chance(0.3) else address,
+        shipping_address=address_in(builder, place) if builder.chance(0.3) else address,
         parent_id=parent and parent.account["id"],
         owner_id=owner["id"],
         team_id=owner["team_id"],
     )
     if prospect:
-        draft.change(account, Account, draft.after(at, 20, 60), owner["id"], type=kind)
-    customer = Customer(account, place, draft.some(words.INDUSTRIES[industry][1], 4, 4))
-    for _ in range(6 if first else 1 + min(5, int(draft.random.expovariate(0.5)))):
-        customer.contacts.append(_contact(draft, customer, owner))
+        builder.change(account, Account, builder.after(at, 20, 60), owner["id"], type=kind)
+    customer = Customer(account, place, builder.some(sample_data.INDUSTRIES[industry][1], 4, 4))
+    for _ in range(6 if first else 1 + min(5, int(builder.random.expovariate(0.5)))):
+        customer.contacts.append(_contact(builder, customer, owner))
     return customer
 
 
-def _contact(draft: Draft, customer: Customer, owner: Row) -> Row:
+def _contact(builder: Builder, customer: Customer, owner: Row) -> Row:
     account, place = customer.account, customer.place
-    at = draft.after(account["created_at"], 0, 30)
-    first_name, last_name = draft.pick(words.FIRST_NAMES), draft.pick(words.LAST_NAMES)
+    at = builder.after(account["created_at"], 0, 30)
+    first_name, last_name = builder.pick(sample_data.FIRST_NAMES), builder.pick(sample_data.LAST_NAMES)
     taken = {contact["email"] for contact in customer.contacts}
     while f"{slug(first_name)}.{slug(last_name)}@{account['domain']}" in taken:
-        last_name = draft.pick(words.LAST_NAMES)
+        last_name = builder.pick(sample_data.LAST_NAMES)
     address = f"{slug(first_name)}.{slug(last_name)}@{account['domain']}"
-    number, mobile = phone_in(draft, place), phone_in(draft, place)
-    title, department = draft.pick(words.POSITIONS)
+    number, mobile = phone_in(builder, place), phone_in(builder, place)
+    title, department = builder.pick(sample_data.POSITIONS)
     emails = [EmailAddress(address, "work")]
-    if draft.chance(0.2):
-        emails.append(EmailAddress(f"{slug(last_name)}{draft.random.randint(60, 99)}@mail.example", "private"))
-    contact = draft.add(
+    if builder.chance(0.2):
+        emails.append(EmailAddress(f"{slug(last_name)}{builder.random.randint(60, 99)}@mail.example", "private"))
+    contact = builder.add(
         Contact,
         at,
         owner["id"],
@@ -135,33 +141,33 @@ def _contact(draft: Draft, customer: Customer, owner: Row) -> Row:
         email=address,
         phone=number,
         emails=emails,
-        phones=[PhoneNumber(number, "work"), *([PhoneNumber(mobile, "mobile")] if draft.chance(0.4) else [])],
-        social_profiles=_profiles(draft, first_name, last_name),
+        phones=[PhoneNumber(number, "work"), *([PhoneNumber(mobile, "mobile")] if builder.chance(0.4) else [])],
+        social_profiles=_profiles(builder, first_name, last_name),
         mailing_address=account["billing_address"],
-        lead_source=draft.pick(words.SOURCES),
+        lead_source=builder.pick(sample_data.SOURCES),
         account_id=account["id"],
         owner_id=owner["id"],
         team_id=owner["team_id"],
     )
-    if draft.chance(0.1):
-        opted_out = draft.after(at, 1, 200)
-        draft.change(contact, Contact, opted_out, owner["id"], email_opt_out=True, email_opt_out_at=opted_out)
+    if builder.chance(0.1):
+        opted_out = builder.after(at, 1, 200)
+        builder.change(contact, Contact, opted_out, owner["id"], email_opt_out=True, email_opt_out_at=opted_out)
     return contact
 
 
-def _profiles(draft: Draft, first_name: str, last_name: str) -> list[SocialProfile]:
-    if not draft.chance(0.4):
+def _profiles(builder: Builder, first_name: str, last_name: str) -> list[SocialProfile]:
+    if not builder.chance(0.4):
         return []
     return [SocialProfile("mastodon", f"https://social.example/@{slug(first_name)}{slug(last_name)}")]
 
 
-def address_in(draft: Draft, place: Place) -> Address:
-    street = place.street.format(draft.random.randint(2, 180))
+def address_in(builder: Builder, place: Place) -> Address:
+    street = place.street.format(builder.random.randint(2, 180))
     return Address(street, place.city, place.region, place.postal_code, place.country)
 
 
-def phone_in(draft: Draft, place: Place) -> str:
-    return "".join(str(draft.random.randrange(10)) if sign == "#" else sign for sign in place.phone)
+def phone_in(builder: Builder, place: Place) -> str:
+    return "".join(str(builder.random.randrange(10)) if sign == "#" else sign for sign in place.phone)
 
 
 def slug(text: str) -> str:

@@ -11,12 +11,12 @@ from crm_graph.access import Viewer
 from crm_graph.changelog import journal_of
 from crm_graph.models import Account, Activity, Base, Case, Contact, Counter, Lead, LeadStatus, Opportunity, now
 from crm_graph.services.demo import activities, company, customers, deals, marketing, support
-from crm_graph.services.demo.builder import Draft
+from crm_graph.services.demo.builder import Builder
 
 ACCOUNTS = 200
 
 
-async def fill(
+async def insert_demo(
     session: AsyncSession,
     viewer: Viewer,
     *,
@@ -30,47 +30,47 @@ async def fill(
     Bulk inserts, with the log written entry by entry as if each change had been made when it is said to have happened.
     """
     journal = journal_of(session)
-    draft = Draft(journal, moment or now())
-    draw(draft, accounts, password_hash, token_hash)
+    builder = Builder(journal, moment or now())
+    build(builder, accounts, password_hash, token_hash)
     connection = await session.connection()
-    rows = {model.__tablename__: rows for model, rows in draft.rows.items()}
+    rows = {model.__tablename__: rows for model, rows in builder.rows.items()}
     for table in Base.metadata.sorted_tables:
         if table.name in rows:
             await connection.execute(sa.insert(table), rows[table.name])
     # The journal has one entry a record; here a record has a whole past, so the key is the entry's own.
     journal.entries.update(
-        {(each.entity, f"{each.record_id} {number}"): each for number, each in enumerate(draft.log())}
+        {(each.entity, f"{each.record_id} {number}"): each for number, each in enumerate(builder.log())}
     )
 
 
-def draw(draft: Draft, accounts: int, password_hash: str, token_hash: str) -> None:
+def build(builder: Builder, accounts: int, password_hash: str, token_hash: str) -> None:
     """All of the data, without a database."""
-    firm = company.found(draft, password_hash, token_hash)
-    campaigns = marketing.plan(draft, firm)
-    clients = customers.acquire(draft, firm, accounts)
-    talks = deals.negotiate(draft, firm, clients, campaigns)
-    leads = deals.capture(draft, firm, talks, accounts)
-    marketing.reach(draft, campaigns, clients, leads)
-    tickets = support.answer(draft, firm, clients)
-    activities.keep(draft, talks, tickets, leads, campaigns, clients)
-    _tidy(draft, firm)
-    counter = {"workspace_id": draft.journal.viewer.workspace_id, "name": "case", "value": len(draft.rows[Case])}
-    draft.rows[Counter].append(counter)
+    firm = company.found(builder, password_hash, token_hash)
+    campaigns = marketing.plan(builder, firm)
+    clients = customers.acquire(builder, firm, accounts)
+    talks = deals.negotiate(builder, firm, clients, campaigns)
+    leads = deals.capture(builder, firm, talks, accounts)
+    marketing.reach(builder, campaigns, clients, leads)
+    tickets = support.answer(builder, firm, clients)
+    activities.keep(builder, talks, tickets, leads, campaigns, clients)
+    _tidy(builder, firm)
+    counter = {"workspace_id": builder.journal.viewer.workspace_id, "name": "case", "value": len(builder.rows[Case])}
+    builder.rows[Counter].append(counter)
 
 
-def _tidy(draft: Draft, firm: company.Company) -> None:
+def _tidy(builder: Builder, firm: company.Company) -> None:
     """Somebody cleaned up: a few records of each kind are deleted, but not the first, which the examples are about."""
-    by, at = firm.admin["id"], draft.day(-4)
-    used = {row["account_id"] for model in (Opportunity, Case) for row in draft.rows[model]}
-    used |= {row["parent_id"] for row in draft.rows[Account]}
+    by, at = firm.admin["id"], builder.day(-4)
+    used = {row["account_id"] for model in (Opportunity, Case) for row in builder.rows[model]}
+    used |= {row["parent_id"] for row in builder.rows[Account]}
     idle = {
-        Account: [row for row in draft.rows[Account] if row["id"] not in used],
-        Contact: [row for row in draft.rows[Contact] if row["email_opt_out"]],
-        Lead: [row for row in draft.rows[Lead] if row["status"] is LeadStatus.UNQUALIFIED],
-        Opportunity: [row for row in draft.rows[Opportunity] if row["lost_reason"] == "Went quiet"],
-        Activity: [row for row in draft.rows[Activity] if row["outcome"] == "No answer"],
+        Account: [row for row in builder.rows[Account] if row["id"] not in used],
+        Contact: [row for row in builder.rows[Contact] if row["email_opt_out"]],
+        Lead: [row for row in builder.rows[Lead] if row["status"] is LeadStatus.UNQUALIFIED],
+        Opportunity: [row for row in builder.rows[Opportunity] if row["lost_reason"] == "Went quiet"],
+        Activity: [row for row in builder.rows[Activity] if row["outcome"] == "No answer"],
     }
     for model, rows in idle.items():
-        first = draft.rows[model][0]
-        for row in draft.some([row for row in rows if row["updated_at"] < at and row is not first], 2, 4):
-            draft.remove(row, model, at, by)
+        first = builder.rows[model][0]
+        for row in builder.some([row for row in rows if row["updated_at"] < at and row is not first], 2, 4):
+            builder.remove(row, model, at, by)

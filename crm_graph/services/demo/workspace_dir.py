@@ -20,7 +20,7 @@ from crm_graph.database import Database
 from crm_graph.errors import ConfigurationError
 from crm_graph.models import Visibility
 from crm_graph.services.demo import company
-from crm_graph.services.demo.insert import fill
+from crm_graph.services.demo.insert import insert_demo
 from crm_graph.services.demo.sample_data import PEOPLE
 from crm_graph.services.platform import setup
 from crm_graph.settings import Settings
@@ -29,14 +29,14 @@ SYSTEM = "system:demo"
 
 
 @dataclass(frozen=True)
-class Home:
+class WorkspaceDir:
     """A folder that is there, with its secret."""
 
     folder: Path
     secret: str
 
     @classmethod
-    def at(cls, folder: Path, *, fresh: bool = False) -> Home:
+    def at(cls, folder: Path, *, fresh: bool = False) -> WorkspaceDir:
         """The folder's home, made if need be; `fresh` removes the data there. Raises ConfigurationError."""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ class Home:
             session.add(workspace)
             await session.flush()
             token_hash = auth.digest(self.token)
-            await fill(session, viewer, accounts=accounts, password_hash=password_hash, token_hash=token_hash)
+            await insert_demo(session, viewer, accounts=accounts, password_hash=password_hash, token_hash=token_hash)
         await changelog.close()
         await database.close()
 

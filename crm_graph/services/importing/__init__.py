@@ -10,16 +10,16 @@ from pathlib import Path
 from crm_graph.access import Permission, Viewer, require
 from crm_graph.changelog import ChangeLog, advance
 from crm_graph.services.importing.mapping import read_mapping
-from crm_graph.services.importing.report import Rejection, Report
+from crm_graph.services.importing.report import ImportReport, Rejection
 from crm_graph.services.importing.rows import open_table
 from crm_graph.services.importing.write import Progress, Writer
 
-__all__ = ["Rejection", "Report", "import_folder"]
+__all__ = ["ImportReport", "Rejection", "import_folder"]
 
-COLLECT_AFTER = 50_000
+GC_THRESHOLD = 50_000
 
 
-class _Undone(Exception):
+class _Rollback(Exception):
     """Ends a transaction that is not to be committed."""
 
 
@@ -32,7 +32,7 @@ async def import_folder(
     dry_run: bool = False,
     skip_bad_rows: bool = False,
     progress: Progress | None = None,
-) -> Report:
+) -> ImportReport:
     """Import a folder's files in one transaction. A row that is rejected undoes all of it, unless it may be skipped.
 
     Rows are compared with, and point to, all records of the workspace, whoever sees them. `progress` is told a file's
@@ -41,27 +41,27 @@ async def import_folder(
     """
     require(viewer, Permission.IMPORT)
     tables = [open_table(step, mapping_file, folder) for step in read_mapping(mapping_file)]
-    report = Report()
+    report = ImportReport()
     try:
         async with changelog.transaction(viewer, "import") as session:
-            with _undisturbed():
+            with _less_garbage_collection():
                 await Writer(session, viewer, report).write(tables, progress)
                 if dry_run or (report.rejected and not skip_bad_rows):
-                    raise _Undone
+                    raise _Rollback
                 report.revision = await advance(session)
-    except _Undone:
+    except _Rollback:
         pass
     return report
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
+def _less_garbage_collection() -> Iterator[None]:
     """While rows come and go by the thousand, the garbage collector looks less often, and not at what was there before.
 
     It would take a quarter of the time."""
     usual = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, *usual[1:])
+    gc.set_threshold(GC_THRESHOLD, *usual[1:])
     try:
         yield
     finally:

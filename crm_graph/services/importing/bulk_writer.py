@@ -19,36 +19,36 @@ from crm_graph.models import Activity, ActivityLink, Case, Entity, Lead, Members
 from crm_graph.records import ranks
 from crm_graph.services.activities.activities import link_changes
 from crm_graph.services.importing import rules
-from crm_graph.services.importing.lookup_index import Directory
-from crm_graph.services.importing.rows import Plan, Row
+from crm_graph.services.importing.lookup_index import LookupIndex
+from crm_graph.services.importing.rows import RecordPlan, Row
 from crm_graph.services.platform import users
 from crm_graph.services.service import cases
 
 Values = dict[str, Any]
-NOTEWORTHY = 100
+ANALYZE_ROWS = 100
 REASON = "an import changes what it says, whoever sees it"
 
 
 @dataclass(frozen=True)
-class Change:
+class RecordChange:
     """What a row says about a record that there is already."""
 
     record_id: str
     values: Values
-    plan: Plan
+    plan: RecordPlan
     file: str
     row: Row
 
 
-class Store:
+class BulkWriter:
     """The writing half of an import. `users_moved` tells whether the closure of who reports to whom is out of date."""
 
-    def __init__(self, session: AsyncSession, viewer: Viewer, directory: Directory) -> None:
+    def __init__(self, session: AsyncSession, viewer: Viewer, lookup: LookupIndex) -> None:
         self.session = session
         self.viewer = viewer
-        self.directory = directory
+        self.lookup = lookup
         self.journal = journal_of(session)
-        self.context = rules.Context(viewer, directory, self.journal.happened_at)
+        self.context = rules.Context(viewer, lookup, self.journal.happened_at)
         self.users_moved = False
         self._inserted: Counter[type[Entity]] = Counter()
         self._last_ranks: dict[str, str | None] = {}
@@ -80,7 +80,7 @@ class Store:
         and by what it knows of a table that was empty, each check would read all rows of the workspace."""
         before = self._inserted[model]
         self._inserted[model] += count
-        if before < NOTEWORTHY <= before + count and self.session.get_bind().dialect.name == "postgresql":
+        if before < ANALYZE_ROWS <= before + count and self.session.get_bind().dialect.name == "postgresql":
             await self.session.execute(sa.text(f"ANALYZE (SKIP_LOCKED) {model.__tablename__}"))
 
     async def _rank(self, rows: list[Values]) -> None:
@@ -113,14 +113,16 @@ class Store:
             if row["team_id"] is not None and (row["id"], row["team_id"]) not in said:
                 key = {"workspace_id": self.viewer.workspace_id, "id": Membership.new_id()}
                 places.append({**blank, **key, "user_id": row["id"], "team_id": row["team_id"]})
-                self.directory.add(Membership, key["id"], places[-1])
+                self.lookup.add(Membership, key["id"], places[-1])
         if places:
             await insert_many(self.session, Membership, places)
             self.journal.add_packed(Membership, places)
 
     # Records that there are
 
-    async def update(self, model: Any, changes: Sequence[Change]) -> tuple[set[str], list[tuple[Change, DomainError]]]:
+    async def update(
+        self, model: Any, changes: Sequence[RecordChange]
+    ) -> tuple[set[str], list[tuple[RecordChange, DomainError]]]:
         """Make the records what the rows say. Answers the ids of those that changed, and what could not be.
 
         A deleted record and a converted lead stay as they are.
@@ -129,7 +131,7 @@ class Store:
         differing = await self._differing(model, changes)
         loaded = await self._load(model, {each.record_id for each in differing} | {*await self._unlinked(links)})
         changed: set[str] = set()
-        faults: list[tuple[Change, DomainError]] = []
+        faults: list[tuple[RecordChange, DomainError]] = []
         for each in differing:
             record = loaded.get(each.record_id)
             if record is None:
@@ -147,7 +149,7 @@ class Store:
         await self.session.flush()
         return changed, faults
 
-    async def _differing(self, model: Any, changes: Sequence[Change]) -> list[Change]:
+    async def _differing(self, model: Any, changes: Sequence[RecordChange]) -> list[RecordChange]:
         names = sorted({name for each in changes for name in each.values})
         ids = [each.record_id for each in changes]
         frozen = model.converted_at.is_not(None) if model is Lead else sa.false()
@@ -186,7 +188,7 @@ class Store:
         rank = None
         if isinstance(record, Opportunity) and "stage_id" in changed:
             [rank] = await self._next_ranks(changed["stage_id"], 1)
-        rules.change(self.context, record, changed, values, rank)
+        rules.apply_changes(self.context, record, changed, values, rank)
         return self.session.is_modified(record)
 
     # What activities are about

@@ -45,8 +45,8 @@ Unique = tuple[tuple[str, ...], dict[Any, str]]
 _ABSENT = object()
 
 
-class Directory:
-    """`ids` by what records are called; `facts` by id. Both grow by `add`, which `undo` takes back up to `settle`."""
+class LookupIndex:
+    """Known records: `ids` by their keys and `facts` by id. `rollback` undoes each `add` since the last `commit`."""
 
     def __init__(self) -> None:
         self.ids: dict[tuple[type[Entity], str], dict[Any, str | None]] = {}
@@ -96,7 +96,7 @@ class Directory:
             for row in part:
                 values = row._asdict()
                 self.add(model, values["id"], values, deleted=values["deleted_at"] is not None)
-        self.settle()
+        self.commit()
 
     def add(self, model: type[Entity], record_id: str, values: Mapping[str, Any], *, deleted: bool = False) -> None:
         """A record as it is now. A deleted one is found where no other has its name."""
@@ -150,10 +150,10 @@ class Directory:
                 return
             above = self.facts[model][above][name]
 
-    def settle(self) -> None:
+    def commit(self) -> None:
         self._added.clear()
 
-    def undo(self) -> None:
+    def rollback(self) -> None:
         for entries, key, former in reversed(self._added):
             if former is _ABSENT:
                 del entries[key]

@@ -20,7 +20,7 @@ class Rejection:
 
 
 @dataclass
-class Report:
+class ImportReport:
     """How many records of each entity, and which rows were rejected.
 
     `revision` is what the data stands at afterwards; None where nothing was written: on a dry run, or because rows

@@ -18,9 +18,9 @@ from crm_graph.errors import Invalid
 from crm_graph.models import Entity, types
 from crm_graph.services.importing.mapping import Field, Record, Source, Step, Template
 
-KEPT_VALUES = 4096
-LARGEST = Decimal(10) ** 18
-SHOWN = 60
+CACHED_VALUES = 4096
+MAX_NUMBER = Decimal(10) ** 18
+MAX_QUOTED = 60
 TRUTH = {**dict.fromkeys(("true", "yes", "1"), True), **dict.fromkeys(("false", "no", "0"), False)}
 _MONEY_MARKS = re.compile(r"[\s$€£¥'\u2019]")
 Cells = Sequence[str]
@@ -44,15 +44,15 @@ class Reader:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A record that rows make. `imprint` are the cells that it is made of, `seen` by key where such a record was."""
+class RecordPlan:
+    """A record that rows make. `source_key` are the cells that it is made of, `seen` by key where such a record was."""
 
     record: Record
     readers: tuple[Reader, ...]
     reads: tuple[tuple[Reader, Read], ...]
     fills: tuple[tuple[Reader, Read], ...]
     wanted: Callable[[Cells], bool]
-    imprint: Callable[[Cells], Any]
+    source_key: Callable[[Cells], Any]
     seen: dict[Any, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -62,7 +62,7 @@ class Row:
 
     line: int
     cells: Cells
-    plans: Sequence[Plan]
+    plans: Sequence[RecordPlan]
     fault: Invalid | None = None
 
 
@@ -71,7 +71,7 @@ class Table:
     """What a step reads: a file, or rows of the mapping's own. Its header is checked, its rows are counted."""
 
     name: str
-    plans: tuple[Plan, ...]
+    plans: tuple[RecordPlan, ...]
     step: Step
     path: Path | None
     header: tuple[str, ...]
@@ -154,16 +154,16 @@ def _header(first: tuple[int, list[str] | Invalid], step: Step) -> tuple[str, ..
     return header
 
 
-def _plans(step: Step, header: Sequence[str]) -> tuple[Plan, ...]:
+def _plans(step: Step, header: Sequence[str]) -> tuple[RecordPlan, ...]:
     shared: dict[str, Read] = {}
     return tuple(_plan(record, header, step, shared) for record in step.records)
 
 
-def _plan(record: Record, header: Sequence[str], step: Step, shared: dict[str, Read]) -> Plan:
+def _plan(record: Record, header: Sequence[str], step: Step, shared: dict[str, Read]) -> RecordPlan:
     places = sorted({header.index(column) for column, _ in record.columns})
     when = record.when
     readers = tuple(_reader(each, header, step, shared) for each in record.fields)
-    return Plan(
+    return RecordPlan(
         record=record,
         readers=readers,
         reads=tuple((each, each.read) for each in readers),
@@ -171,7 +171,7 @@ def _plan(record: Record, header: Sequence[str], step: Step, shared: dict[str, R
         wanted=(lambda cells: True)
         if when is None
         else _cached(when.columns, header, lambda row: bool(when.fill(row))),
-        imprint=operator.itemgetter(*places) if places else lambda cells: None,
+        source_key=operator.itemgetter(*places) if places else lambda cells: None,
     )
 
 
@@ -219,10 +219,10 @@ def _cached(columns: Sequence[str], header: Sequence[str], make: Callable[[Mappi
     places = [header.index(column) for column in columns]
     if len(places) == 1:
         [place], [column] = places, columns
-        of_cell = functools.lru_cache(KEPT_VALUES)(lambda cell: make({column: cell}))
+        of_cell = functools.lru_cache(CACHED_VALUES)(lambda cell: make({column: cell}))
         return lambda cells: of_cell(cells[place])
     pick = operator.itemgetter(*places)
-    of_cells = functools.lru_cache(KEPT_VALUES)(lambda picked: make(dict(zip(columns, picked, strict=True))))
+    of_cells = functools.lru_cache(CACHED_VALUES)(lambda picked: make(dict(zip(columns, picked, strict=True))))
     return lambda cells: of_cells(pick(cells))
 
 
@@ -269,7 +269,7 @@ def _single(source: Source, template: Template | None, kind: Any, step: Step, ro
     try:
         return _convert(source, kind, step, text)
     except Invalid as fault:
-        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+        shown = text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
         message = f"{fault.message} It is «{shown.encode(errors='replace').decode()}»."
         raise Invalid(message, ", ".join(template.columns if template else ()) or None) from None
 
@@ -307,7 +307,7 @@ def _number(text: str, source: Source, step: Step) -> Decimal:
         number = Decimal(text) * (source.scale or 1)
     except InvalidOperation:
         raise Invalid("A number is expected.") from None
-    if not number.is_finite() or abs(number) >= LARGEST:
+    if not number.is_finite() or abs(number) >= MAX_NUMBER:
         raise Invalid("The number is too large.")
     return number
 

@@ -1,6 +1,6 @@
 """What the services of each entity would settle themselves, done to rows: by the same rules, many at a time.
 
-`begin` completes a new row, `change` a record that differs from its row. Both raise DomainError, about a column.
+`complete_new` completes a new row, `apply_changes` a record that differs from its row. Both raise DomainError.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from crm_graph.models import (
 from crm_graph.models.types import Amount, Time
 from crm_graph.records import TABLES
 from crm_graph.services.accounts import contacts
-from crm_graph.services.importing.lookup_index import Directory
+from crm_graph.services.importing.lookup_index import LookupIndex
 
 LATER = {"rank", "number"}
 """What a row gets only when it is written."""
@@ -50,11 +50,11 @@ class Context:
     """What rules ask: who imports, what else there is, and the one time at which all of it happens."""
 
     viewer: Viewer
-    directory: Directory
+    lookup: LookupIndex
     moment: dt.datetime
 
     def fact(self, model: type[Entity], record_id: str | None, name: str) -> Any:
-        return self.directory.facts.get(model, {}).get(record_id or "", {}).get(name)
+        return self.lookup.facts.get(model, {}).get(record_id or "", {}).get(name)
 
 
 def derive(context: Context, model: type[Entity], values: Row) -> None:
@@ -65,7 +65,9 @@ def derive(context: Context, model: type[Entity], values: Row) -> None:
             raise Invalid("This stage is part of another pipeline.", "stage_id")
 
 
-def begin(context: Context, model: type[Entity], row: Row, given: Mapping[str, Any], named: frozenset[str]) -> None:
+def complete_new(
+    context: Context, model: type[Entity], row: Row, given: Mapping[str, Any], named: frozenset[str]
+) -> None:
     """Complete a new row. `given` are the values it was made of, `named` the fields that the mapping has at all."""
     if issubclass(model, OwnedEntity):
         if "owner_id" not in named and "team_id" not in named:
@@ -80,7 +82,7 @@ def begin(context: Context, model: type[Entity], row: Row, given: Mapping[str, A
 
 
 def _begin_opportunity(context: Context, row: Row, given: Mapping[str, Any]) -> None:
-    stage = context.directory.facts[Stage].get(row["stage_id"])
+    stage = context.lookup.facts[Stage].get(row["stage_id"])
     if stage is None:
         return  # the stage is missed in a moment
     for name in ("probability", "forecast_category"):
@@ -92,7 +94,7 @@ def _begin_opportunity(context: Context, row: Row, given: Mapping[str, Any]) -> 
 
 
 def _begin_line(context: Context, row: Row, given: Mapping[str, Any]) -> None:
-    product = context.directory.facts[Product].get(row["product_id"], {})
+    product = context.lookup.facts[Product].get(row["product_id"], {})
     of_deal = context.fact(Opportunity, row["opportunity_id"], "currency")
     currency = of_deal or row["currency"] or product.get("currency") or context.viewer.currency
     if row["currency"] not in (None, currency):
@@ -147,7 +149,7 @@ def _begin_placed(model: type[Entity]) -> Callable[[Context, Row, Mapping[str, A
     def place(context: Context, row: Row, given: Mapping[str, Any]) -> None:
         """Last in its list."""
         if "position" not in given:
-            others = context.directory.facts[model].values()
+            others = context.lookup.facts[model].values()
             own = [each["position"] for each in others if each.get("pipeline_id") == row.get("pipeline_id")]
             row["position"] = max(own, default=-1) + 1
 
@@ -168,7 +170,7 @@ BEGIN: Mapping[type[Entity], Callable[[Context, Row, Mapping[str, Any]], None]] 
 }
 
 
-def change(context: Context, record: Any, changed: Row, given: Mapping[str, Any], rank: str | None) -> None:
+def apply_changes(context: Context, record: Any, changed: Row, given: Mapping[str, Any], rank: str | None) -> None:
     """Set what differs, and what follows from it. `rank` is the place that a deal gets in a new stage."""
     was = record.currency if isinstance(record, Opportunity | OpportunityLine) else None
     stage_id, status = changed.pop("stage_id", None), changed.pop("status", None)
@@ -194,14 +196,14 @@ def change(context: Context, record: Any, changed: Row, given: Mapping[str, Any]
         record.status = status
     if was is not None and record.currency != was:
         raise Invalid(f"The amount is in {was}: a deal and its lines keep their currency.", "currency")
-    records.settle_currency(context.viewer, record, given)
+    records.default_currency(context.viewer, record, given)
 
 
 def _change_opportunity(
     context: Context, record: Opportunity, changed: Row, stage_id: str | None, rank: str | None
 ) -> None:
     if stage_id is not None and rank is not None:
-        stage = Stage(id=stage_id, **context.directory.facts[Stage][stage_id])
+        stage = Stage(id=stage_id, **context.lookup.facts[Stage][stage_id])
         kept = {
             name: changed[name] for name in ("probability", "forecast_category", "stage_entered_at") if name in changed
         }

@@ -13,11 +13,11 @@ from crm_graph.access import Viewer
 from crm_graph.errors import DomainError, Duplicate, Invalid, NotFound, Required
 from crm_graph.models import Activity, Base, Entity
 from crm_graph.services.importing import rules
-from crm_graph.services.importing.bulk_writer import Change, Store, Values
-from crm_graph.services.importing.lookup_index import Directory, key_of
+from crm_graph.services.importing.bulk_writer import BulkWriter, RecordChange, Values
+from crm_graph.services.importing.lookup_index import LookupIndex, key_of
 from crm_graph.services.importing.mapping import name_of
-from crm_graph.services.importing.report import Rejection, Report
-from crm_graph.services.importing.rows import Plan, Read, Reader, Row, Table
+from crm_graph.services.importing.report import ImportReport, Rejection
+from crm_graph.services.importing.rows import Read, Reader, RecordPlan, Row, Table
 from crm_graph.services.platform import users
 
 BATCH = 2000
@@ -27,7 +27,7 @@ ORDER[Activity.__tablename__] = len(ORDER)  # its links are written with it, and
 Progress = Callable[[str, int, int], None]
 
 
-class _Early(Exception):
+class _WaitForLaterRow(Exception):
     """The row points to a record that a row further down may make."""
 
 
@@ -39,30 +39,30 @@ class _Reading:
     coming: frozenset[type[Entity]]
     failed: set[type[Entity]] = field(default_factory=set)
     faults: list[tuple[str | None, DomainError]] = field(default_factory=list)
-    drafts: list[tuple[Plan, Any, str | None, Values]] = field(default_factory=list)
+    drafts: list[tuple[RecordPlan, Any, str | None, Values]] = field(default_factory=list)
 
 
 class Writer:
     """One import under way, in one transaction."""
 
-    def __init__(self, session: AsyncSession, viewer: Viewer, report: Report) -> None:
+    def __init__(self, session: AsyncSession, viewer: Viewer, report: ImportReport) -> None:
         self.session = session
         self.viewer = viewer
         self.report = report
-        self.directory = Directory()
-        self.store = Store(session, viewer, self.directory)
-        self.context = self.store.context
+        self.lookup = LookupIndex()
+        self.bulk_writer = BulkWriter(session, viewer, self.lookup)
+        self.context = self.bulk_writer.context
         self.fresh: dict[type[Entity], dict[str, Values]] = defaultdict(dict)
-        self.changes: dict[type[Entity], list[Change]] = defaultdict(list)
+        self.changes: dict[type[Entity], list[RecordChange]] = defaultdict(list)
         self.waiting = 0
 
     async def write(self, tables: Sequence[Table], progress: Progress | None) -> None:
         """Everything of all tables, in their order."""
-        await self.directory.load(self.session, self.viewer, [plan.record for each in tables for plan in each.plans])
+        await self.lookup.load(self.session, self.viewer, [plan.record for each in tables for plan in each.plans])
         for table in tables:
             await self._write(table, progress)
-        if self.store.users_moved:
-            await users.rebuild_reports(self.session, self.viewer)
+        if self.bulk_writer.users_moved:
+            await users.rebuild_reporting_lines(self.session, self.viewer)
 
     async def _write(self, table: Table, progress: Progress | None) -> None:
         rejected = len(self.report.rejected)
@@ -94,20 +94,20 @@ class Writer:
             for plan in row.plans:
                 if plan.wanted(row.cells):
                     self._draft(plan, reading)
-        except _Early:
-            self.directory.undo()
+        except _WaitForLaterRow:
+            self.lookup.rollback()
             return False
         if reading.faults:
-            self.directory.undo()
+            self.lookup.rollback()
             self._reject(table.name, row, reading.faults)
             return True
-        self.directory.settle()
+        self.lookup.commit()
         self._keep(table, reading)
         if self.waiting >= BATCH:
             await self._flush()
         return True
 
-    def _draft(self, plan: Plan, reading: _Reading) -> None:
+    def _draft(self, plan: RecordPlan, reading: _Reading) -> None:
         """Add the record that the plan makes of the row, or its faults."""
         record, known = plan.record, len(reading.faults)
         try:
@@ -121,11 +121,11 @@ class Writer:
                 return
             former = plan.seen.get(key)
             if former is not None:
-                if former[1] != hash(plan.imprint(reading.row.cells)):
+                if former[1] != hash(plan.source_key(reading.row.cells)):
                     raise Duplicate(f"Line {former[0]} says something else of the same record.", record.identity[-1])
                 return
             rules.derive(self.context, record.model, values)
-            record_id = self.directory.known(record, values)
+            record_id = self.lookup.known(record, values)
             if record_id is None:
                 values = self._begin(plan, values, reading)
             else:
@@ -140,7 +140,7 @@ class Writer:
 
     def _read(self, reads: Iterable[tuple[Reader, Read]], reading: _Reading, values: Values) -> None:
         """Add to the values what the row says, links as the ids of what they point to."""
-        cells, find = reading.row.cells, self.directory.find
+        cells, find = reading.row.cells, self.lookup.find
         for reader, read in reads:
             try:
                 value = read(cells)
@@ -152,12 +152,12 @@ class Writer:
                 if reader.target in reading.failed:
                     continue  # it is part of this row, and its own faults are told
                 if reader.target in reading.coming and not reading.faults:
-                    raise _Early from None
+                    raise _WaitForLaterRow from None
                 reading.faults.append((reader.label, error))
             except Invalid as error:
                 reading.faults.append((error.field or reader.label, error))
 
-    def _begin(self, plan: Plan, values: Values, reading: _Reading) -> Values:
+    def _begin(self, plan: RecordPlan, values: Values, reading: _Reading) -> Values:
         """A whole new row. Raises DomainError."""
         model = plan.record.model
         blanks = [each for each in plan.fills if each[0].name not in values]
@@ -166,40 +166,40 @@ class Writer:
             rules.derive(self.context, model, values)
         key = {"workspace_id": self.viewer.workspace_id, "id": model.new_id()}
         row = {**rules.blank(model, self.context.moment), **values, **key}
-        rules.begin(self.context, model, row, values, plan.record.names)
+        rules.complete_new(self.context, model, row, values, plan.record.names)
         rules.check_complete(model, row)
-        self.directory.check_unique(model, None, row)
-        self.directory.add(model, row["id"], row)
+        self.lookup.check_unique(model, None, row)
+        self.lookup.add(model, row["id"], row)
         return row
 
-    def _check(self, plan: Plan, record_id: str, values: Values) -> None:
+    def _check(self, plan: RecordPlan, record_id: str, values: Values) -> None:
         """Whether a record may become what the row says. Raises DomainError."""
         model = plan.record.model
-        self.directory.check_unique(model, record_id, values)
+        self.lookup.check_unique(model, record_id, values)
         for reader in plan.readers:
             if reader.target is model and reader.name in values:
-                self.directory.check_acyclic(model, record_id, reader.name, values[reader.name])
-        self.directory.add(model, record_id, values)
+                self.lookup.check_acyclic(model, record_id, reader.name, values[reader.name])
+        self.lookup.add(model, record_id, values)
 
     def _keep(self, table: Table, reading: _Reading) -> None:
         row = reading.row
         for plan, key, record_id, values in reading.drafts:
-            plan.seen[key] = (row.line, hash(plan.imprint(row.cells)))
+            plan.seen[key] = (row.line, hash(plan.source_key(row.cells)))
             model = plan.record.model
             if record_id is None:
                 self.fresh[model][values["id"]] = values
                 self.report.created[name_of(model)] += 1
             else:
-                self.changes[model].append(Change(record_id, values, plan, table.name, row))
+                self.changes[model].append(RecordChange(record_id, values, plan, table.name, row))
             self.waiting += 1
 
     async def _flush(self) -> None:
         """Store what has come together: new records first, since changes may be about them."""
         for model in sorted(self.fresh, key=lambda each: ORDER[each.__tablename__]):
-            await self.store.insert(model, list(self.fresh[model].values()), self.fresh)
+            await self.bulk_writer.insert(model, list(self.fresh[model].values()), self.fresh)
         for model in sorted(self.changes, key=lambda each: ORDER[each.__tablename__]):
             changes = self.changes[model]
-            changed, faults = await self.store.update(model, changes)
+            changed, faults = await self.bulk_writer.update(model, changes)
             for change, error in faults:
                 self._reject(change.file, change.row, [(_label(change.plan, error.field), error)])
             unchanged = len(changes) - len(changed) - len(faults)
@@ -215,6 +215,6 @@ class Writer:
         self.report.rejected.extend(Rejection(file, row.line, label, error.message) for label, error in faults)
 
 
-def _label(plan: Plan, name: str | None) -> str | None:
+def _label(plan: RecordPlan, name: str | None) -> str | None:
     """The file's column that feeds a field, or else the field."""
     return next((reader.label for reader in plan.readers if reader.name == name), name)

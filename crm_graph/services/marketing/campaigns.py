@@ -15,7 +15,7 @@ from crm_graph.errors import Forbidden, Invalid, NotFound, Required
 from crm_graph.models import Campaign, CampaignMember, Contact, Lead, MemberStatus, now, types
 from crm_graph.records import Values, label
 
-MOST_MEMBERS = 500
+MAX_MEMBERS_PER_CALL = 500
 KINDS: Mapping[str, type[Contact] | type[Lead]] = {"contact_id": Contact, "lead_id": Lead}
 
 
@@ -57,9 +57,9 @@ async def add_members(
     people = {"contact_id": contact_ids or [], "lead_id": lead_ids or []}
     if not any(people.values()):
         raise Required("Name at least one contact or lead.", "contact_ids")
-    if sum(map(len, people.values())) > MOST_MEMBERS:
+    if sum(map(len, people.values())) > MAX_MEMBERS_PER_CALL:
         raise Invalid(
-            f"At most {MOST_MEMBERS} people can be added at once.", "contact_ids" if contact_ids else "lead_ids"
+            f"At most {MAX_MEMBERS_PER_CALL} people can be added at once.", "contact_ids" if contact_ids else "lead_ids"
         )
     added = 0
     for key, ids in people.items():

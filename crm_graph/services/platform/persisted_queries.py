@@ -16,11 +16,11 @@ from crm_graph.errors import Conflict, Invalid
 from crm_graph.models import StoredDocument, now
 from crm_graph.models.types import LONG_TEXT
 
-LONGEST_ID = 200
-LONGEST_KEPT = 20_000
+MAX_ID_LENGTH = 200
+MAX_LENGTH = 20_000
 """In characters. A longer document is to be trusted, or to be sent each time."""
-MOST_KEPT = 5_000
-KEPT = dt.timedelta(days=30)
+MAX_UNTRUSTED = 5_000
+RETENTION = dt.timedelta(days=30)
 APOLLO = "apollo-persisted-query-manifest"
 _TABLE: Any = StoredDocument.__table__
 _FIND = sa.select(_TABLE.c.text, _TABLE.c.trusted).where(_TABLE.c.id == sa.bindparam("id"))
@@ -34,7 +34,7 @@ async def find(database: Database, document_id: str) -> tuple[str, bool] | None:
 
 async def keep(database: Database, document_id: str, text: str) -> bool:
     """Keep a document for a while. Of those that are not trusted, the oldest make room. Answers whether it is kept."""
-    if len(text) > LONGEST_KEPT or not is_storable(text):
+    if len(text) > MAX_LENGTH or not is_storable(text):
         return False
     row = {"id": document_id, "text": text, "trusted": False, "kept_at": now()}
     async with database.write() as session:
@@ -85,14 +85,14 @@ def read_manifest(text: str) -> dict[str, str]:
         raise Invalid("The manifest is no JSON object of ids and texts.")
     for each, document in pairs:
         if not is_id(each):
-            raise Invalid(f"An id is 1 to {LONGEST_ID} visible ASCII characters, not {each!r}.")
+            raise Invalid(f"An id is 1 to {MAX_ID_LENGTH} visible ASCII characters, not {each!r}.")
         if not isinstance(document, str) or not 0 < len(document) <= LONG_TEXT or not is_storable(document):
             raise Invalid(f"{each} has no text, or one of more than {LONG_TEXT} characters.")
     return {bare(each): document for each, document in pairs}
 
 
 def is_id(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and value.isascii() and value.isprintable()
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH and value.isascii() and value.isprintable()
 
 
 def bare(document_id: str) -> str:
@@ -103,7 +103,7 @@ def bare(document_id: str) -> str:
 async def _sweep(session: AsyncSession) -> None:
     """Delete what was kept long enough, and the oldest of what is too many, except where another process is at it."""
     kept = sa.select(_TABLE.c.id).where(sa.not_(_TABLE.c.trusted))
-    old = kept.where(_TABLE.c.kept_at <= now() - KEPT)
-    too_many = kept.order_by(_TABLE.c.kept_at.desc(), _TABLE.c.id).offset(MOST_KEPT)
+    old = kept.where(_TABLE.c.kept_at <= now() - RETENTION)
+    too_many = kept.order_by(_TABLE.c.kept_at.desc(), _TABLE.c.id).offset(MAX_UNTRUSTED)
     for some in (old, too_many):
         await session.execute(sa.delete(_TABLE).where(_TABLE.c.id.in_(some.with_for_update(skip_locked=True))))

@@ -30,7 +30,7 @@ async def create(session: AsyncSession, viewer: Viewer, *, values: Values) -> Us
     await session.flush()
     await _lock(session, viewer)
     await session.execute(sa.insert(ReportingLine), [_line(viewer, user.id, user.id, 0)])
-    await _hang(session, viewer, user)
+    await _attach(session, viewer, user)
     await _join_home(session, viewer, user)
     return user
 
@@ -53,8 +53,8 @@ async def update(
     if user.manager_id != manager_id:
         await _lock(session, viewer)
         await records.check_acyclic(session, viewer, User, user.id, user.manager_id, "manager_id")
-        await _unhang(session, viewer, user)
-        await _hang(session, viewer, user)
+        await _detach(session, viewer, user)
+        await _attach(session, viewer, user)
     if user.team_id != team_id:
         await _leave(session, viewer, user, team_id)
         await _join_home(session, viewer, user)
@@ -171,7 +171,7 @@ async def remove_member(session: AsyncSession, viewer: Viewer, *, team_id: str, 
 # Who reports to whom
 
 
-async def rebuild_reports(session: AsyncSession, viewer: Viewer) -> None:
+async def rebuild_reporting_lines(session: AsyncSession, viewer: Viewer) -> None:
     """Make the closure of all of the workspace's users anew from their managers, as after an import.
 
     Raises Invalid where managers stand in a circle.
@@ -203,7 +203,7 @@ def _line(viewer: Viewer, manager_id: str, user_id: str, depth: int) -> dict[str
     return {"workspace_id": viewer.workspace_id, "manager_id": manager_id, "user_id": user_id, "depth": depth}
 
 
-async def _unhang(session: AsyncSession, viewer: Viewer, user: User) -> None:
+async def _detach(session: AsyncSession, viewer: Viewer, user: User) -> None:
     """Take a user, with all who report to him, out from under everybody above."""
     below = sa.select(ReportingLine.user_id).where(
         ReportingLine.workspace_id == viewer.workspace_id, ReportingLine.manager_id == user.id
@@ -216,7 +216,7 @@ async def _unhang(session: AsyncSession, viewer: Viewer, user: User) -> None:
     await session.execute(lines, execution_options={"synchronize_session": False})
 
 
-async def _hang(session: AsyncSession, viewer: Viewer, user: User) -> None:
+async def _attach(session: AsyncSession, viewer: Viewer, user: User) -> None:
     """Put a user, with all who report to him, under his manager and everybody above."""
     if user.manager_id is None:
         return

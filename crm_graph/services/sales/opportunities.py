@@ -26,7 +26,7 @@ async def create(session: AsyncSession, viewer: Viewer, *, values: Values, **fix
     """
     stage_id, pipeline_id = values.get("stage_id"), values.get("pipeline_id")
     if stage_id is None:
-        stage = await pipelines.entry_of(session, viewer, pipeline_id)
+        stage = await pipelines.entry_stage(session, viewer, pipeline_id)
     else:
         stage = await pipelines.stage_of(session, viewer, pipeline_id, stage_id)
     own = {name: value for name, value in values.items() if name not in {"stage_id", "pipeline_id"}}
@@ -41,7 +41,7 @@ async def create(session: AsyncSession, viewer: Viewer, *, values: Values, **fix
         rank=await _rank(session, viewer, stage.id),
         **fixed,
     )
-    check_gates(opportunity, stage)
+    check_required_fields(opportunity, stage)
     return opportunity
 
 
@@ -57,7 +57,7 @@ async def update(
     if opportunity.currency is not None and priced not in (None, opportunity.currency):
         raise Invalid(f"The deal has lines in {priced}: remove them first.", "amount.currency")
     stage = await records.find(session, viewer, Stage, opportunity.stage_id, deleted=True)
-    check_gates(opportunity, stage, only=values)
+    check_required_fields(opportunity, stage, only=values)
     return opportunity
 
 
@@ -93,7 +93,7 @@ async def move(
         opportunity.close_date = now().date()
     opportunity.enter(stage, rank)
     if moved:
-        check_gates(opportunity, stage)
+        check_required_fields(opportunity, stage)
     return opportunity
 
 
@@ -107,7 +107,7 @@ async def restore(session: AsyncSession, viewer: Viewer, *, id: str, expected_ve
     return opportunity
 
 
-def check_gates(opportunity: Opportunity, stage: Stage, only: Values | None = None) -> None:
+def check_required_fields(opportunity: Opportunity, stage: Stage, only: Values | None = None) -> None:
     """Raises StageRequirementMissing for a field that the stage requires and the deal lacks; with `only`, of these."""
     for gate in stage.required_fields or ():
         if getattr(opportunity, gate.column) is None and (only is None or gate.column in only):

@@ -83,7 +83,7 @@ async def stage_of(session: AsyncSession, viewer: Viewer, pipeline_id: str | Non
     return stage
 
 
-async def entry_of(session: AsyncSession, viewer: Viewer, pipeline_id: str | None) -> Stage:
+async def entry_stage(session: AsyncSession, viewer: Viewer, pipeline_id: str | None) -> Stage:
     """Where a new deal goes: the first open stage of a pipeline, or of the first pipeline.
 
     Raises NotFound for an unknown pipeline, Required where there is no open stage yet.

@@ -46,7 +46,7 @@ WRONG = {
 @pytest.fixture
 async def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """The same, at an address from which nobody has tried to sign in; and nobody's hash is a cheap one too."""
-    monkeypatch.setattr(passwords, "_NOBODYS", HASH)
+    monkeypatch.setattr(passwords, "_DUMMY_HASH", HASH)
     await world.client.aclose()
     transport = httpx.ASGITransport(app=world.application, client=(str(uuid.uuid4()), 1))
     world.client = httpx.AsyncClient(transport=transport, base_url="http://crm.test")
@@ -160,7 +160,7 @@ async def test_whatever_was_wrong_the_answer_and_the_work_are_the_same(
     for given, password in tries:
         verified.clear()
         assert await post(world, SIGN_IN, email=given, password=password) == WRONG
-        assert len(verified) == auth.CANDIDATES
+        assert len(verified) == auth.MAX_CANDIDATES
     await world.changelog.drain()
     after = await world.everything()
     failed = [(each["record_id"], each["action"], each["actor"], each["user_id"]) for each in after.pop("changes")]
@@ -521,7 +521,7 @@ async def test_an_api_token_is_shown_once_and_works_until_it_is_revoked(world: W
 
 
 async def test_one_user_has_so_many_api_tokens(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "MOST_TOKENS", 2)
+    monkeypatch.setattr(tokens, "MAX_TOKENS", 2)
     user = await world.person(Role.REP)  # who has one
     session = (await sign_in(world, user))["accessToken"]
     made = await create_token(world, session, name="Sync")

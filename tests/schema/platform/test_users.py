@@ -359,7 +359,7 @@ async def test_rebuilding_makes_the_closure_anew(world: World, other_world: Worl
     viewer = await world.viewer()
 
     async with world.changelog.transaction(viewer, "test") as session:
-        await users.rebuild_reports(session, viewer)
+        await users.rebuild_reporting_lines(session, viewer)
 
     assert await closure(world) == right == await recomputed(world)
     assert await closure(other_world) == theirs
@@ -376,7 +376,7 @@ async def test_rebuilding_refuses_a_circle(world: World) -> None:
 
     with pytest.raises(Invalid) as refused:
         async with world.changelog.transaction(viewer, "test") as session:
-            await users.rebuild_reports(session, viewer)
+            await users.rebuild_reporting_lines(session, viewer)
 
     assert refused.value.field == "manager_id"
     assert await world.everything() == before

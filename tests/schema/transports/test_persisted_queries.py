@@ -139,7 +139,7 @@ async def test_a_wrong_id_is_told_and_nothing_is_kept(
 
 
 async def test_what_is_not_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = f"{WHO} #{'x' * documents.LONGEST_KEPT}"
+    long = f"{WHO} #{'x' * documents.MAX_LENGTH}"
     unknown = "{ viewer { nothing } }"
     deep = "{ viewer { " + "manager { " * 30 + "id" + " }" * 32
 
@@ -178,7 +178,7 @@ async def test_to_look_for_documents_costs(world: World, endpoint: Endpoint, mon
 
 
 async def test_the_oldest_make_room_and_trusted_ones_stay(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MOST_KEPT", 2)
+    monkeypatch.setattr(documents, "MAX_UNTRUSTED", 2)
     await documents.trust(world.database, {"trusted": WHO})
     async with world.raw() as connection:
         old = now() - dt.timedelta(days=31)

@@ -226,14 +226,14 @@ async def test_one_renewed_while_the_database_is_asked_is_not_ended(
     session_id, _ = await session_of(world, world.admin)
     by_session = await principal(world, access(world, world.admin, session_id))
     line = Line(by_token)
-    standing = auth.standing
+    standing = auth.still_valid
 
     async def meanwhile(*arguments: Any) -> Any:
         line.principal = by_session
         await standing(*arguments)
         return set()
 
-    monkeypatch.setattr(auth, "standing", meanwhile)
+    monkeypatch.setattr(auth, "still_valid", meanwhile)
     with connections.connected(line):
         await connections.end_revoked()
 
