@@ -54,17 +54,24 @@ def build(settings: Settings) -> Starlette:
     store = DocumentStore(database, budget)
     endpoint = Endpoint(schema, settings, database, changelog, hub, connections, budget, turns, store)
     sockets = WebSockets(endpoint)
-    pages: list[BaseRoute] = [Route("/metrics", metrics.expose)] if settings.metrics else []
+    pages: list[BaseRoute] = []
+    if settings.metrics:
+        from crm_graph.observability import prometheus
+
+        prometheus.start()
+        pages.append(Route("/metrics", prometheus.expose))
     if STATIC.is_dir():  # GraphiQL was built
         pages.append(Mount("/static", StaticFiles(directory=STATIC)))
 
-    watched: dict[str, tuple[str, metrics.Read]] = {
-        "subscribers": ("Subscriptions that are followed.", lambda: hub.subscribers),
-        "connections": ("Websockets and event streams that are open.", connections.count),
-        "operations_at_work": ("Queries and mutations at work.", lambda: turns.at_work),
-        "operations_waiting": ("Queries and mutations that wait for their turn.", lambda: turns.length),
-        "database_connections": ("Database connections at work.", lambda: database.in_use),
-        "broadcast_connected": ("1 while processes wake each other.", lambda: changelog.notifier.connected),
+    gauges = {
+        "subscribers": metrics.Gauge("Active subscriptions.", lambda: hub.subscribers),
+        "connections": metrics.Gauge("Open websockets and event streams.", connections.count),
+        "operations_at_work": metrics.Gauge("Running queries and mutations.", lambda: turns.at_work),
+        "operations_waiting": metrics.Gauge("Queued queries and mutations.", lambda: turns.length),
+        "database_connections": metrics.Gauge("Database connections in use.", lambda: database.in_use),
+        "broadcast_connected": metrics.Gauge(
+            "1 if processes notify each other of changes.", lambda: changelog.notifier.connected
+        ),
     }
 
     @contextlib.asynccontextmanager
@@ -79,7 +86,7 @@ def build(settings: Settings) -> Starlette:
         threshold = gc.get_threshold()
         gc.set_threshold(*GC_THRESHOLD)
         gc.enable()  # `crm-graph serve` starts without
-        with metrics.watching(watched), _at_a_signal(connections.drain, settings.drain_seconds):
+        with metrics.gauges(gauges), _at_a_signal(connections.drain, settings.drain_seconds):
             yield
         gc.set_threshold(*threshold)
         await connections.close()

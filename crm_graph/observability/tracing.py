@@ -59,10 +59,10 @@ def statement(text: str) -> AbstractContextManager[None]:
     return _NOTHING if _spans is None else _spans.statement(text)
 
 
-def failed(code: str) -> None:
+def record_error(code: str) -> None:
     """Say of the operation that an error of this code came of it."""
     if _spans is not None:
-        _spans.failed(code)
+        _spans.record_error(code)
 
 
 class _Spans:
@@ -99,7 +99,7 @@ class _Spans:
         with self.tracer.start_as_current_span(_verb(text), None, self.trace.SpanKind.CLIENT, self._attributes(text)):
             yield
 
-    def failed(self, code: str) -> None:
+    def record_error(self, code: str) -> None:
         span = self.trace.get_current_span()
         span.set_attribute("error.type", code)
         span.set_status(self.trace.StatusCode.ERROR)

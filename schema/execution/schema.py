@@ -156,8 +156,8 @@ class CrmSchema(strawberry.Schema):
                 cause = cause.original_error
             described = _describe(error, cause)
             error.extensions = {**(error.extensions or {}), **described}
-            metrics.failed(described["code"])
-            tracing.failed(described["code"])
+            metrics.record_error(described["code"])
+            tracing.record_error(described["code"])
 
 
 def _describe(error: GraphQLError, cause: BaseException | None) -> dict[str, Any]:

@@ -202,7 +202,7 @@ class Room:
             stand = Stand(end.epoch, self._tail.at, self._tail.at == end.number)
             await self._advance_groups(session, stand)
             if rows and self.groups:
-                metrics.told((now() - rows[0].recorded_at).total_seconds())
+                metrics.record_lag((now() - rows[0].recorded_at).total_seconds())
             if stand.caught_up:
                 return
 

@@ -240,7 +240,7 @@ class Endpoint:
     def _count(self, context: Context, request: Request, bill: Bill, execution: str) -> None:
         assert request.kind is not None
         name = metrics.ANONYMOUS if context.viewer_or_none is None else request.name
-        metrics.answered(name, request.kind.value, execution, time.perf_counter() - request.read_at, bill.paid)
+        metrics.record_operation(name, request.kind.value, execution, time.perf_counter() - request.read_at, bill.paid)
 
     def _tells_cost(self, context: Context, request: Request) -> bool:
         asked = context.caller is not None and context.caller.header(COST_HEADER) == b"1"
@@ -298,7 +298,7 @@ class Endpoint:
                 if context.viewer_or_none is None:
                     raise Unauthenticated(context.auth_error)
                 await self._keep(context, request)
-                metrics.begun(request.name)
+                metrics.record_subscription(request.name)
                 await self.hub.follow(context, request.data, outlet)
             elif in_parts and request.has_parts:
                 async with contextlib.aclosing(self.answers(context, request, bill)) as parts:

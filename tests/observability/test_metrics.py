@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from crm_graph import app
 from crm_graph.errors import ConfigurationError
-from crm_graph.observability import metrics
+from crm_graph.observability import metrics, prometheus
 from crm_graph.settings import Settings
 from tests.support.live import Server
 from tests.support.world import World
@@ -21,6 +21,13 @@ LIST = "query List { accounts(first: 10) { nodes { name } } }"
 WRITE = "mutation Write { createAccount(input: {name: %s}) { revision } }"
 CHANGES = "subscription Follow { changes { revision } }"
 HIDDEN = "query Hidden { viewer { id } nothing }"
+
+
+@pytest.fixture(autouse=True)
+def recorder() -> prometheus.PrometheusRecorder:
+    """Records the metrics of the tests' applications, whose settings leave them off."""
+    prometheus.start()
+    return prometheus.recorder()
 
 
 def told(name: str, **labels: str) -> float:
@@ -102,17 +109,19 @@ async def test_what_is_at_work_is_told(world: World) -> None:
     assert told("broadcast_connected") == 1
 
 
-def test_clients_cannot_make_up_series_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_names", {f"Name{number}" for number in range(metrics.MAX_OPERATION_NAMES - 1)})
-    monkeypatch.setattr(metrics, "_counted", {})
+def test_clients_cannot_make_up_series_without_end(
+    monkeypatch: pytest.MonkeyPatch, recorder: prometheus.PrometheusRecorder
+) -> None:
+    monkeypatch.setattr(recorder, "_names", {f"Name{number}" for number in range(prometheus.MAX_OPERATION_NAMES - 1)})
+    monkeypatch.setattr(recorder, "_series", {})
     for name in ("Last", *(f"More{number}" for number in range(500)), None, metrics.ANONYMOUS):
-        metrics.answered(name, "query", "made up", 0.1, 1)
+        metrics.record_operation(name, "query", "made up", 0.1, 1)
 
-    other = {"operation": metrics.OTHER, "type": "query", "execution": "made up"}
+    other = {"operation": prometheus.OTHER, "type": "query", "execution": "made up"}
     assert told("operation_seconds_count", **other) == 500
-    for name in ("Last", metrics.NAMELESS, metrics.ANONYMOUS):
+    for name in ("Last", prometheus.NAMELESS, metrics.ANONYMOUS):
         assert told("operation_seconds_count", **{**other, "operation": name}) == 1
-    assert len(metrics._counted) == 3
+    assert len(recorder._series) == 3
 
 
 @pytest.mark.parametrize("shown", [True, False])
