@@ -29,7 +29,17 @@ from crm_graph.models.types import Phone
 from crm_graph.observability import metrics, tracing
 from crm_graph.observability.headers import CommonHeaders
 from crm_graph.settings import Settings, warn_about_old_names
-from schema import HTTP, Budget, Connections, DocumentStore, Endpoint, Hub, Turns, WebSockets, build_schema
+from schema import (
+    HTTP,
+    ConnectionRegistry,
+    FairQueue,
+    OperationService,
+    PersistedQueryStore,
+    RateLimiter,
+    SubscriptionManager,
+    WebSockets,
+    build_schema,
+)
 
 STATIC = Path(__file__).parent / "static"
 READY_SECONDS = 5.0
@@ -47,13 +57,15 @@ def build(settings: Settings) -> Starlette:
     schema = build_schema(
         introspection=settings.introspection, compiled=settings.compiled, federation=settings.federation
     )
-    hub = Hub(schema, settings, database, changelog)
-    connections = Connections(database, settings.user_operations)
-    budget = Budget(settings.cost_available, settings.cost_refill_per_second, settings.broadcast_url)
-    turns = Turns(settings.running_operations, settings.waiting_operations)
-    store = DocumentStore(database, budget)
-    endpoint = Endpoint(schema, settings, database, changelog, hub, connections, budget, turns, store)
-    sockets = WebSockets(endpoint)
+    manager = SubscriptionManager(schema, settings, database, changelog)
+    connections = ConnectionRegistry(database, settings.user_operations)
+    rate_limiter = RateLimiter(settings.cost_available, settings.cost_refill_per_second, settings.broadcast_url)
+    queue = FairQueue(settings.running_operations, settings.waiting_operations)
+    persisted_queries = PersistedQueryStore(database, rate_limiter)
+    service = OperationService(
+        schema, settings, database, changelog, manager, connections, rate_limiter, queue, persisted_queries
+    )
+    sockets = WebSockets(service)
     pages: list[BaseRoute] = []
     if settings.metrics:
         from crm_graph.observability import prometheus
@@ -64,10 +76,10 @@ def build(settings: Settings) -> Starlette:
         pages.append(Mount("/static", StaticFiles(directory=STATIC)))
 
     gauges = {
-        "subscribers": metrics.Gauge("Active subscriptions.", lambda: hub.subscribers),
+        "subscribers": metrics.Gauge("Active subscriptions.", lambda: manager.subscribers),
         "connections": metrics.Gauge("Open websockets and event streams.", connections.count),
-        "operations_at_work": metrics.Gauge("Running queries and mutations.", lambda: turns.at_work),
-        "operations_waiting": metrics.Gauge("Queued queries and mutations.", lambda: turns.length),
+        "operations_at_work": metrics.Gauge("Running queries and mutations.", lambda: queue.running_count),
+        "operations_waiting": metrics.Gauge("Queued queries and mutations.", lambda: queue.waiting_count),
         "database_connections": metrics.Gauge("Database connections in use.", lambda: database.in_use),
         "broadcast_connected": metrics.Gauge(
             "1 if processes notify each other of changes.", lambda: changelog.notifier.connected
@@ -90,14 +102,14 @@ def build(settings: Settings) -> Starlette:
             yield
         gc.set_threshold(*threshold)
         await connections.close()
-        await hub.close()
+        await manager.close()
         await changelog.close()
-        await budget.close()
+        await rate_limiter.close()
         await database.close()
         await asyncio.to_thread(tracing.stop)  # it sends what is left
 
     app = Application(
-        CommonHeaders(_for_pages(HTTP(endpoint), sockets.origins)),
+        CommonHeaders(_for_pages(HTTP(service), sockets.origins)),
         middleware=[Middleware(CommonHeaders)],
         routes=[
             WebSocketRoute("/graphql", sockets),
@@ -108,11 +120,11 @@ def build(settings: Settings) -> Starlette:
         ],
         lifespan=lifespan,
     )
-    app.state.settings, app.state.database, app.state.changelog, app.state.endpoint = (
+    app.state.settings, app.state.database, app.state.changelog, app.state.service = (
         settings,
         database,
         changelog,
-        endpoint,
+        service,
     )
     app.state.readiness = _Readiness(database)
     return app
@@ -219,7 +231,7 @@ async def _ready(request: Request) -> Response:
     seconds late. Why not is told to the log alone."""
     state = request.app.state
     broadcast = "connected" if state.changelog.notifier.connected else "reconnecting"
-    if state.endpoint.connections.draining:
+    if state.service.connections.draining:
         return JSONResponse({"status": "stopping"}, status_code=503)
     if not await state.readiness.ask():
         return JSONResponse({"status": "not ready", "database": "not ready", "broadcast": broadcast}, status_code=503)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from schema.build import build_schema
-from schema.limits.admission import Turns
-from schema.limits.rate_limiter import Budget
-from schema.subscriptions.manager import Hub
-from schema.transports.connections import Connections
+from schema.limits.admission import FairQueue
+from schema.limits.rate_limiter import RateLimiter
+from schema.subscriptions.manager import SubscriptionManager
+from schema.transports.connections import ConnectionRegistry
 from schema.transports.http import HTTP
-from schema.transports.operation_service import Endpoint
-from schema.transports.persisted_queries import DocumentStore
+from schema.transports.operation_service import OperationService
+from schema.transports.persisted_queries import PersistedQueryStore
 from schema.transports.websocket import WebSockets
 
-__all__ = ["HTTP", "Budget", "Connections", "DocumentStore", "Endpoint", "Hub", "Turns", "WebSockets", "build_schema"]
+__all__ = [
+    "HTTP",
+    "ConnectionRegistry",
+    "FairQueue",
+    "OperationService",
+    "PersistedQueryStore",
+    "RateLimiter",
+    "SubscriptionManager",
+    "WebSockets",
+    "build_schema",
+]

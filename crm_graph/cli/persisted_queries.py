@@ -37,7 +37,7 @@ def _read(settings: Settings, manifest: Path) -> dict[str, str]:
         raise Invalid("The manifest is not UTF-8 text.") from None
     schema = build_schema(introspection=settings.introspection)
     for each, text in texts.items():
-        for error in schema.read(text).errors:
+        for error in schema.parse(text).errors:
             raise Invalid(f"The document is not valid on this server: {error.message}", each)
     return texts
 

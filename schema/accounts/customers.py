@@ -18,7 +18,7 @@ from schema.core.context import Info
 from schema.core.declared import argument
 from schema.core.registry import subscription_fields
 from schema.subscriptions.live_lists import EventKinds, live_event
-from schema.subscriptions.source import LiveUpdate, Watch, events_of, live
+from schema.subscriptions.source import LiveUpdate, SubscriptionSource, events_of, live
 
 if TYPE_CHECKING:
     from schema.core.node_types import CustomerEvent
@@ -38,7 +38,7 @@ class CustomerUpdate(LiveUpdate):
     events: list[CustomerEvent] = strawberry.field(description="The changes, one per record; empty for a checkpoint.")
 
 
-async def _follow_customer(info: Info, *, account_id: str, after: Revision | None) -> Watch:
+async def _follow_customer(info: Info, *, account_id: str, after: Revision | None) -> SubscriptionSource:
     if await info.context.loaders.one(models.Account).load(account_id) is None:
         raise BadUserInput("There is no such account.", "accountId")
 
@@ -46,8 +46,8 @@ async def _follow_customer(info: Info, *, account_id: str, after: Revision | Non
         events = events_of(CustomerEvent, occurrences, revision)
         return CustomerUpdate(revision=revision, caught_up=caught_up, events=events)
 
-    listing = customer(account_id)
-    return Watch(listing, answer, {scope.model for scope in listing.scopes}, after)
+    live_list = customer(account_id)
+    return SubscriptionSource(live_list, answer, {scope.model for scope in live_list.scopes}, after)
 
 
 @subscription_fields(3)

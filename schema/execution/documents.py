@@ -31,29 +31,29 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from crm_graph.errors import RequestError
 from schema.limits.document_limits import MOST, check_document
-from schema.limits.field_merging import MergingRule
+from schema.limits.field_merging import FieldMergingRule
 
 if TYPE_CHECKING:
     from schema.execution.executor import Plans as ExecutorPlans
-    from schema.execution.plan_cache import Known, Plans
+    from schema.execution.plan_cache import OperationPlan
     from schema.limits.cost import Cost
 
 N = TypeVar("N", bound=Node)
-MOST_ERRORS = 10
+MAX_ERRORS = 10
 """Told of a document at a time: for each, the schema is looked through for what may have been meant."""
 RULES = (
-    *(MergingRule if rule is OverlappingFieldsCanBeMergedRule else rule for rule in specified_rules),
+    *(FieldMergingRule if rule is OverlappingFieldsCanBeMergedRule else rule for rule in specified_rules),
     MaybeNullValidationRule,
     OneOfInputValidationRule,
 )
-IN_PARTS = {"defer", "stream"}
+INCREMENTAL_DIRECTIVES = {"defer", "stream"}
 """The directives that ask for an answer in parts."""
 INTROSPECTION = "introspection"
 """The key in a schema's extensions that says whether clients may ask what it is made of."""
 
 
 @dataclass(frozen=True)
-class Document:
+class ParsedDocument:
     """What a client's text says. With `errors` it cannot be executed, and `node` is None where it cannot be read.
 
     `costs` are those of its operations by their names, as far as they were asked, and `compiled` is what is known of
@@ -64,7 +64,7 @@ class Document:
     node: DocumentNode | None
     errors: tuple[GraphQLError, ...] = ()
     costs: dict[str | None, Cost] = field(default_factory=dict, compare=False, repr=False)
-    compiled: dict[tuple[Plans, str | None], Known] = field(default_factory=dict, compare=False, repr=False)
+    compiled: dict[tuple[object, str | None], OperationPlan] = field(default_factory=dict, compare=False, repr=False)
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation of that name, or the only one; None where there is no telling which."""
@@ -80,7 +80,7 @@ class Document:
         return {}
 
     @cached_property
-    def whole(self) -> Document:
+    def without_incremental(self) -> ParsedDocument:
         """The same without what asks for an answer in parts: this one, where there is nothing of the kind."""
         node = None if self.node is None else visit(self.node, _Whole())
         return self if node is None or node is self.node else replace(self, text=print_ast(node), node=node)
@@ -90,19 +90,19 @@ class Document:
         """As `plans_of`."""
         return None if self.node is None else plans_of(self.node)
 
-    def type_of(self, name: str | None) -> OperationType | None:
+    def operation_type(self, name: str | None) -> OperationType | None:
         operation = self.operation(name)
         return None if operation is None else operation.operation
 
 
-def refused_document(fault: RequestError) -> Document:
+def invalid_document(fault: RequestError) -> ParsedDocument:
     """What stands for a document that cannot be had."""
-    return Document("", None, (GraphQLError(fault.message, original_error=fault),))
+    return ParsedDocument("", None, (GraphQLError(fault.message, original_error=fault),))
 
 
 class _Whole(Visitor):
     def enter_directive(self, node: DirectiveNode, *rest: object) -> Any:
-        return self.REMOVE if node.name.value in IN_PARTS else None
+        return self.REMOVE if node.name.value in INCREMENTAL_DIRECTIVES else None
 
 
 class _Remembered:
@@ -113,16 +113,16 @@ class _Remembered:
     EACH = 500
 
     def __init__(self) -> None:
-        self._documents: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
+        self._documents: OrderedDict[tuple[GraphQLSchema, str], ParsedDocument] = OrderedDict()
         self._length = 0
 
-    def get(self, schema: GraphQLSchema, text: str) -> Document | None:
+    def get(self, schema: GraphQLSchema, text: str) -> ParsedDocument | None:
         document = self._documents.get((schema, text))
         if document is not None:
             self._documents.move_to_end((schema, text))
         return document
 
-    def put(self, schema: GraphQLSchema, document: Document) -> None:
+    def put(self, schema: GraphQLSchema, document: ParsedDocument) -> None:
         self._documents[schema, document.text] = document  # not yet there: it would have been found
         self._length += self.EACH + len(document.text)
         while self._length > self.ROOM:
@@ -133,17 +133,17 @@ class _Remembered:
 _remembered = _Remembered()
 
 
-def remembered(schema: GraphQLSchema, text: str) -> Document | None:
+def cached_document(schema: GraphQLSchema, text: str) -> ParsedDocument | None:
     """The document of a text that need not be read anew."""
     return _remembered.get(schema, text)
 
 
 def plans_of(node: DocumentNode) -> ExecutorPlans | None:
     """What the executor keeps of a document; None where variables decide what is selected."""
-    return None if any(nodes_of(each, VariableNode) for each in nodes_of(node, DirectiveNode)) else {}
+    return None if any(find_nodes(each, VariableNode) for each in find_nodes(node, DirectiveNode)) else {}
 
 
-def nodes_of(node: Node, kind: type[N]) -> list[N]:
+def find_nodes(node: Node, kind: type[N]) -> list[N]:
     """All nodes of a kind in another one."""
     found: list[N] = []
 
@@ -156,9 +156,9 @@ def nodes_of(node: Node, kind: type[N]) -> list[N]:
     return found
 
 
-def read_document(schema: GraphQLSchema, text: str) -> Document:
+def parse_document(schema: GraphQLSchema, text: str) -> ParsedDocument:
     """Parse and validate a client's text. A text nested too deeply to be read has an error like any other."""
-    document = remembered(schema, text)
+    document = cached_document(schema, text)
     if document is None:
         document = _read(schema, text)
         if not document.errors:
@@ -166,17 +166,17 @@ def read_document(schema: GraphQLSchema, text: str) -> Document:
     return document
 
 
-def _read(schema: GraphQLSchema, text: str) -> Document:
+def _read(schema: GraphQLSchema, text: str) -> ParsedDocument:
     told = schema.extensions.get(INTROSPECTION, True)
     rules = RULES if told else (*RULES, NoSchemaIntrospectionCustomRule)
     try:
         check_document(text)
         node = parse(text, max_tokens=MOST["tokens"])
-        errors = validate(schema, node, rules, MOST_ERRORS, hide_suggestions=not told)
-        return Document(text, node, tuple(errors))
+        errors = validate(schema, node, rules, MAX_ERRORS, hide_suggestions=not told)
+        return ParsedDocument(text, node, tuple(errors))
     except GraphQLError as error:
-        return Document(text, None, (error,))
+        return ParsedDocument(text, None, (error,))
     except RequestError as error:
-        return refused_document(error)
+        return invalid_document(error)
     except RecursionError:
-        return Document(text, None, (GraphQLError("The document is nested too deeply."),))
+        return ParsedDocument(text, None, (GraphQLError("The document is nested too deeply."),))

@@ -38,41 +38,41 @@ from loaders.sql_json.statement import USER, WORKSPACE, Statement, pattern
 from loaders.sql_json.variables import Parameters, Read, shape
 from schema.core.context import Context
 from schema.core.selection import NotCompilable, OperationSelection
-from schema.execution.documents import Document
+from schema.execution.documents import ParsedDocument
 
 if TYPE_CHECKING:
     from schema.execution.schema import CrmSchema
 
-_ASKER = {name: itemgetter(f":{name}") for name in (WORKSPACE, USER, KEY)}
+_REQUESTER = {name: itemgetter(f":{name}") for name in (WORKSPACE, USER, KEY)}
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class _Way:
+class PlanNode:
     """Where a request with certain values ends up: at a statement, or with Python where that is None; or, if `pin` says
     so, at the next way, by one more of its values."""
 
     statement: Statement | None = None
     pin: Read | None = None
-    ways: _Ways = field(default_factory=dict)
+    ways: _PlanNodes = field(default_factory=dict)
 
 
-_Ways = dict[Hashable, _Way]
-_Path = list[tuple[_Ways, Hashable]]
+_PlanNodes = dict[Hashable, PlanNode]
+_PlanPath = list[tuple[_PlanNodes, Hashable]]
 """The turns that lead to the end of a way."""
 
 
 @dataclass
-class Known:
+class OperationPlan:
     """What is known of an operation: its variables, and the ways by who asks and the shape of their values."""
 
     node: OperationDefinitionNode
     variables: Sequence[tuple[GraphQLVariableSignature, GraphQLLeafType | None]]
     """With their types, where these are no lists and no objects."""
-    ways: _Ways = field(default_factory=dict)
+    ways: _PlanNodes = field(default_factory=dict)
 
     @classmethod
-    def of(cls, schema: GraphQLSchema, node: OperationDefinitionNode) -> Known:
+    def of(cls, schema: GraphQLSchema, node: OperationDefinitionNode) -> OperationPlan:
         found = [get_variable_signature(schema, each) for each in node.variable_definitions or ()]
         return cls(node, [(each, _leaf(each.type)) for each in found if isinstance(each, GraphQLVariableSignature)])
 
@@ -99,7 +99,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class _Asker:
+class Requester:
     """For whom an operation is answered: without a principal, nothing has to be proven."""
 
     viewer: Viewer
@@ -123,7 +123,7 @@ def _leaf(kind: GraphQLInputType) -> GraphQLLeafType | None:
     return inner if is_leaf_type(inner) else None
 
 
-class Plans:
+class PlanCache:
     """Makes the statements of operations, and finds them again: those that were asked last, as many as ROOM characters
     of SQL. The documents have them, and are forgotten elsewhere."""
 
@@ -132,12 +132,12 @@ class Plans:
 
     def __init__(self, schema: CrmSchema) -> None:
         self._schema = schema
-        self._ends: OrderedDict[_Way, tuple[_Path, int]] = OrderedDict()
+        self._ends: OrderedDict[PlanNode, tuple[_PlanPath, int]] = OrderedDict()
         """The ends of all ways, with the characters that each takes."""
         self._size = 0
 
-    async def answer(
-        self, context: Context, document: Document, name: str | None, sent: Mapping[str, Any] | None
+    async def execute(
+        self, context: Context, document: ParsedDocument, name: str | None, sent: Mapping[str, Any] | None
     ) -> str | None:
         """The data of a query as JSON; None where Python is to answer, which also knows best how to refuse, and where
         the asker is not any more who he was."""
@@ -145,7 +145,7 @@ class Plans:
         values = None if known is None else known.read(self._schema._schema, sent or {})
         if known is None or values is None:
             return None
-        asker, database = _Asker(context.viewer, context.principal_or_none), context.database
+        asker, database = Requester(context.viewer, context.principal_or_none), context.database
         way = None
         try:
             way = self._find(database.reader.dialect, asker, document, known, values)
@@ -162,22 +162,22 @@ class Plans:
             log.exception("A compiled statement failed")
             return None
 
-    def _learn(self, document: Document, name: str | None) -> Known | None:
+    def _learn(self, document: ParsedDocument, name: str | None) -> OperationPlan | None:
         """What is to be known of an operation, if it is a query."""
         node = document.operation(name)
         if node is None or node.operation is not OperationType.QUERY:
             return None
-        known = document.compiled[self, name] = Known.of(self._schema._schema, node)
+        known = document.compiled[self, name] = OperationPlan.of(self._schema._schema, node)
         return known
 
     def _find(
         self,
         dialect: Dialect,
-        asker: _Asker,
-        document: Document,
-        known: Known,
+        asker: Requester,
+        document: ParsedDocument,
+        known: OperationPlan,
         values: VariableValues,
-    ) -> _Way:
+    ) -> PlanNode:
         """The end of the way of a request. Raises BadUserInput."""
         key = (dialect.name, asker.kind, shape(values.coerced))
         way = known.ways.get(key)
@@ -185,11 +185,11 @@ class Plans:
             way = way.ways.get(way.pin(values.coerced))
         if way is None:
             parameters = Parameters(values.coerced)
-            way = _Way(self._compile(dialect, asker, document, known.node, values, parameters))
-            path: _Path = [(known.ways, key)]
+            way = PlanNode(self._compile(dialect, asker, document, known.node, values, parameters))
+            path: _PlanPath = [(known.ways, key)]
             for pin in parameters.pins:
                 ways, turn = path[-1]
-                fork = ways.setdefault(turn, _Way(pin=pin))
+                fork = ways.setdefault(turn, PlanNode(pin=pin))
                 path.append((fork.ways, pin(values.coerced)))
             parameters.variables = {}  # the statement lasts longer than this request
             self._remember(way, path)
@@ -200,8 +200,8 @@ class Plans:
     def _compile(
         self,
         dialect: Dialect,
-        asker: _Asker,
-        document: Document,
+        asker: Requester,
+        document: ParsedDocument,
         operation: OperationDefinitionNode,
         values: VariableValues,
         parameters: Parameters,
@@ -226,9 +226,9 @@ class Plans:
             return None
         if asker.principal is not None:
             answer = sa.case((valid_session_condition(asker.principal, viewer), answer))
-        return Statement.of(sa.select(answer), parameters.reads, _ASKER, dialect)
+        return Statement.of(sa.select(answer), parameters.reads, _REQUESTER, dialect)
 
-    def _remember(self, way: _Way, path: _Path) -> None:
+    def _remember(self, way: PlanNode, path: _PlanPath) -> None:
         """Keep the end of a way, and forget others for it."""
         ways, turn = path[-1]
         ways[turn] = way

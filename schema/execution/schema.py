@@ -29,12 +29,12 @@ from crm_graph.errors import (
 )
 from crm_graph.observability import metrics, tracing
 from schema.core.context import Context
-from schema.execution.documents import INTROSPECTION, Document, read_document, remembered
+from schema.execution.documents import INTROSPECTION, ParsedDocument, cached_document, parse_document
 from schema.execution.executor import Executor
-from schema.execution.plan_cache import Plans
+from schema.execution.plan_cache import PlanCache
 from schema.limits.cost import Cost
 
-_STANDS_AT = re.compile(r"\b(revision|pipelineBoard)\b")
+_READS_REVISION = re.compile(r"\b(revision|pipelineBoard)\b")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 log = logging.getLogger(__name__)
 
@@ -46,17 +46,17 @@ class CrmSchema(strawberry.Schema):
         super().__init__(execution_context_class=Executor, **options)
         self._schema.extensions[INTROSPECTION] = introspection
         self.hide_suggestions = not introspection
-        self._plans = Plans(self) if compiled else None
+        self._plans = PlanCache(self) if compiled else None
 
-    def remembered(self, text: str) -> Document | None:
+    def cached_document(self, text: str) -> ParsedDocument | None:
         """The document of a text that need not be read anew."""
-        return remembered(self._schema, text)
+        return cached_document(self._schema, text)
 
-    def read(self, text: str) -> Document:
+    def parse(self, text: str) -> ParsedDocument:
         """A client's text, parsed and validated."""
-        return read_document(self._schema, text)
+        return parse_document(self._schema, text)
 
-    def cost(self, document: Document, name: str | None) -> Cost:
+    def cost(self, document: ParsedDocument, name: str | None) -> Cost:
         """What an operation of a valid document costs."""
         cost = document.costs.get(name)
         if cost is None:
@@ -66,15 +66,15 @@ class CrmSchema(strawberry.Schema):
             cost = document.costs[name] = Cost(self._schema, document.node, operation)
         return cost
 
-    async def answer(
-        self, context: Context, document: Document, name: str | None, variables: dict[str, Any] | None
+    async def execute_document(
+        self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, Any] | None
     ) -> ExecutionResult:
         """Execute a query or a mutation, and answer it as a whole. One that asks at which revision its answer stands is
         read from one snapshot.
 
         Errors are ready to be sent. The document may be an invalid one, whose errors are then the answer.
         """
-        document = document.whole
+        document = document.without_incremental
         if document.node is None or document.errors:
             result = ExecutionResult(None, list(document.errors))
         elif (text := await self._compiled(context, document, name, variables)) is not None:
@@ -90,20 +90,20 @@ class CrmSchema(strawberry.Schema):
         self.process_errors(result.errors or [])
         return result
 
-    async def answers(
-        self, context: Context, document: Document, name: str | None, variables: dict[str, Any] | None
+    async def execute_incrementally(
+        self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, Any] | None
     ) -> AsyncGenerator[dict[str, Any]]:
         """Execute a query of a valid document, and answer it in the parts that it asks for, as they are sent: each is
-        made when it is asked for, and all are read as `answer` reads."""
+        made when it is asked for, and all are read as `execute_document` reads."""
         await context.verify()
-        _note(context, "executed")
+        _record_execution(context, "executed")
         async with _snapshot(context, document, name):
             result = await self._execute(
                 context, document, name, variables, executor_class=StrawberryGraphQLCoreExecutionContext
             )
             if isinstance(result, ExecutionResult):
                 self.process_errors(result.errors or [])
-                yield write_answer(result.data, result.errors)
+                yield format_response(result.data, result.errors)
                 return
             first, rest = result
             self.process_errors(first.errors or [])
@@ -117,7 +117,7 @@ class CrmSchema(strawberry.Schema):
     async def _execute(
         self,
         context: Context,
-        document: Document,
+        document: ParsedDocument,
         name: str | None,
         variables: dict[str, Any] | None,
         **options: Any,
@@ -138,15 +138,15 @@ class CrmSchema(strawberry.Schema):
         )
 
     async def _compiled(
-        self, context: Context, document: Document, name: str | None, variables: dict[str, Any] | None
+        self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, Any] | None
     ) -> str | None:
         """The data as JSON, where the operation is one that the database can answer as a whole."""
         text = None
         if self._plans is not None and context.viewer_or_none is not None:
-            text = await self._plans.answer(context, document, name, variables)
+            text = await self._plans.execute(context, document, name, variables)
         if text is None:
             await context.verify()
-        _note(context, "executed" if text is None else "compiled")
+        _record_execution(context, "executed" if text is None else "compiled")
         return text
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
@@ -154,13 +154,13 @@ class CrmSchema(strawberry.Schema):
             cause = error.original_error
             while isinstance(cause, GraphQLError):
                 cause = cause.original_error
-            described = _describe(error, cause)
+            described = _error_extensions(error, cause)
             error.extensions = {**(error.extensions or {}), **described}
             metrics.record_error(described["code"])
             tracing.record_error(described["code"])
 
 
-def _describe(error: GraphQLError, cause: BaseException | None) -> dict[str, Any]:
+def _error_extensions(error: GraphQLError, cause: BaseException | None) -> dict[str, Any]:
     match cause:
         case Throttled(status=dict()):
             return {"code": cause.code, "retryAfter": cause.retry_after, "throttleStatus": cause.status}
@@ -184,20 +184,20 @@ def _describe(error: GraphQLError, cause: BaseException | None) -> dict[str, Any
     return {"code": "INTERNAL", "id": error_id}
 
 
-def _note(context: Context, execution: str) -> None:
+def _record_execution(context: Context, execution: str) -> None:
     """Keep how an operation is answered, and tell it where that is explained."""
     context.execution = execution
     if context.settings.explain:
         context.extensions["execution"] = execution
 
 
-def _snapshot(context: Context, document: Document, name: str | None) -> AbstractAsyncContextManager[None]:
+def _snapshot(context: Context, document: ParsedDocument, name: str | None) -> AbstractAsyncContextManager[None]:
     """Inside the block, a query that may ask at which revision its answer stands reads from one snapshot."""
-    stands = document.type_of(name) is OperationType.QUERY and _STANDS_AT.search(document.text) is not None
+    stands = document.operation_type(name) is OperationType.QUERY and _READS_REVISION.search(document.text) is not None
     return context.loaders.freeze() if stands and context.viewer_or_none is not None else contextlib.nullcontext()
 
 
-def write_answer(data: object, errors: Sequence[GraphQLError] | None) -> dict[str, Any]:
+def format_response(data: object, errors: Sequence[GraphQLError] | None) -> dict[str, Any]:
     """An answer as it is written in JSON. Where nothing was executed, no error has a path, and there is no data."""
     answer: dict[str, Any] = {}
     if data is not None or not errors or any(error.path for error in errors):
@@ -207,7 +207,7 @@ def write_answer(data: object, errors: Sequence[GraphQLError] | None) -> dict[st
     return answer
 
 
-def encode(value: object) -> bytes:
+def encode_json(value: object) -> bytes:
     """JSON in UTF-8."""
     try:
         return orjson.dumps(value)
@@ -215,11 +215,11 @@ def encode(value: object) -> bytes:
         return json.dumps(value).encode()  # a message cites an unpaired surrogate of the client's
 
 
-def write_json(value: object) -> str:
-    return encode(value).decode()
+def dump_json(value: object) -> str:
+    return encode_json(value).decode()
 
 
-def read_json(text: str | bytes | bytearray) -> Any:
+def parse_json(text: str | bytes | bytearray) -> Any:
     """Raises JSONDecodeError for what is not JSON, or nested too deeply to be read."""
     try:
         return orjson.loads(text)

@@ -8,51 +8,51 @@ from collections import OrderedDict, deque
 from crm_graph.errors import Overloaded
 
 RETRY_SECONDS = 1.0
-PATIENCE_SECONDS = 5.0
+MAX_WAIT_SECONDS = 5.0
 """How long one waits: an answer that comes later is seldom for anybody."""
 
 
-class Turns:
-    """At most `running` operations are at work at a time, and at most `waiting` wait. A place that becomes free goes to
+class FairQueue:
+    """At most `max_running` operations run at a time, and at most `max_waiting` wait. A place that becomes free goes to
     the one who waits longest of whoever's turn it is: a user who sends a hundred waits behind none of the others' for
     more than one of his."""
 
-    def __init__(self, running: int, waiting: int) -> None:
-        self.running, self.waiting = running, waiting
-        self._at_work = 0
+    def __init__(self, max_running: int, max_waiting: int) -> None:
+        self.max_running, self.max_waiting = max_running, max_waiting
+        self._running = 0
         self._queue: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        self._length = 0
+        self._waiting = 0
 
     @property
-    def at_work(self) -> int:
-        return self._at_work
+    def running_count(self) -> int:
+        return self._running
 
     @property
-    def length(self) -> int:
+    def waiting_count(self) -> int:
         """Of the queue."""
-        return self._length
+        return self._waiting
 
-    async def take(self, key: str) -> None:
+    async def acquire(self, key: str) -> None:
         """Wait for a place to work at, which is to be left again. Raises Overloaded, at once or after some seconds."""
-        if self._at_work < self.running:
-            self._at_work += 1
+        if self._running < self.max_running:
+            self._running += 1
         else:
             await self._wait(key)
 
     async def _wait(self, key: str) -> None:
-        if self._length >= self.waiting:
+        if self._waiting >= self.max_waiting:
             self._make_room(key)
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.setdefault(key, deque()).append(place)
-        self._length += 1
+        self._waiting += 1
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 await place
         except (asyncio.CancelledError, TimeoutError) as gone:
             if place.cancelled():
                 self._forget(key, place)
             elif place.exception() is None:
-                self.leave()  # the place was given, and nobody takes it
+                self.release()  # the place was given, and nobody takes it
             if isinstance(gone, TimeoutError):
                 raise Overloaded(RETRY_SECONDS) from None
             raise
@@ -73,21 +73,21 @@ class Turns:
         if places is None or place not in places:
             return  # it was passed over already
         places.remove(place)
-        self._length -= 1
+        self._waiting -= 1
         if not places:
             del self._queue[key]
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give a place that became free to the next who waits."""
         if not self._queue:
-            self._at_work -= 1
+            self._running -= 1
             return
         key, places = self._queue.popitem(last=False)
         place = places.popleft()
-        self._length -= 1
+        self._waiting -= 1
         if places:
             self._queue[key] = places  # behind all others
         if place.cancelled():
-            self.leave()
+            self.release()
         else:
             place.set_result(None)

@@ -44,42 +44,51 @@ from loaders.core.pages import LARGEST_PAGE, USUAL_PAGE
 from schema.core.costs import cost_of
 from schema.core.selection import DEFINITION
 
-LEAST = 1
-MUTATION = 10
-SCHEMA = 5_000
-SCHEMA_LISTS = {"types", "fields", "args", "inputFields", "interfaces", "enumValues", "possibleTypes", "directives"}
-USUAL_SCHEMA_LISTS = 12
+MIN_COST = 1
+MUTATION_COST = 10
+INTROSPECTION_COST = 5_000
+INTROSPECTION_LISTS = {
+    "types",
+    "fields",
+    "args",
+    "inputFields",
+    "interfaces",
+    "enumValues",
+    "possibleTypes",
+    "directives",
+}
+INCLUDED_INTROSPECTION_LISTS = 12
 """As many lists as tools ask for, to learn all of a schema."""
-LISTED = 10
+ASSUMED_LIST_SIZE = 10
 """How long a list is taken to be that is not asked for in pages, such as the stages of a board."""
-MOST_KNOWN = 100
+MAX_CACHED = 100
 
-SCHEMAS = {"__schema", "__type", "_service"}
+INTROSPECTION_FIELDS = {"__schema", "__type", "_service"}
 
 Variables = Mapping[str, Any]
 Size = Callable[[Variables], int]
 
 
 @dataclass(slots=True)
-class _Part:
+class _CostNode:
     """A field, and what is asked of its value: it has `price` for each object, and `size` tells how many there are."""
 
     price: int
     each: bool
     """Whether it is a list."""
     size: Size | None = None
-    parts: _Parts = field(default_factory=dict)
+    parts: _CostNodes = field(default_factory=dict)
     conditions: list[Callable[[Variables], bool]] | None = None
     """One of these has to hold for the field to be answered; None where it always is."""
     sought: bool = False
     """Whether it costs something to look for it, found or not: nothing bounds how many are asked for."""
 
-    def requested(self, variables: Variables, page: int = LISTED) -> int:
+    def requested(self, variables: Variables, page: int = ASSUMED_LIST_SIZE) -> int:
         """`page` is the size of the page that the field is in, if it is in one."""
         if self.conditions is not None and not any(holds(variables) for holds in self.conditions):
             return 0
         size = page if self.size is None else self.size(variables)
-        inner = _requested(self.parts, variables, LISTED if self.each else size)
+        inner = _requested(self.parts, variables, ASSUMED_LIST_SIZE if self.each else size)
         return (self.price + inner) * (size if self.each else 1)
 
     def actual(self, value: Any) -> int:
@@ -91,15 +100,15 @@ class _Part:
         return self.price + (_actual(self.parts, value) if isinstance(value, dict) else 0)
 
 
-_Parts = dict[str, list[_Part]]
+_CostNodes = dict[str, list[_CostNode]]
 """By their response keys, of which each may be another field for values of another type."""
 
 
-def _requested(parts: _Parts, variables: Variables, page: int = LISTED) -> int:
+def _requested(parts: _CostNodes, variables: Variables, page: int = ASSUMED_LIST_SIZE) -> int:
     return sum(each.requested(variables, page) for some in parts.values() for each in some)
 
 
-def _actual(parts: _Parts, data: Mapping[str, Any]) -> int:
+def _actual(parts: _CostNodes, data: Mapping[str, Any]) -> int:
     return sum(max(each.actual(data.get(key)) for each in some) for key, some in parts.items())
 
 
@@ -107,7 +116,7 @@ class Cost:
     """What one operation of a document costs."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
-        reading = _Reading(schema, document, operation)
+        reading = _Analysis(schema, document, operation)
         self._parts = reading.roots()
         self._reads = list(reading.reads.values())
         self._known: dict[Hashable, int] = {}
@@ -118,8 +127,8 @@ class Cost:
         key = tuple([read(given) for read in self._reads])
         cost = self._known.get(key)
         if cost is None:
-            cost = max(LEAST, _requested(self._parts, given))
-            if len(self._known) >= MOST_KNOWN:
+            cost = max(MIN_COST, _requested(self._parts, given))
+            if len(self._known) >= MAX_CACHED:
                 self._known.clear()
             self._known[key] = cost
         return cost
@@ -133,7 +142,7 @@ _Found = dict[tuple[str, ...], tuple[GraphQLNamedType | None, list[FieldNode], l
 """Fields by what is the same of them, with their parents' types, and the conditions under which they are answered."""
 
 
-class _Reading:
+class _Analysis:
     """Reads the parts of an operation, and what they depend on: `reads` has a value of each variable that matters."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
@@ -149,20 +158,20 @@ class _Reading:
         self.reads: dict[Hashable, Callable[[Variables], Hashable]] = {}
         self._lists: dict[str, int] = {}
 
-    def roots(self) -> _Parts:
+    def roots(self) -> _CostNodes:
         root = self.schema.get_root_type(self.operation.operation)
         parts = self._parts(root, [self.operation.selection_set])
         if self.operation.operation is OperationType.MUTATION:
             for [part] in parts.values():
-                part.price += MUTATION
+                part.price += MUTATION_COST
         return parts
 
-    def _parts(self, kind: GraphQLNamedType | None, sets: Iterable[SelectionSetNode]) -> _Parts:
+    def _parts(self, kind: GraphQLNamedType | None, sets: Iterable[SelectionSetNode]) -> _CostNodes:
         """The fields of selections, those that are one in the answer united."""
         found: _Found = {}
         for each in sets:
             self._collect(kind, each, [], found)
-        parts: _Parts = defaultdict(list)
+        parts: _CostNodes = defaultdict(list)
         for (key, *_), (parent, nodes, conditions) in found.items():
             part = self._part(parent, nodes)
             if part is not None and (part.price or part.parts or kind is self.schema.mutation_type):
@@ -208,16 +217,16 @@ class _Reading:
                     self._lists[name] = self._lists_of(self.fragments[name].selection_set)
                 count += self._lists[name]
             elif isinstance(each, (FieldNode, InlineFragmentNode)):
-                count += isinstance(each, FieldNode) and each.name.value in SCHEMA_LISTS
+                count += isinstance(each, FieldNode) and each.name.value in INTROSPECTION_LISTS
                 count += self._lists_of(each.selection_set)
         return count
 
-    def _part(self, parent: GraphQLNamedType | None, nodes: list[FieldNode]) -> _Part | None:
+    def _part(self, parent: GraphQLNamedType | None, nodes: list[FieldNode]) -> _CostNode | None:
         """None for a value."""
         name = nodes[0].name.value
-        if name in SCHEMAS:
+        if name in INTROSPECTION_FIELDS:
             lists = sum(self._lists_of(node.selection_set) for node in nodes)
-            return _Part(SCHEMA * max(1, lists - USUAL_SCHEMA_LISTS), each=False)
+            return _CostNode(INTROSPECTION_COST * max(1, lists - INCLUDED_INTROSPECTION_LISTS), each=False)
         declared = getattr(parent, "fields", {}).get(name)
         if declared is None:
             return None  # __typename
@@ -228,7 +237,7 @@ class _Reading:
         each = is_list_type(declared.type.of_type if is_non_null_type(declared.type) else declared.type)
         sets = [node.selection_set for node in nodes if node.selection_set is not None]
         size = self._size(declared, kind, nodes[0])
-        return _Part(price, each, size, self._parts(kind, sets), sought="representations" in declared.args)
+        return _CostNode(price, each, size, self._parts(kind, sets), sought="representations" in declared.args)
 
     def _size(self, declared: GraphQLField, kind: GraphQLNamedType, node: FieldNode) -> Size | None:
         """How many rows the field asks for, if it says that."""

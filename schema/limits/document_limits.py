@@ -13,9 +13,9 @@ from graphql import GraphQLError, Source
 
 from crm_graph.errors import LimitExceeded
 
-LONGEST = 100_000
+MAX_CHARACTERS = 100_000
 """In characters: strings, comments and spaces take time too, and are one token or none."""
-MOST_VALUES = 20_000
+MAX_VARIABLE_VALUES = 20_000
 BESIDE, OF_ONE = "fields of one name beside each other", "characters of one string or name"
 MOST = {
     "tokens": 6_000,
@@ -45,13 +45,13 @@ _END = ""
 def check_document(text: str) -> None:
     """Raises LimitExceeded for a text that would take long to parse or to validate, and GraphQLError for fragments that
     are spread within themselves or nowhere. What is no GraphQL is for the parser to tell."""
-    if len(text) > LONGEST:
-        raise LimitExceeded("characters", LONGEST)
+    if len(text) > MAX_CHARACTERS:
+        raise LimitExceeded("characters", MAX_CHARACTERS)
     tokens = [each for each in _TOKEN.findall(text) if each[0] != "#"]
     _check("tokens", len(tokens))
     _check(OF_ONE, max(map(len, tokens), default=0))
     _check("directives", tokens.count("@"))
-    parts = _Reading(tokens).parts()
+    parts = _Scanner(tokens).parts()
     operations = [each for each in parts if each.name is None]
     fragments = {each.name: each for each in parts if each.name is not None}
     _check("operations", len(operations))
@@ -76,8 +76,8 @@ def check_variables(variables: Mapping[str, Any] | None) -> None:
     while left:
         value = left.pop()
         count += len(value)
-        if count > MOST_VALUES:
-            raise LimitExceeded("values of variables", MOST_VALUES)
+        if count > MAX_VARIABLE_VALUES:
+            raise LimitExceeded("values of variables", MAX_VARIABLE_VALUES)
         for each in value.values() if isinstance(value, dict) else value:
             if isinstance(each, (dict, list)):
                 left.append(each)
@@ -115,7 +115,7 @@ class _Part:
     spreads: list[_Spread] = field(default_factory=list)
 
 
-class _Reading:
+class _Scanner:
     """Reads the tokens of a document, none of which is looked at twice."""
 
     def __init__(self, tokens: list[str]) -> None:

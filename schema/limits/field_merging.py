@@ -32,7 +32,7 @@ from graphql.utilities.sort_value_node import sort_value_node
 
 from crm_graph.errors import LimitExceeded
 
-MOST_STEPS = 30_000
+MAX_STEPS = 30_000
 """Fields that are looked at, each several times: more than any document of the usual kind takes."""
 COMPARED = "fields to be compared"
 
@@ -53,7 +53,7 @@ _Set = tuple[GraphQLNamedType | None, SelectionSetNode]
 """Selections of a type."""
 
 
-class MergingRule(ValidationRule):
+class FieldMergingRule(ValidationRule):
     """Raises LimitExceeded for a document that takes too long."""
 
     def __init__(self, context: Any) -> None:
@@ -120,8 +120,8 @@ class MergingRule(ValidationRule):
 
     def _count(self, steps: int) -> None:
         self._steps += steps
-        if self._steps > MOST_STEPS:
-            raise LimitExceeded(COMPARED, MOST_STEPS)
+        if self._steps > MAX_STEPS:
+            raise LimitExceeded(COMPARED, MAX_STEPS)
 
     def _is_new(self, kind: str, group: _Group) -> bool:
         self._count(len(group))

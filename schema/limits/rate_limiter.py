@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from crm_graph.auth import Principal
 from crm_graph.auth.throttle import network
 from crm_graph.errors import Throttled
-from schema.limits.cost import LEAST, Cost
+from schema.limits.cost import MIN_COST, Cost
 
-MOST_KNOWN = 100_000
-PATIENCE_SECONDS = 0.5
-PAUSE_SECONDS = 5.0
+MAX_BUCKETS = 100_000
+REDIS_TIMEOUT_SECONDS = 0.5
+REDIS_RETRY_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 SHARE = 10
@@ -40,7 +40,7 @@ return {taken, math.floor(level)}
 much it took, nothing where there was not enough, and what is left. A bucket that would be full is forgotten."""
 
 
-class Status(NamedTuple):
+class BucketStatus(NamedTuple):
     """What a bucket holds, and what there is in it now."""
 
     maximum: int
@@ -54,7 +54,7 @@ class Status(NamedTuple):
 Take = Callable[[str, int], Awaitable[tuple[bool, int]]]
 
 
-class Budget:
+class RateLimiter:
     """The buckets: in this process, or in Redis where several processes serve the same users. While Redis is out, each
     process goes by what it knows itself."""
 
@@ -67,7 +67,7 @@ class Budget:
         if self._shared is not None:
             await self._shared.close()
 
-    async def spend(self, key: str, cost: int) -> Status | None:
+    async def charge(self, key: str, cost: int) -> BucketStatus | None:
         """Take what an operation costs; None where nobody counts. Raises Throttled where there is not as much."""
         if not self.maximum:
             return None
@@ -75,16 +75,16 @@ class Budget:
         enough, available = await self._take(key, cost)
         if not enough:
             wait = round((cost - available) / self.rate, 3)
-            status = Status(self.maximum, available, self.rate).formatted()
+            status = BucketStatus(self.maximum, available, self.rate).formatted()
             raise Throttled(f"You have asked for much in a short time. Wait {wait} seconds.", wait, status)
-        return Status(self.maximum, available, self.rate)
+        return BucketStatus(self.maximum, available, self.rate)
 
-    async def give_back(self, key: str, cost: int) -> Status | None:
+    async def refund(self, key: str, cost: int) -> BucketStatus | None:
         """Put back what was not spent after all."""
         if not self.maximum:
             return None
         _, available = await self._take(key, -cost)
-        return Status(self.maximum, available, self.rate)
+        return BucketStatus(self.maximum, available, self.rate)
 
     async def _take(self, key: str, cost: int) -> tuple[bool, int]:
         taken = None if self._shared is None else await self._shared.take(key, cost)
@@ -106,7 +106,7 @@ class _Memory:
             level = min(self.maximum, level - cost)
         self._levels[key] = level, now
         self._levels.move_to_end(key)
-        if len(self._levels) > MOST_KNOWN:
+        if len(self._levels) > MAX_BUCKETS:
             self._levels.popitem(last=False)
         return enough, int(level)
 
@@ -118,7 +118,9 @@ class _Shared:
 
         self.maximum, self.rate = maximum, rate
         self._errors = (RedisError, OSError, TimeoutError)
-        self._redis: Any = Redis.from_url(url, socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS)
+        self._redis: Any = Redis.from_url(
+            url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS
+        )
         self._script = self._redis.register_script(TAKE)
         self._advances: OrderedDict[str, tuple[int, int, float]] = OrderedDict()
         """What was taken in advance, what was left then, and when that was."""
@@ -149,7 +151,7 @@ class _Shared:
     def _keep(self, key: str, advance: int, level: int, at: float) -> None:
         more, _, _ = self._advances.get(key, (0, 0, at))
         self._advances[key] = advance + more, level, at
-        if len(self._advances) > MOST_KNOWN:
+        if len(self._advances) > MAX_BUCKETS:
             self._advances.popitem(last=False)
 
     async def _ask(self, key: str, cost: int, advance: int) -> tuple[int | None, int] | None:
@@ -160,7 +162,7 @@ class _Shared:
             arguments = [self.maximum, self.rate, cost, advance]
             taken, level = await self._script(keys=[f"crm_graph.cost.{key}"], args=arguments)
         except self._errors as error:
-            self._out_until = time.monotonic() + PAUSE_SECONDS
+            self._out_until = time.monotonic() + REDIS_RETRY_SECONDS
             if not self._told:
                 log.warning("Redis does not answer: what users spend is counted in each process alone. %s", error)
             self._told = True
@@ -171,47 +173,47 @@ class _Shared:
         return taken, level
 
 
-class Bill:
+class Charge:
     """What one operation costs, and whose bucket it is paid from."""
 
-    __slots__ = ("_budget", "_cost", "_deposited", "_requested", "_status", "paid", "payer")
+    __slots__ = ("_budget", "_cost", "_requested", "_reserved", "_status", "paid", "payer")
 
-    def __init__(self, budget: Budget, cost: Cost | None, requested: int, payer: str) -> None:
-        self._budget, self._cost, self._requested, self.payer = budget, cost, requested, payer
-        self.paid, self._deposited = 0, False
-        self._status: Status | None = None
+    def __init__(self, rate_limiter: RateLimiter, cost: Cost | None, requested: int, payer: str) -> None:
+        self._budget, self._cost, self._requested, self.payer = rate_limiter, cost, requested, payer
+        self.paid, self._reserved = 0, False
+        self._status: BucketStatus | None = None
 
     async def pay(self) -> None:
         """Raises Throttled."""
         await self._pay(self._requested)
 
-    async def deposit(self) -> None:
+    async def reserve(self) -> None:
         """Pay the least for now, as it has yet to be found who is to pay. Raises Throttled."""
-        await self._pay(LEAST)
-        self._deposited = True
+        await self._pay(MIN_COST)
+        self._reserved = True
 
-    async def pass_to(self, payer: str) -> None:
+    async def transfer_to(self, payer: str) -> None:
         """It was found who pays. Raises Throttled."""
-        if self._deposited or payer != self.payer:
-            await self.settle(0)
-            self.payer, self._deposited = payer, False
+        if self._reserved or payer != self.payer:
+            await self.refund_to(0)
+            self.payer, self._reserved = payer, False
             await self.pay()
 
     async def _pay(self, cost: int) -> None:
-        self._status = await self._budget.spend(self.payer, cost)
+        self._status = await self._budget.charge(self.payer, cost)
         self.paid = cost if self._status is None else min(cost, self._status.maximum)
 
-    async def settle(self, cost: int) -> None:
+    async def refund_to(self, cost: int) -> None:
         """Give back what was paid for more than this."""
         if cost < self.paid:
-            self._status = await self._budget.give_back(self.payer, self.paid - cost)
+            self._status = await self._budget.refund(self.payer, self.paid - cost)
             self.paid = cost
 
-    async def settle_by(self, data: object) -> None:
+    async def refund_to_actual(self, data: object) -> None:
         """The same, by the answer: one of a compiled statement is text that nobody reads here, and costs what it was
         said to."""
         if self._cost is not None and (data is None or isinstance(data, dict)):
-            await self.settle(max(LEAST, self._cost.actual(data or {})))
+            await self.refund_to(max(MIN_COST, self._cost.actual(data or {})))
 
     def formatted(self) -> dict[str, Any]:
         """As clients may read it."""
@@ -219,7 +221,7 @@ class Bill:
         return cost if self._status is None else {**cost, "throttleStatus": self._status.formatted()}
 
 
-def bucket_of(principal: Principal | None, client: str | None) -> str:
+def bucket_key(principal: Principal | None, client: str | None) -> str:
     """Whose bucket it is: an API token's or a user's, or that of all who come from an address unknown."""
     if principal is None:
         return f"client:{network(client or '')}"

@@ -20,7 +20,7 @@ from schema.core.context import Info
 from schema.core.declared import DeclaredField, argument
 from schema.core.registry import derived_type, query_fields, subscription_fields
 from schema.core.scalars import enum_type
-from schema.subscriptions.source import AFTER, LiveEvent, LiveUpdate, Watch, events_of, live
+from schema.subscriptions.source import AFTER, LiveEvent, LiveUpdate, SubscriptionSource, events_of, live
 
 if TYPE_CHECKING:
     from schema.core.node_types import RecordType
@@ -126,9 +126,11 @@ def _changes(description: str) -> Any:
     return Changes(description=description)
 
 
-async def _follow_changes(info: Info, *, types: Sequence[Any] | None = None, after: Revision | None) -> Watch:
+async def _follow_changes(
+    info: Info, *, types: Sequence[Any] | None = None, after: Revision | None
+) -> SubscriptionSource:
     ledger = _ledger(types)
-    return Watch(ledger, _page, ledger.models.values(), after)
+    return SubscriptionSource(ledger, _page, ledger.models.values(), after)
 
 
 @query_fields(13)

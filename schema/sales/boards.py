@@ -34,7 +34,7 @@ from schema.core.registry import query_fields, subscription_fields
 from schema.core.selection import FieldSelection
 from schema.sales.totals import DealTotals, compile_totals
 from schema.subscriptions.live_lists import EventKinds, changed, live_event
-from schema.subscriptions.source import LiveUpdate, Watch, events_of, live
+from schema.subscriptions.source import LiveUpdate, SubscriptionSource, events_of, live
 
 if TYPE_CHECKING:
     from schema.core.node_types import BoardEvent, Opportunity, Pipeline, Stage
@@ -214,7 +214,9 @@ def _stages_touched(occurrences: Sequence[Occurrence]) -> set[str] | None:
     return touched
 
 
-async def _follow_board(info: Info, *, pipeline_id: str, filter: Any = None, after: Revision | None) -> Watch:
+async def _follow_board(
+    info: Info, *, pipeline_id: str, filter: Any = None, after: Revision | None
+) -> SubscriptionSource:
     pipeline: Any = await info.context.loaders.one(models.Pipeline).load(pipeline_id)
     if pipeline is None:
         raise BadUserInput("There is no such pipeline.", "pipelineId")
@@ -242,8 +244,8 @@ async def _follow_board(info: Info, *, pipeline_id: str, filter: Any = None, aft
     cards = Scope(models.Opportunity, belongs, on_board, was_on_board)
     columns = Scope(models.Stage, lambda model, viewer: model.pipeline_id == pipeline_id, on_board, was_on_board)
     reached: Reached = {} if filter is None else filter.reaches()
-    listing = Listing([cards, columns], unsettled_by(reached))
-    return Watch(listing, answer, {models.Opportunity, models.Stage, *reached}, after)
+    live_list = Listing([cards, columns], unsettled_by(reached))
+    return SubscriptionSource(live_list, answer, {models.Opportunity, models.Stage, *reached}, after)
 
 
 @subscription_fields(1)

@@ -16,17 +16,17 @@ from crm_graph.changelog import ChangeRow
 from crm_graph.errors import ResyncRequired, Unauthenticated
 from crm_graph.models import Entity
 from loaders.live.lists import MOST_MEMBERS, Audience, Members, Occurrence, load_viewers, moving_rows
-from schema.subscriptions.operations import Operation
-from schema.subscriptions.source import Watch
+from schema.subscriptions.operations import SubscriptionOperation
+from schema.subscriptions.source import SubscriptionSource
 
 if TYPE_CHECKING:
-    from schema.subscriptions.manager import Outlet
+    from schema.subscriptions.manager import Sink
 
 TOO_MANY = "What you may see has changed in too many places. Read everything again."
 
 
 @dataclass(frozen=True)
-class Stand:
+class Position:
     """Where an answer brings its client to, and whether nothing more was known when it was made."""
 
     epoch: str
@@ -39,12 +39,12 @@ class Stand:
 
 
 @dataclass(frozen=True)
-class Question:
+class SubscriptionRequest:
     """What is asked, without who asks: the operation, its variables and what it follows."""
 
-    operation: Operation
+    operation: SubscriptionOperation
     variables: Mapping[str, Any]
-    watch: Watch
+    source: SubscriptionSource
     kinds: frozenset[type[Entity]]
 
     def key(self, viewer: Viewer) -> tuple[Any, ...]:
@@ -52,7 +52,7 @@ class Question:
         return (*self.operation.key(self.variables), visibility_scope(viewer, self.kinds))
 
 
-Answer = Callable[[AsyncSession, Viewer, Question, Sequence[Occurrence], Stand], Awaitable[str]]
+RenderPayload = Callable[[AsyncSession, Viewer, SubscriptionRequest, Sequence[Occurrence], Position], Awaitable[str]]
 
 
 @dataclass(eq=False)
@@ -61,26 +61,26 @@ class Subscriber:
     see was looked up at revision `looked_up_at`."""
 
     viewer: Viewer
-    question: Question
-    outlet: Outlet
+    request: SubscriptionRequest
+    sink: Sink
     number: int
     epoch: str
     looked_up_at: int
-    unseated: asyncio.Event = field(default_factory=asyncio.Event)
+    detached: asyncio.Event = field(default_factory=asyncio.Event)
     failure: Exception | None = None
     gone: bool = False
 
     @property
     def key(self) -> tuple[Any, ...]:
-        return self.question.key(self.viewer)
+        return self.request.key(self.viewer)
 
     @property
     def sight(self) -> VisibilityScope:
-        return visibility_scope(self.viewer, self.question.kinds)
+        return visibility_scope(self.viewer, self.request.kinds)
 
 
 @dataclass(frozen=True)
-class News:
+class Update:
     """What rows of the log mean to a viewer: a payload, or None where they do not concern him; and who the members of
     the list then are, as far as they are known."""
 
@@ -88,34 +88,36 @@ class News:
     members: Members | None
 
 
-async def news(
+async def build_update(
     session: AsyncSession,
     viewer: Viewer,
-    question: Question,
+    request: SubscriptionRequest,
     known: Members | None,
     rows: Sequence[ChangeRow],
     moving: Sequence[ChangeRow],
-    end: Stand,
-    answer: Answer,
+    end: Position,
+    render_payload: RenderPayload,
     audience: Audience | None = None,
-) -> News:
+) -> Update:
     """Tell a viewer who knows these members what rows mean; `moving` are those that changed his sight of others, and
     `audience` who sees what the rows leave, where that is known.
 
     Raises ResyncRequired where that cannot be told, and GraphQLError where the answer cannot be made.
     """
-    listing = question.watch.listing
-    about = listing.about(rows, known)
+    live_list = request.source.live_list
+    about = live_list.about(rows, known)
     if known is not None and audience is not None:
         about = {key: its for key, its in about.items() if key in known or _concerns(viewer, its[-1], audience)}
-    occurrences = await listing.look(session, viewer, about, known) if about else []
-    causes = await listing.unsettled(session, viewer, rows, known) or moving
+    occurrences = await live_list.look(session, viewer, about, known) if about else []
+    causes = await live_list.unsettled(session, viewer, rows, known) or moving
     members = known
     if causes:
-        members = await listing.members(session, viewer)
+        members = await live_list.members(session, viewer)
         different = None
         if known is not None and members is not None:
-            different = await listing.compare(session, viewer, known - about.keys(), members - about.keys(), causes[-1])
+            different = await live_list.compare(
+                session, viewer, known - about.keys(), members - about.keys(), causes[-1]
+            )
         if different is None:
             raise ResyncRequired(TOO_MANY, end.revision)
         occurrences += different
@@ -124,7 +126,7 @@ async def news(
         members -= {each.record_id for each in occurrences if each.record is None}
         if len(members) > MOST_MEMBERS:
             members = None
-    return News(await answer(session, viewer, question, occurrences, end) if occurrences else None, members)
+    return Update(await render_payload(session, viewer, request, occurrences, end) if occurrences else None, members)
 
 
 def _concerns(viewer: Viewer, row: ChangeRow, audience: Audience) -> bool:
@@ -136,79 +138,81 @@ class Group:
     """All of its subscribers stand where it stands. One that cannot take a payload at once loses his seat, and comes
     back when he has caught up by himself: nobody waits for him, and nothing is kept for him."""
 
-    def __init__(self, viewer: Viewer, question: Question, members: Members | None, at: int) -> None:
-        self.viewer, self.question, self.members, self.at = viewer, question, members, at
-        self.key = question.key(viewer)
+    def __init__(self, viewer: Viewer, request: SubscriptionRequest, members: Members | None, at: int) -> None:
+        self.viewer, self.request, self.members, self.at = viewer, request, members, at
+        self.key = request.key(viewer)
         self.sight: VisibilityScope = self.key[-1]
         self.subscribers: set[Subscriber] = set()
-        self.told_at = at
+        self.sent_at = at
 
-    def tell(self, payload: str) -> None:
+    def send(self, payload: str) -> None:
         """Send to all who can take it at once."""
-        self.told_at = self.at
+        self.sent_at = self.at
         for subscriber in list(self.subscribers):
-            if subscriber.outlet.offer(payload):
+            if subscriber.sink.try_send(payload):
                 subscriber.number = self.at
             else:
-                self._unseat(subscriber)
+                self._detach(subscriber)
 
-    def disband(self, failure: Exception | None = None) -> None:
+    def detach_all(self, failure: Exception | None = None) -> None:
         """Everybody loses his seat: to catch up alone, or with a failure, which ends the subscription."""
         for subscriber in list(self.subscribers):
-            self._unseat(subscriber, failure)
+            self._detach(subscriber, failure)
 
-    def _unseat(self, subscriber: Subscriber, failure: Exception | None = None) -> None:
+    def _detach(self, subscriber: Subscriber, failure: Exception | None = None) -> None:
         self.subscribers.discard(subscriber)
         subscriber.failure = failure
-        subscriber.unseated.set()
+        subscriber.detached.set()
 
     async def advance(
         self,
         session: AsyncSession,
         rows: Sequence[ChangeRow],
-        end: Stand,
-        answer: Answer,
+        end: Position,
+        render_payload: RenderPayload,
         audience: Audience | None,
-        parted: list[Group],
+        split_groups: list[Group],
     ) -> None:
         """Go on by rows of the log. The subscribers are told what these mean, if anything. Those who see otherwise
-        than the group from now on are answered as groups of their own, which are added to `parted` one by one.
+        than the group from now on are answered as groups of their own, which are added to `split_groups` one by one.
 
         Raises what the database raises; then those who were not told yet stand where they stood.
         """
         moving = moving_rows(rows, self.sight, {each.viewer.user_id for each in self.subscribers})
         if moving:
-            await self._part(session, rows, moving, end, answer, parted)
+            await self._split(session, rows, moving, end, render_payload, split_groups)
         if self.subscribers:
-            await self._go_on(session, rows, moving, end, answer, audience)
+            await self._advance_rest(session, rows, moving, end, render_payload, audience)
 
-    async def _go_on(
+    async def _advance_rest(
         self,
         session: AsyncSession,
         rows: Sequence[ChangeRow],
         moving: Sequence[ChangeRow],
-        end: Stand,
-        answer: Answer,
+        end: Position,
+        render_payload: RenderPayload,
         audience: Audience | None,
     ) -> None:
         personal = moving if self.sight.user_id is not None else []
         try:
-            told = await news(session, self.viewer, self.question, self.members, rows, personal, end, answer, audience)
+            told = await build_update(
+                session, self.viewer, self.request, self.members, rows, personal, end, render_payload, audience
+            )
         except (ResyncRequired, GraphQLError) as error:
-            self.disband(error)
+            self.detach_all(error)
             return
         self.members, self.at = told.members, end.number
         if told.payload is not None:
-            self.tell(told.payload)
+            self.send(told.payload)
 
-    async def _part(
+    async def _split(
         self,
         session: AsyncSession,
         rows: Sequence[ChangeRow],
         moving: Sequence[ChangeRow],
-        end: Stand,
-        answer: Answer,
-        parted: list[Group],
+        end: Position,
+        render_payload: RenderPayload,
+        split_groups: list[Group],
     ) -> None:
         """Part with those who see otherwise from now on. They are told what comes and goes by that."""
         viewers, _ = await load_viewers(session, self.viewer, [each.viewer.user_id or "" for each in self.subscribers])
@@ -216,23 +220,25 @@ class Group:
         for subscriber in list(self.subscribers):
             viewer = viewers.get(subscriber.viewer.user_id or "")
             if viewer is None:
-                self._unseat(subscriber, Unauthenticated("You may no longer sign in."))
-            elif (key := subscriber.question.key(viewer)) != self.key:
+                self._detach(subscriber, Unauthenticated("You may no longer sign in."))
+            elif (key := subscriber.request.key(viewer)) != self.key:
                 parting[key].append(subscriber)
         for subscribers in parting.values():
             viewer = viewers[subscribers[0].viewer.user_id or ""]
             try:
-                told = await news(session, viewer, self.question, self.members, rows, moving, end, answer)
+                told = await build_update(
+                    session, viewer, self.request, self.members, rows, moving, end, render_payload
+                )
             except (ResyncRequired, GraphQLError) as error:
                 for subscriber in subscribers:
-                    self._unseat(subscriber, error)
+                    self._detach(subscriber, error)
                 continue
-            group = Group(viewer, self.question, told.members, end.number)
-            parted.append(group)
+            group = Group(viewer, self.request, told.members, end.number)
+            split_groups.append(group)
             for subscriber in subscribers:
                 subscriber.viewer, subscriber.number = viewers[subscriber.viewer.user_id or ""], end.number
-                if told.payload is None or subscriber.outlet.offer(told.payload):
+                if told.payload is None or subscriber.sink.try_send(told.payload):
                     self.subscribers.discard(subscriber)
                     group.subscribers.add(subscriber)
                 else:  # what he would not take is known nowhere else: he has to read anew
-                    self._unseat(subscriber, ResyncRequired(TOO_MANY, end.revision))
+                    self._detach(subscriber, ResyncRequired(TOO_MANY, end.revision))

@@ -27,7 +27,7 @@ from schema.core.declared import argument
 from schema.core.filters import INPUT_TYPES
 from schema.core.registry import named_type, subscription_fields
 from schema.core.scalars import enum_type
-from schema.subscriptions.source import LiveEvent, LiveUpdate, Watch, events_of, live
+from schema.subscriptions.source import LiveEvent, LiveUpdate, SubscriptionSource, events_of, live
 
 Kinds = Mapping[str, tuple[str, Callable[[Occurrence], bool]]]
 """Kinds of changes to a record of the list, by name: a description, and the condition on the change. The first kind
@@ -111,13 +111,13 @@ def live_list(
     def answer(occurrences: Sequence[Occurrence], revision: str, caught_up: bool) -> object:
         return update(revision=revision, caught_up=caught_up, events=events_of(event, occurrences, revision))
 
-    async def follow(info: Info, *, filter: Any = None, after: Revision | None) -> Watch:
+    async def follow(info: Info, *, filter: Any = None, after: Revision | None) -> SubscriptionSource:
         if filter is not None and filter.mentions("deleted_at"):
             raise BadUserInput(f"Deleted {plural} cannot be followed.", "filter.deletedAt")
         where = everything if filter is None else filter.where
         scope = Scope(model, where, lambda row, members: True, lambda row: True)
         reached: Reached = {} if filter is None else filter.reaches()
-        return Watch(Listing([scope], unsettled_by(reached)), answer, {model, *reached}, after)
+        return SubscriptionSource(Listing([scope], unsettled_by(reached)), answer, {model, *reached}, after)
 
     def arguments() -> list[StrawberryArgument]:
         return [argument("filter", INPUT_TYPES[f"{prefix}Filter"] | None, f"Only these {plural}.")]

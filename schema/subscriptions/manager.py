@@ -22,62 +22,62 @@ from loaders.live.lists import Occurrence, load_viewers
 from schema.core import TYPES
 from schema.core.context import Context
 from schema.execution.executor import Plans
-from schema.execution.schema import write_answer, write_json
-from schema.subscriptions.group import Question, Stand, Subscriber
-from schema.subscriptions.operations import read_operation
-from schema.subscriptions.source import Watch
-from schema.subscriptions.workspace import Room, whole
+from schema.execution.schema import dump_json, format_response
+from schema.subscriptions.group import Position, Subscriber, SubscriptionRequest
+from schema.subscriptions.operations import parse_subscription
+from schema.subscriptions.source import SubscriptionSource
+from schema.subscriptions.workspace import WorkspaceSubscriptions, shielded
 
 
-class Outlet(Protocol):
+class Sink(Protocol):
     """Where the answers to one subscription go: a transport has one for each."""
 
-    def offer(self, payload: str) -> bool:
+    def try_send(self, payload: str) -> bool:
         """Send a payload, the JSON text of an answer, if that takes no waiting. Otherwise nothing is sent: False."""
 
     async def send(self, payload: str) -> None:
         """Send a payload, however long the client takes to read what was sent before."""
 
 
-class Hub:
+class SubscriptionManager:
     """The subscriptions of one process, a room a workspace."""
 
     def __init__(self, schema: Any, settings: Settings, database: Database, changelog: ChangeLog) -> None:
         self.schema, self.settings, self.database, self.changelog = schema, settings, database, changelog
-        self._rooms: dict[str, tuple[Room, int, contextlib.ExitStack]] = {}
+        self._workspaces: dict[str, tuple[WorkspaceSubscriptions, int, contextlib.ExitStack]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def subscribers(self) -> int:
-        return sum(people for _, people, _ in self._rooms.values())
+        return sum(people for _, people, _ in self._workspaces.values())
 
     async def close(self) -> None:
         """Wait for what is still being closed; all who follow have been cancelled before."""
         await asyncio.gather(*self._closing)
 
-    async def follow(self, context: Context, request: GraphQLRequestData, outlet: Outlet) -> None:
+    async def serve(self, context: Context, request: GraphQLRequestData, sink: Sink) -> None:
         """Serve one subscription, until it is cancelled.
 
         `request` has a valid subscription operation; its viewer is the context's. Raises GraphQLError, ready to be
         sent, where the client has to be told that it ends.
         """
         try:
-            await self._follow(context, request, outlet)
+            await self._follow(context, request, sink)
         except RequestError as error:
             raise self._described(GraphQLError(error.message, original_error=error)) from None
         except GraphQLError as error:
             raise self._described(error) from None
 
-    async def _follow(self, context: Context, request: GraphQLRequestData, outlet: Outlet) -> None:
-        operation = read_operation(self.schema._schema, request.query or "", request.operation_name)
+    async def _follow(self, context: Context, request: GraphQLRequestData, sink: Sink) -> None:
+        operation = parse_subscription(self.schema._schema, request.query or "", request.operation_name)
         watch = await self._source(context, operation.original, request)
         kinds = {TYPES[name].__model__ for name in operation.types & TYPES.keys()}
-        question = Question(operation, request.variables or {}, watch, frozenset({*kinds, *watch.kinds}))
-        viewer, after, at = await whole(self._beginning(context, watch))
-        with self._room(viewer.workspace_id) as room:
-            await room.follow(Subscriber(viewer, question, outlet, after.number, after.epoch, at.number))
+        question = SubscriptionRequest(operation, request.variables or {}, watch, frozenset({*kinds, *watch.kinds}))
+        viewer, after, at = await shielded(self._beginning(context, watch))
+        with self._room(viewer.workspace_id) as workspace:
+            await workspace.serve(Subscriber(viewer, question, sink, after.number, after.epoch, at.number))
 
-    async def _beginning(self, context: Context, watch: Watch) -> tuple[Viewer, Revision, Revision]:
+    async def _beginning(self, context: Context, watch: SubscriptionSource) -> tuple[Viewer, Revision, Revision]:
         """What may be seen by him who follows, as things stand, and from where on he does."""
         async with self.database.snapshot() as session:
             viewers, at = await load_viewers(session, context.viewer, [context.viewer.user_id or ""])
@@ -88,45 +88,45 @@ class Hub:
             await log.require_replayable(session, viewer.workspace_id, after, at, self.settings.retention)
             return viewer, after, at
 
-    async def _source(self, context: Context, document: Any, request: GraphQLRequestData) -> Watch:
+    async def _source(self, context: Context, document: Any, request: GraphQLRequestData) -> SubscriptionSource:
         executor = self._executor(document, request.variables, request.operation_name, context, None)
         source: Any = await await_maybe(create_source_event_stream(executor))
         if isinstance(source, ExecutionResult):
             assert source.errors
             raise source.errors[0]
-        watch: Watch = source
+        watch: SubscriptionSource = source
         return watch
 
     @contextlib.contextmanager
-    def _room(self, workspace_id: str) -> Iterator[Room]:
+    def _room(self, workspace_id: str) -> Iterator[WorkspaceSubscriptions]:
         """The workspace's room, which is there as long as anybody is in it."""
-        room, people, stack = self._rooms.get(workspace_id) or self._open(workspace_id)
-        self._rooms[workspace_id] = room, people + 1, stack
+        workspace, people, stack = self._workspaces.get(workspace_id) or self._open(workspace_id)
+        self._workspaces[workspace_id] = workspace, people + 1, stack
         try:
-            yield room
+            yield workspace
         finally:
-            room, people, stack = self._rooms[workspace_id]
+            workspace, people, stack = self._workspaces[workspace_id]
             if people > 1:
-                self._rooms[workspace_id] = room, people - 1, stack
+                self._workspaces[workspace_id] = workspace, people - 1, stack
             else:
-                del self._rooms[workspace_id]
+                del self._workspaces[workspace_id]
                 stack.close()
-                closing = asyncio.create_task(room.close())
+                closing = asyncio.create_task(workspace.close())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
 
-    def _open(self, workspace_id: str) -> tuple[Room, int, contextlib.ExitStack]:
+    def _open(self, workspace_id: str) -> tuple[WorkspaceSubscriptions, int, contextlib.ExitStack]:
         stack = contextlib.ExitStack()
         signal = stack.enter_context(self.changelog.notifier.watch(workspace_id))
-        return Room(workspace_id, self.database, signal, self.answer), 0, stack
+        return WorkspaceSubscriptions(workspace_id, self.database, signal, self.render_payload), 0, stack
 
-    async def answer(
+    async def render_payload(
         self,
         session: AsyncSession,
         viewer: Viewer,
-        question: Question,
+        question: SubscriptionRequest,
         occurrences: Sequence[Occurrence],
-        end: Stand,
+        end: Position,
     ) -> str:
         """The payload that tells a viewer what occurred. Raises GraphQLError where there is no answer to be made, and
         what the database raises when it is out."""
@@ -136,7 +136,7 @@ class Hub:
         for each in occurrences:
             if each.record is not None:
                 context.loaders.one(each.model).prime(each.record_id, each.record)
-        operation, value = question.operation, question.watch.answer(occurrences, end.revision, end.caught_up)
+        operation, value = question.operation, question.source.make_value(occurrences, end.revision, end.caught_up)
         variables = operation.variables(question.variables)
         executor = self._executor(operation.node, variables, operation.name, context, value, operation.plans)
         async with context.loaders.hold(session):
@@ -150,7 +150,7 @@ class Hub:
         if result.data is None:
             raise result.errors[0]
         self.schema.process_errors(result.errors or [])
-        return write_json(write_answer(result.data, result.errors))
+        return dump_json(format_response(result.data, result.errors))
 
     def _executor(
         self,

@@ -28,7 +28,7 @@ from graphql import (
     visit,
 )
 
-from schema.execution.documents import nodes_of, plans_of, read_document
+from schema.execution.documents import find_nodes, parse_document, plans_of
 from schema.execution.executor import Plans
 
 REMEMBERED = 200
@@ -36,7 +36,7 @@ LONGEST_REMEMBERED = 5_000
 
 
 @dataclass(frozen=True)
-class Operation:
+class SubscriptionOperation:
     """A subscription without its `after`, which says only where its sender stands.
 
     `types` are the names of the types that the answer may be made from.
@@ -59,21 +59,21 @@ class Operation:
         return self.digest, json.dumps(self.variables(sent), sort_keys=True)
 
 
-def read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Operation:
+def parse_subscription(schema: GraphQLSchema, text: str, name: str | None) -> SubscriptionOperation:
     """The subscription in a valid document. Those that are short are remembered."""
     read = _read_operation if len(text) <= LONGEST_REMEMBERED else _read_operation.__wrapped__
     return read(schema, text, name)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Operation:
-    document = read_document(schema, text).whole
+def _read_operation(schema: GraphQLSchema, text: str, name: str | None) -> SubscriptionOperation:
+    document = parse_document(schema, text).without_incremental
     operation = document.operation(name)
     assert document.node is not None
     assert operation is not None
     after = _after(operation)
     variable = after.value.name.value if after is not None and isinstance(after.value, VariableNode) else None
-    uses = [node for node in nodes_of(document.node, VariableNode) if node.name.value == variable]
+    uses = [node for node in find_nodes(document.node, VariableNode) if node.name.value == variable]
     if len(uses) > 2:  # beside its definition and this use: the answer depends on it, too
         variable = None
     stripped = visit(operation, _Without(after, variable))
@@ -81,7 +81,9 @@ def _read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Opera
     node = DocumentNode(definitions=(stripped, *others))
     digest = hashlib.sha256(print_ast(node).encode()).hexdigest()
     declared = frozenset(each.variable.name.value for each in stripped.variable_definitions or ())
-    return Operation(document.node, node, name, digest, declared, frozenset(_types(schema, node)), plans_of(node))
+    return SubscriptionOperation(
+        document.node, node, name, digest, declared, frozenset(_types(schema, node)), plans_of(node)
+    )
 
 
 def _after(operation: OperationDefinitionNode) -> ArgumentNode | None:

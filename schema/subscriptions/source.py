@@ -25,15 +25,15 @@ AFTER = "Only changes after this revision, such as a query's; changes from now o
 
 
 @dataclass(frozen=True)
-class Watch:
+class SubscriptionSource:
     """A list to follow, from `after` or from now on.
 
-    `answer` makes the subscription's value of what occurred, the revision that it brings the client to, and whether
+    `make_value` makes the subscription's value of what occurred, the revision that it brings the client to, and whether
     that is all there is. `kinds` are the models that the list depends on.
     """
 
-    listing: Listing | Ledger
-    answer: Callable[[Sequence[Occurrence], str, bool], Any]
+    live_list: Listing | Ledger
+    make_value: Callable[[Sequence[Occurrence], str, bool], Any]
     kinds: Collection[type[Entity]]
     after: Revision | None
 
@@ -42,26 +42,28 @@ class Watch:
         raise TypeError("A watch is followed by the hub.")
 
 
-class Live(DeclaredField):
+class SubscriptionField(DeclaredField):
     """The root field of a subscription: `watch` makes what to follow of the arguments."""
 
-    watch: Callable[..., Awaitable[Watch]]
+    watch: Callable[..., Awaitable[SubscriptionSource]]
     own: Callable[[], list[StrawberryArgument]]
 
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [*self.own(), argument("after", str | None, AFTER)]
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Watch:
+    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> SubscriptionSource:
         info.context.viewer  # noqa: B018  # raises Unauthenticated
         after = kwargs.pop("after", None)
         return await self.watch(info, after=None if after is None else Revision.parse(after, "after"), **kwargs)
 
 
 def live(
-    description: str, watch: Callable[..., Awaitable[Watch]], arguments: Callable[[], list[StrawberryArgument]]
+    description: str,
+    watch: Callable[..., Awaitable[SubscriptionSource]],
+    arguments: Callable[[], list[StrawberryArgument]],
 ) -> Any:
     """A subscription. Its arguments, apart from `after`, are made late: filters may be among them."""
-    field = Live(description=description, is_subscription=True)
+    field = SubscriptionField(description=description, is_subscription=True)
     field.watch, field.own = watch, arguments
     return field
 

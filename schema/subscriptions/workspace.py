@@ -18,40 +18,45 @@ from crm_graph.errors import ResyncRequired
 from crm_graph.models import now
 from crm_graph.observability import metrics
 from loaders.live.lists import Audience, load_audience, moving_rows
-from schema.subscriptions.group import Answer, Group, Stand, Subscriber, news
+from schema.subscriptions.group import Group, Position, RenderPayload, Subscriber, build_update
 
 CHECKPOINT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.1
-MOST_PAYLOADS = 100
-MOST_CATCHING_UP = 3
+MAX_CACHED_PAYLOADS = 100
+MAX_CATCHING_UP = 3
 """How many catch up at once: each takes a connection of the pool, which others need, too."""
-LONGEST_PAUSE_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 5.0
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-class Room:
+class WorkspaceSubscriptions:
     """The reader goes from revision to revision, each time in one snapshot of the database, and takes all groups
     along. Whoever is behind catches up in a snapshot of his own, and takes a seat where he has nothing to catch up."""
 
-    def __init__(self, workspace_id: str, database: Database, signal: Signal, answer: Answer) -> None:
-        self.workspace_id, self.database, self.signal, self.answer = workspace_id, database, signal, answer
+    def __init__(self, workspace_id: str, database: Database, signal: Signal, render_payload: RenderPayload) -> None:
+        self.workspace_id, self.database, self.signal, self.render_payload = (
+            workspace_id,
+            database,
+            signal,
+            render_payload,
+        )
         self.groups: dict[tuple[object, ...], Group] = {}
         self._epoch = ""
         self._tail = RecentChanges(workspace_id, 0)
         self._lock = asyncio.Lock()
-        self._catching_up = asyncio.Semaphore(MOST_CATCHING_UP)
+        self._catching_up = asyncio.Semaphore(MAX_CATCHING_UP)
         self._payloads: dict[object, str] = {}
         """What those who joined lately were told, by their key and where they stood: the next ones stood there too."""
-        self._leading = asyncio.create_task(self._lead())
+        self._running = asyncio.create_task(self._run())
 
     async def close(self) -> None:
         """Stop following the log, between two steps."""
         async with self._lock:
-            self._leading.cancel()
-        await asyncio.gather(self._leading, return_exceptions=True)
+            self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
 
-    async def _lead(self) -> None:
+    async def _run(self) -> None:
         """Follow the log. What fails is tried again with longer and longer pauses."""
         pause, behind, checkpoint_at = FIRST_PAUSE_SECONDS, False, time.monotonic() + CHECKPOINT_SECONDS
         rest_until = 0.0
@@ -77,23 +82,23 @@ class Room:
             except Exception:
                 logger.exception("The log could not be followed; trying again in %.1f seconds.", pause)
                 await asyncio.sleep(pause)
-                pause, behind = min(2 * pause, LONGEST_PAUSE_SECONDS), True
+                pause, behind = min(2 * pause, MAX_PAUSE_SECONDS), True
 
-    async def follow(self, subscriber: Subscriber) -> None:
+    async def serve(self, subscriber: Subscriber) -> None:
         """Send one subscriber updates until cancelled. Raises ResyncRequired, Unauthenticated, GraphQLError."""
         pause = FIRST_PAUSE_SECONDS
         try:
             while True:
-                subscriber.unseated.clear()
+                subscriber.detached.clear()
                 try:
-                    await self._admit(subscriber)
+                    await self._join(subscriber)
                 except CONNECTION_ERRORS:
                     logger.warning("A subscriber could not be led on; trying again.", exc_info=True)
                     await asyncio.sleep(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                    pause = min(2 * pause, MAX_PAUSE_SECONDS)
                     continue
                 pause = FIRST_PAUSE_SECONDS
-                await subscriber.unseated.wait()
+                await subscriber.detached.wait()
                 if subscriber.failure is not None:
                     raise subscriber.failure
         finally:
@@ -107,18 +112,18 @@ class Room:
             if not group.subscribers:
                 del self.groups[group.key]
 
-    async def _admit(self, subscriber: Subscriber) -> None:
+    async def _join(self, subscriber: Subscriber) -> None:
         seated = False
         while not seated:
-            while not self._near(subscriber):
-                payload = await whole(self._catch_up(subscriber))
+            while not self._is_recent(subscriber):
+                payload = await shielded(self._catch_up(subscriber))
                 if payload is not None:
-                    await subscriber.outlet.send(payload)
-            seated, payload = await whole(self._seat(subscriber))
+                    await subscriber.sink.send(payload)
+            seated, payload = await shielded(self._try_join(subscriber))
             if payload is not None:
-                await subscriber.outlet.send(payload)
+                await subscriber.sink.send(payload)
 
-    def _near(self, subscriber: Subscriber) -> bool:
+    def _is_recent(self, subscriber: Subscriber) -> bool:
         """Whether what he has missed is in memory, and not much."""
         rows = self._tail.after(subscriber.number) if self._epoch else []
         return rows is not None and len(rows) < log.MAX_PAGE
@@ -131,11 +136,13 @@ class Room:
             if end.epoch != subscriber.epoch or end.epoch != self._epoch or not rows:
                 raise ResyncRequired(log.UNKNOWN_REVISION, str(end))
             number = rows[-1].revision
-            payload = await self._news(session, subscriber, rows, Stand(end.epoch, number, number == end.number))
+            payload = await self._build_payload(
+                session, subscriber, rows, Position(end.epoch, number, number == end.number)
+            )
         subscriber.number = number
         return payload
 
-    async def _seat(self, subscriber: Subscriber) -> tuple[bool, str | None]:
+    async def _try_join(self, subscriber: Subscriber) -> tuple[bool, str | None]:
         """Give a subscriber a seat in his group, and what brings him up to it. Whether he got it, and if he could not
         take that at once, what has to be sent before he tries again."""
         async with self._lock:
@@ -149,24 +156,24 @@ class Room:
             if group is None or payload is None:
                 async with self.database.snapshot() as session:
                     await self._advance(session)
-                    end = Stand(self._epoch, self._tail.at, True)
+                    end = Position(self._epoch, self._tail.at, True)
                     if end.epoch != subscriber.epoch or end.number < subscriber.number:
                         raise ResyncRequired(log.UNKNOWN_REVISION, end.revision)
                     rows = self._tail.after(subscriber.number)
                     if rows is None:
                         return False, None
-                    payload = await self._news(session, subscriber, rows, end) if rows else None
+                    payload = await self._build_payload(session, subscriber, rows, end) if rows else None
                     if payload is None:
-                        payload = await self.answer(session, subscriber.viewer, subscriber.question, (), end)
+                        payload = await self.render_payload(session, subscriber.viewer, subscriber.request, (), end)
                     group = self.groups.get(key)
                     if group is None:
-                        members = await subscriber.question.watch.listing.members(session, subscriber.viewer)
-                        group = Group(subscriber.viewer, subscriber.question, members, end.number)
-                if len(self._payloads) >= MOST_PAYLOADS:
+                        members = await subscriber.request.source.live_list.members(session, subscriber.viewer)
+                        group = Group(subscriber.viewer, subscriber.request, members, end.number)
+                if len(self._payloads) >= MAX_CACHED_PAYLOADS:
                     self._payloads.clear()
                 self._payloads[key, subscriber.number, group.at] = payload
             subscriber.number = group.at
-            taken = not subscriber.gone and subscriber.outlet.offer(payload)
+            taken = not subscriber.gone and subscriber.sink.try_send(payload)
             if taken:
                 self.groups[key] = group  # it may be new, or all others may have left it meanwhile
                 group.subscribers.add(subscriber)
@@ -179,11 +186,13 @@ class Room:
             return True
         return bool(moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id}))
 
-    async def _news(
-        self, session: AsyncSession, subscriber: Subscriber, rows: Sequence[ChangeRow], end: Stand
+    async def _build_payload(
+        self, session: AsyncSession, subscriber: Subscriber, rows: Sequence[ChangeRow], end: Position
     ) -> str | None:
         moving = moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id})
-        told = await news(session, subscriber.viewer, subscriber.question, None, rows, moving, end, self.answer)
+        told = await build_update(
+            session, subscriber.viewer, subscriber.request, None, rows, moving, end, self.render_payload
+        )
         return told.payload
 
     async def _advance(self, session: AsyncSession) -> None:
@@ -191,7 +200,7 @@ class Room:
         end = await log.current_revision(session, self.workspace_id)
         if end.epoch != self._epoch or end.number < self._tail.at:
             for group in self.groups.values():
-                group.disband(ResyncRequired(log.UNKNOWN_REVISION, str(end)))
+                group.detach_all(ResyncRequired(log.UNKNOWN_REVISION, str(end)))
             self._epoch, self._tail = end.epoch, RecentChanges(self.workspace_id, end.number)
             self._payloads.clear()
         while True:
@@ -199,15 +208,15 @@ class Room:
             if self._tail.at < end.number:
                 rows = await self._tail.extend(session, end.number)
                 self._payloads.clear()
-            stand = Stand(end.epoch, self._tail.at, self._tail.at == end.number)
+            stand = Position(end.epoch, self._tail.at, self._tail.at == end.number)
             await self._advance_groups(session, stand)
             if rows and self.groups:
                 metrics.record_lag((now() - rows[0].recorded_at).total_seconds())
             if stand.caught_up:
                 return
 
-    async def _advance_groups(self, session: AsyncSession, stand: Stand) -> None:
-        parted: list[Group] = []
+    async def _advance_groups(self, session: AsyncSession, stand: Position) -> None:
+        split_groups: list[Group] = []
         audiences: dict[int, Audience] = {}
         try:
             for group in list(self.groups.values()):
@@ -218,29 +227,29 @@ class Room:
                         audiences[group.at] = await load_audience(session, group.viewer, rows)
                     audience = audiences[group.at]
                 if rows is None:
-                    group.disband()
+                    group.detach_all()
                 elif rows:
-                    await group.advance(session, rows, stand, self.answer, audience, parted)
+                    await group.advance(session, rows, stand, self.render_payload, audience, split_groups)
                 if not group.subscribers:
                     self.groups.pop(group.key, None)
         finally:  # they have left their groups, even where the database failed after that
-            for group in parted:
+            for group in split_groups:
                 group.subscribers = {each for each in group.subscribers if not each.gone}
                 there = self.groups.setdefault(group.key, group) if group.subscribers else group
                 if there.at == group.at:
                     there.subscribers |= group.subscribers
                 else:
-                    group.disband()
+                    group.detach_all()
 
     async def _checkpoint(self, session: AsyncSession) -> None:
         """Tell those whose list has not changed lately how far they have come all the same."""
         for group in list(self.groups.values()):
-            if group.told_at < group.at:
-                end = Stand(self._epoch, group.at, True)
-                group.tell(await self.answer(session, group.viewer, group.question, (), end))
+            if group.sent_at < group.at:
+                end = Position(self._epoch, group.at, True)
+                group.send(await self.render_payload(session, group.viewer, group.request, (), end))
 
 
-async def whole(step: Coroutine[Any, Any, T]) -> T:
+async def shielded(step: Coroutine[Any, Any, T]) -> T:
     """Take a step to its end even where the subscriber goes away meanwhile: one that was cut off in the middle would
     leave a statement running on a session that is closed."""
     task = asyncio.ensure_future(step)

@@ -7,24 +7,24 @@ from typing import Any
 
 from starlette.types import Message, Receive, Send
 
-STUCK_SECONDS = 60.0
+SEND_TIMEOUT_SECONDS = 60.0
 """How long a client may take nothing of what is sent before he is let go."""
 
 CLOSED = (OSError, RuntimeError)
 """What servers raise when something is sent on a connection that is closed already."""
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """The client takes no more."""
 
 
-class Line:
+class AsgiSender:
     """Whoever sends on it sends whole messages, so that several tasks may."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    def offer(self, message: Message) -> bool:
+    def try_send(self, message: Message) -> bool:
         """Send a message if that takes no waiting.
 
         The server's send() waits until there is room, and then writes without waiting again. So one step of it tells:
@@ -42,21 +42,21 @@ class Line:
 
     async def send(self, message: Message) -> None:
         """Send a message, or raise Gone."""
-        if self.offer(message):
+        if self.try_send(message):
             return
         try:
-            async with asyncio.timeout(STUCK_SECONDS):
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 await self._send(message)
         except (*CLOSED, TimeoutError) as error:
-            raise Gone from error
+            raise ClientDisconnected from error
 
 
-async def leave(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
     """Wait until the client goes."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def chunk(text: str, *, more: bool = True) -> Message:
+def body_chunk(text: str, *, more: bool = True) -> Message:
     """A piece of an answer's body."""
     return {"type": "http.response.body", "body": text.encode(), "more_body": more}

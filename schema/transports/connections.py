@@ -17,14 +17,14 @@ from crm_graph.auth import Principal
 from crm_graph.database import Database
 from crm_graph.errors import Throttled
 
-LOOK_SECONDS = 2.0
-PARTING_SECONDS = 3.0
+REVOCATION_POLL_SECONDS = 2.0
+CLOSE_TIMEOUT_SECONDS = 3.0
 User = tuple[str, str | None]
 """The ids of a workspace and of a user; the latter is None for the system."""
 log = logging.getLogger(__name__)
 
 
-class End(enum.Enum):
+class CloseReason(enum.Enum):
     """Why the server ends a connection, in words for its client."""
 
     EXPIRED = "token expired"
@@ -38,28 +38,28 @@ class End(enum.Enum):
 
 
 MESSAGES = {
-    End.EXPIRED: "The token has expired. Get a new one, and follow on.",
-    End.REVOKED: "The token was revoked. Sign in again.",
-    End.RESTART: "The server restarts: try again.",
+    CloseReason.EXPIRED: "The token has expired. Get a new one, and follow on.",
+    CloseReason.REVOKED: "The token was revoked. Sign in again.",
+    CloseReason.RESTART: "The server restarts: try again.",
 }
 
 
-class Connection(Protocol):
+class ClientConnection(Protocol):
     """A socket or an event stream. It is nobody's as long as nobody has signed in on it."""
 
     principal: Principal | None
 
-    def end(self, why: End) -> None:
+    def end(self, why: CloseReason) -> None:
         """Begin to end it, without waiting."""
 
 
-class Connections:
+class ConnectionRegistry:
     """Looks every two seconds whether those whose connections are open may still have them."""
 
     def __init__(self, database: Database, user_operations: int) -> None:
         self.database, self.user_operations = database, user_operations
         self.draining = False
-        self._open: set[Connection] = set()
+        self._open: set[ClientConnection] = set()
         self._operations: Counter[User] = Counter()
         self._sockets: Counter[User] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
@@ -76,7 +76,7 @@ class Connections:
         """Part with everybody and stop."""
         self.drain()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PARTING_SECONDS):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 while self._open:
                     self._all_closed.clear()
                     await self._all_closed.wait()
@@ -92,16 +92,16 @@ class Connections:
         loop = asyncio.get_running_loop()
         for connection in list(self._open):
             if seconds:
-                loop.call_later(random.uniform(0, seconds), connection.end, End.RESTART)
+                loop.call_later(random.uniform(0, seconds), connection.end, CloseReason.RESTART)
             else:
-                connection.end(End.RESTART)
+                connection.end(CloseReason.RESTART)
 
     @contextlib.contextmanager
-    def connected(self, connection: Connection) -> Iterator[None]:
+    def connected(self, connection: ClientConnection) -> Iterator[None]:
         """Inside the block the connection is open."""
         self._open.add(connection)
         if self.draining:
-            connection.end(End.RESTART)
+            connection.end(CloseReason.RESTART)
         try:
             yield
         finally:
@@ -138,7 +138,7 @@ class Connections:
         """End the connections whose tokens have expired."""
         for connection in list(self._open):
             if connection.principal is not None and connection.principal.has_expired:
-                connection.end(End.EXPIRED)
+                connection.end(CloseReason.EXPIRED)
 
     async def end_revoked(self) -> None:
         """End the connections whose sessions and API tokens no longer stand, or whose users may no longer sign in."""
@@ -150,16 +150,16 @@ class Connections:
         for connection, principal in asked.items():
             # One that goes on by another token meanwhile is asked about the next time.
             if principal.key not in standing and connection.principal is principal:
-                connection.end(End.EXPIRED if principal.has_expired else End.REVOKED)
+                connection.end(CloseReason.EXPIRED if principal.has_expired else CloseReason.REVOKED)
 
     async def _watch_clock(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(REVOCATION_POLL_SECONDS)
             self.end_expired()
 
     async def _watch_database(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(REVOCATION_POLL_SECONDS)
             try:
                 await self.end_revoked()
             except Exception as error:  # whatever a driver raises: nobody is to be ended by an outage

@@ -30,7 +30,7 @@ PAGE_HEADERS = {
 }
 
 
-def graphiql_page(endpoint: str, token: str) -> str:
+def graphiql_page(service: str, token: str) -> str:
     """GraphiQL with example operations, signed in where there is a token to do so with."""
-    config = json.dumps({"endpoint": endpoint, "token": token or None, "examples": EXAMPLES})
+    config = json.dumps({"endpoint": service, "token": token or None, "examples": EXAMPLES})
     return PAGE.read_text().replace("__CONFIG__", config.replace("<", "\\u003c"))

@@ -19,14 +19,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_graph.errors import Overloaded, RequestError, Throttled, TimedOut, Unauthenticated
 from schema.core.caller import Caller
-from schema.execution.schema import encode
-from schema.transports.asgi_sender import Gone
+from schema.execution.schema import encode_json
+from schema.transports.asgi_sender import ClientDisconnected
 from schema.transports.graphiql import PAGE_HEADERS, graphiql_page
-from schema.transports.multipart import Multipart
-from schema.transports.negotiation import EVENTS, GZIP, HTML, JSON, RESPONSE, encoding, media_type, parts
-from schema.transports.operation_service import Endpoint, Request, Turn
+from schema.transports.multipart import MultipartResponse
+from schema.transports.negotiation import EVENTS, GZIP, HTML, JSON, RESPONSE, encoding, incremental_format, media_type
+from schema.transports.operation_service import Admission, OperationRequest, OperationService
 from schema.transports.persisted_queries import by_id
-from schema.transports.request_parsing import Refusal, check_method, operation, read
+from schema.transports.request_parsing import RequestRejected, check_method, parse_request, read_content
 from schema.transports.sse import event_stream
 
 if sys.version_info >= (3, 14):
@@ -53,92 +53,92 @@ Answer = dict[str, Any]
 class HTTP:
     """The endpoint for requests."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+    def __init__(self, service: OperationService) -> None:
+        self.service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        settings, headers = self.endpoint.settings, dict(scope["headers"])
+        settings, headers = self.service.settings, dict(scope["headers"])
         accept = b",".join([value for name, value in scope["headers"] if name == b"accept"])
         media = media_type(accept, page=settings.graphiql and scope["method"] == "GET")
         reply: ASGIApp
         try:
-            if media is None and parts(accept):
+            if media is None and incremental_format(accept):
                 media = JSON  # of what has no parts
             if media is None:
-                raise Refusal(406, f"Accept {RESPONSE}, {JSON} or {EVENTS}.")
+                raise RequestRejected(406, f"Accept {RESPONSE}, {JSON} or {EVENTS}.")
             if media == HTML:
                 page = graphiql_page(Caller(scope).url.path, settings.demo_token)
                 reply = HTMLResponse(page, headers=PAGE_HEADERS)
             else:
-                content = await read(settings, scope, headers, receive)
+                content = await read_content(settings, scope, headers, receive)
                 if media == EVENTS:
-                    reply = await event_stream(self.endpoint, scope, content, send)
+                    reply = await event_stream(self.service, scope, content, send)
                 elif isinstance(content, list):
-                    reply = Reply(200, await self._batch(scope, content), media)
+                    reply = GraphQLResponse(200, await self._batch(scope, content), media)
                 else:
                     reply = await self._reply(scope, content, media, accept)
-        except Gone:
+        except ClientDisconnected:
             return
-        except Refusal as refusal:
-            reply = Reply(refusal.status, refusal.answer, media, allow=refusal.allow)
+        except RequestRejected as refusal:
+            reply = GraphQLResponse(refusal.status, refusal.answer, media, allow=refusal.allow)
         except RequestError as error:  # an event stream that was not begun
-            reply = Reply(STATUS[error.code], {"errors": self.endpoint.described(error)}, media)
+            reply = GraphQLResponse(STATUS[error.code], {"errors": self.service.format_error(error)}, media)
         except Exception as error:
-            reply = Reply(500, {"errors": self.endpoint.described(error)}, media)
+            reply = GraphQLResponse(500, {"errors": self.service.format_error(error)}, media)
         await reply(scope, receive, send)
 
     async def _reply(self, scope: Scope, content: Any, media: str, accept: bytes) -> ASGIApp:
         """The reply to one operation. Raises Refusal."""
         caller = Caller(scope)
-        request = await self.endpoint.read(operation(content), caller)
-        how = parts(accept) if request.has_parts else None
+        request = await self.service.prepare(parse_request(content), caller)
+        how = incremental_format(accept) if request.has_parts else None
         if how is None:
             fresh = scope["method"] == "GET" and by_id(content)
             return _reply(await self._answer(caller, request), media, fresh=fresh)
         try:
-            bill = await self.endpoint.bill(request, caller)
-            context = await self.endpoint.context(caller)
+            charge = await self.service.charge(request, caller)
+            context = await self.service.context(caller)
         except RequestError as error:
-            return _reply({"errors": self.endpoint.described(error)}, media)
-        answers = self.endpoint.answers(context, request, bill)
-        return Multipart(self.endpoint, answers, how, lambda answer: _reply(answer, media))
+            return _reply({"errors": self.service.format_error(error)}, media)
+        answers = self.service.execute_incrementally(context, request, charge)
+        return MultipartResponse(self.service, answers, how, lambda answer: _reply(answer, media))
 
-    async def _answer(self, caller: Caller, request: Request) -> Answer:
+    async def _answer(self, caller: Caller, request: OperationRequest) -> Answer:
         """What an operation is answered as a whole, stage by stage. Raises Refusal."""
-        errors = self.endpoint.refused(request)
+        errors = self.service.rejection_errors(request)
         if errors is not None:
             return {"errors": errors}
         if request.kind is OperationType.SUBSCRIPTION:
-            raise Refusal(400, f"Subscriptions go over a websocket, or with Accept: {EVENTS}.")
+            raise RequestRejected(400, f"Subscriptions go over a websocket, or with Accept: {EVENTS}.")
         check_method(caller.scope, request.kind)
-        with self.endpoint.traced(request, caller):
+        with self.service.traced(request, caller):
             try:
-                bill = await self.endpoint.bill(request, caller)
-                async with Turn(self.endpoint.turns, bill):
-                    return await self.endpoint.answer(await self.endpoint.context(caller), request, bill)
+                charge = await self.service.charge(request, caller)
+                async with Admission(self.service.queue, charge):
+                    return await self.service.execute(await self.service.context(caller), request, charge)
             except RequestError as error:
-                return {"errors": self.endpoint.described(error)}
+                return {"errors": self.service.format_error(error)}
 
     async def _batch(self, scope: Scope, contents: Sequence[object]) -> list[Answer]:
         """The answers to several operations, each as if it had come alone after the one before. Raises Refusal."""
-        most = self.endpoint.settings.batch_operations
+        most = self.service.settings.batch_operations
         if not 0 < len(contents) <= most:
             allowed = f"A list of 1 to {most} operations may be sent" if most else "Operations are sent one by one"
-            raise Refusal(400, f"{allowed}, not {len(contents)} at a time.")
+            raise RequestRejected(400, f"{allowed}, not {len(contents)} at a time.")
         answers = []
         for content in contents:
             try:
                 caller = Caller(scope)
-                request = await self.endpoint.read(operation(content), caller)
+                request = await self.service.prepare(parse_request(content), caller)
                 answers.append(await self._answer(caller, request))
-            except Refusal as refusal:
+            except RequestRejected as refusal:
                 answers.append(refusal.answer)
             except Exception as error:
-                answers.append({"errors": self.endpoint.described(error)})
+                answers.append({"errors": self.service.format_error(error)})
         return answers
 
 
-class Reply:
+class GraphQLResponse:
     """An answer, or the answers to a batch, ready to be sent."""
 
     __slots__ = ("_allow", "_answer", "_fresh", "_media", "_status")
@@ -157,7 +157,7 @@ class Reply:
         self._media = RESPONSE if media == RESPONSE else JSON
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, sent = encode(self._answer), dict(scope["headers"])
+        body, sent = encode_json(self._answer), dict(scope["headers"])
         headers = [(b"content-type", f"{self._media}; charset=utf-8".encode())]
         if self._fresh and self._status == 200 and "errors" not in self._answer:
             tag = b'W/"%s"' % hashlib.sha256(self._media.encode() + body).hexdigest().encode()
@@ -184,8 +184,8 @@ class Reply:
         await send({"type": "http.response.body", "body": body})
 
 
-def _reply(answer: Answer, media: str, *, fresh: bool = False) -> Reply:
-    return Reply(*_outcome(answer, media), media, fresh=fresh)
+def _reply(answer: Answer, media: str, *, fresh: bool = False) -> GraphQLResponse:
+    return GraphQLResponse(*_outcome(answer, media), media, fresh=fresh)
 
 
 def _outcome(answer: Answer, media: str) -> tuple[int, Answer]:

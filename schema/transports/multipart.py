@@ -9,10 +9,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from schema.execution.schema import write_json
-from schema.transports.asgi_sender import Gone, Line, chunk, leave
-from schema.transports.negotiation import MULTIPART, Parts
-from schema.transports.operation_service import Endpoint
+from schema.execution.schema import dump_json
+from schema.transports.asgi_sender import AsgiSender, ClientDisconnected, body_chunk, wait_for_disconnect
+from schema.transports.negotiation import MULTIPART, IncrementalFormat
+from schema.transports.operation_service import OperationService
 
 # Clients read a part when they see the boundary behind it, so that comes along with it.
 BOUNDARY = "\r\n---"
@@ -21,26 +21,30 @@ END = "--\r\n"
 Answer = dict[str, Any]
 
 
-class Multipart:
-    """The reply that sends an answer in parts, each as soon as it is there. `whole` makes the reply where there is but
-    one."""
+class MultipartResponse:
+    """The reply that sends an answer in parts, each as soon as it is there. `without_incremental` makes the reply
+    where there is but one."""
 
     def __init__(
-        self, endpoint: Endpoint, answers: AsyncGenerator[Answer], how: Parts, whole: Callable[[Answer], ASGIApp]
+        self,
+        service: OperationService,
+        answers: AsyncGenerator[Answer],
+        how: IncrementalFormat,
+        without_incremental: Callable[[Answer], ASGIApp],
     ) -> None:
-        self.endpoint, self._answers, self._how, self._whole = endpoint, answers, how, whole
+        self.service, self._answers, self._how, self._whole = service, answers, how, without_incremental
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._answers):
             try:
                 first = await anext(self._answers)
             except Exception as error:
-                first = {"errors": self.endpoint.described(error)}
+                first = {"errors": self.service.format_error(error)}
             if not first.get("hasNext"):
                 await self._whole(first)(scope, receive, send)
                 return
-            sending = asyncio.create_task(self._send(first, Line(send)))
-            leaving = asyncio.create_task(leave(receive))
+            sending = asyncio.create_task(self._send(first, AsgiSender(send)))
+            leaving = asyncio.create_task(wait_for_disconnect(receive))
             try:
                 await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -50,19 +54,21 @@ class Multipart:
             if not sending.cancelled():
                 sending.result()
 
-    async def _send(self, first: Answer, line: Line) -> None:
-        write: Callable[[Answer], Answer] = Former() if self._how is Parts.FORMER else dict
+    async def _send(self, first: Answer, sender: AsgiSender) -> None:
+        write: Callable[[Answer], Answer] = (
+            LegacyIncrementalFormat() if self._how is IncrementalFormat.APOLLO_2022 else dict
+        )
         kind = f'{MULTIPART}; boundary="-"; {self._how.value}'
         headers = [(b"content-type", kind.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
-        with contextlib.suppress(Gone):
-            await line.send({"type": "http.response.start", "status": 200, "headers": headers})
-            await line.send(chunk(f"{BOUNDARY}{PART}{write_json(write(first))}{BOUNDARY}"))
+        with contextlib.suppress(ClientDisconnected):
+            await sender.send({"type": "http.response.start", "status": 200, "headers": headers})
+            await sender.send(body_chunk(f"{BOUNDARY}{PART}{dump_json(write(first))}{BOUNDARY}"))
             async for part in self._answers:
-                await line.send(chunk(f"{PART}{write_json(write(part))}{BOUNDARY}"))
-            await line.send(chunk(END, more=False))
+                await sender.send(body_chunk(f"{PART}{dump_json(write(part))}{BOUNDARY}"))
+            await sender.send(body_chunk(END, more=False))
 
 
-class Former:
+class LegacyIncrementalFormat:
     """Writes the parts of one answer as clients of 2022 read them: each says where it belongs by a path of its own."""
 
     def __init__(self) -> None:

@@ -20,11 +20,11 @@ LONGEST_REMEMBERED = 500
 _WEIGHT = re.compile(r"[01](\.\d{0,3})?")
 
 
-class Parts(enum.Enum):
+class IncrementalFormat(enum.Enum):
     """How answers in parts are written, by the parameter of multipart/mixed that names it."""
 
-    NOW = "incrementalSpec=v0.2"
-    FORMER = "deferSpec=20220824"
+    V0_2 = "incrementalSpec=v0.2"
+    APOLLO_2022 = "deferSpec=20220824"
 
 
 def media_type(accept: bytes, *, page: bool = False) -> str | None:
@@ -36,7 +36,7 @@ def media_type(accept: bytes, *, page: bool = False) -> str | None:
     return (_media_type if len(accept) <= LONGEST_REMEMBERED else _media_type.__wrapped__)(accept, page)
 
 
-def parts(accept: bytes) -> Parts | None:
+def incremental_format(accept: bytes) -> IncrementalFormat | None:
     """How to write an answer in parts; None for a client that cannot read one, or rather reads it as a whole."""
     found, weights = set(), _weights(accept)
     weight = weights.get(MULTIPART)
@@ -46,11 +46,13 @@ def parts(accept: bytes) -> Parts | None:
         name, *parameters = (part.strip().replace('"', "") for part in each.split(";"))
         if name != MULTIPART:
             continue
-        if Parts.FORMER.value.lower() in parameters:
-            found.add(Parts.FORMER)
+        if IncrementalFormat.APOLLO_2022.value.lower() in parameters:
+            found.add(IncrementalFormat.APOLLO_2022)
         elif not any(each.startswith("subscriptionspec=") for each in parameters):
-            found.add(Parts.NOW)
-    return Parts.NOW if Parts.NOW in found else Parts.FORMER if found else None
+            found.add(IncrementalFormat.V0_2)
+    return (
+        IncrementalFormat.V0_2 if IncrementalFormat.V0_2 in found else IncrementalFormat.APOLLO_2022 if found else None
+    )
 
 
 def encoding(accept: bytes) -> str | None:

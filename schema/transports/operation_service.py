@@ -24,37 +24,37 @@ from crm_graph.observability.logs import OPERATION
 from crm_graph.settings import PersistedQueries, Settings
 from schema.core.caller import Caller
 from schema.core.context import Context
-from schema.execution.documents import Document, refused_document
-from schema.execution.schema import CrmSchema, write_answer, write_json
-from schema.limits.admission import Turns
+from schema.execution.documents import ParsedDocument, invalid_document
+from schema.execution.schema import CrmSchema, dump_json, format_response
+from schema.limits.admission import FairQueue
 from schema.limits.cost import Cost
 from schema.limits.document_limits import check_variables
-from schema.limits.rate_limiter import Bill, Budget, bucket_of
-from schema.subscriptions.manager import Hub, Outlet
-from schema.transports.asgi_sender import Gone
-from schema.transports.connections import Connections
-from schema.transports.persisted_queries import DocumentStore, Sent
+from schema.limits.rate_limiter import Charge, RateLimiter, bucket_key
+from schema.subscriptions.manager import Sink, SubscriptionManager
+from schema.transports.asgi_sender import ClientDisconnected
+from schema.transports.connections import ConnectionRegistry
+from schema.transports.persisted_queries import GraphQLRequest, PersistedQueryStore
 
-MOST_KNOWN = 10_000
+MAX_PRINCIPALS = 10_000
 CHARACTERS = 50
 """Of a text that is read for the first time, whether it is good or not: as many as cost 1."""
 COST_HEADER = b"x-crm-graph-cost"
 log = logging.getLogger(__name__)
 
 
-class Outage(Exception):
+class DatabaseUnavailable(Exception):
     """The database cannot be asked what to tell a subscriber, who is to come again."""
 
 
 @dataclass(slots=True)
-class Request:
+class OperationRequest:
     """One operation as it was sent. `kind` is None where its document says no such operation; `fault` is why it is too
     much, although its document is good."""
 
-    document: Document
+    document: ParsedDocument
     kind: OperationType | None
     name: str | None
-    data: Sent
+    data: GraphQLRequest
     cost: Cost | None = None
     requested: int = 0
     fault: RequestError | None = None
@@ -67,122 +67,130 @@ class Request:
     @property
     def has_parts(self) -> bool:
         """Whether it is a query that asks to be answered in parts."""
-        return not self.is_refused and self.kind is OperationType.QUERY and self.document.whole is not self.document
+        return (
+            not self.is_refused
+            and self.kind is OperationType.QUERY
+            and self.document.without_incremental is not self.document
+        )
 
 
-class Turn:
+class Admission:
     """Inside the block an operation is at work. Raises Overloaded, which costs nothing."""
 
     __slots__ = ("_bill", "_turns")
 
-    def __init__(self, turns: Turns, bill: Bill) -> None:
-        self._turns, self._bill = turns, bill
+    def __init__(self, queue: FairQueue, charge: Charge) -> None:
+        self._turns, self._bill = queue, charge
 
     async def __aenter__(self) -> None:
         try:
-            await self._turns.take(self._bill.payer)
+            await self._turns.acquire(self._bill.payer)
         except Overloaded:
-            await self._bill.settle(0)
+            await self._bill.refund_to(0)
             raise
 
     async def __aexit__(self, *error: object) -> None:
-        self._turns.leave()
+        self._turns.release()
 
 
 @dataclass
-class Endpoint:
+class OperationService:
     """The schema, and all that its operations are executed with."""
 
     schema: CrmSchema
     settings: Settings
     database: Database
     changelog: ChangeLog
-    hub: Hub
-    connections: Connections
-    budget: Budget
-    turns: Turns
-    store: DocumentStore
+    manager: SubscriptionManager
+    connections: ConnectionRegistry
+    rate_limiter: RateLimiter
+    queue: FairQueue
+    persisted_queries: PersistedQueryStore
     _known: OrderedDict[str, Principal] = field(default_factory=OrderedDict, repr=False)
     """By their tokens, those who asked last, as they were then."""
 
-    async def read(self, data: Sent, caller: Caller, principal: Principal | None = None) -> Request:
+    async def prepare(
+        self, data: GraphQLRequest, caller: Caller, principal: Principal | None = None
+    ) -> OperationRequest:
         """What a request asks for. It has a query, or names one."""
         mode = self.settings.persisted_queries
         if mode is PersistedQueries.ONLY or data.by_id:
             try:
                 _, payer = self._payer(caller, principal)
-                data = await self.store.complete(data, mode, payer)
+                data = await self.persisted_queries.resolve(data, mode, payer)
             except RequestError as fault:
-                return Request(refused_document(fault), None, None, data)
+                return OperationRequest(invalid_document(fault), None, None, data)
         text, asked = data.query or "", data.operation_name
-        document = self.schema.remembered(text)
+        document = self.schema.cached_document(text)
         if document is None:
             try:
                 _, payer = self._payer(caller, principal)
-                await self.budget.spend(payer, len(text) // CHARACTERS)
+                await self.rate_limiter.charge(payer, len(text) // CHARACTERS)
             except RequestError as fault:
-                return Request(refused_document(fault), None, None, data)
-            document = self.schema.read(text)
+                return OperationRequest(invalid_document(fault), None, None, data)
+            document = self.schema.parse(text)
         operation = document.operation(asked)
         kind = None if operation is None else operation.operation
         name = None if operation is None or operation.name is None else operation.name.value
         OPERATION.set(name or "-")
         if kind is None or document.errors:
-            return Request(document, kind, name, data)
+            return OperationRequest(document, kind, name, data)
         try:
             check_variables(data.variables)
         except LimitExceeded as fault:
-            return Request(document, kind, name, data, fault=fault)
+            return OperationRequest(document, kind, name, data, fault=fault)
         cost, most = self.schema.cost(document, asked), self.settings.operation_cost
         requested = cost.requested(data.variables)
         exceeded = CostExceeded(requested, most) if most and requested > most else None
-        return Request(document, kind, name, data, cost, requested, exceeded)
+        return OperationRequest(document, kind, name, data, cost, requested, exceeded)
 
-    def traced(self, request: Request, caller: Caller | None) -> AbstractContextManager[None]:
+    def traced(self, request: OperationRequest, caller: Caller | None) -> AbstractContextManager[None]:
         """Inside the block the operation, which is not refused, is at work: its trace has a span of it."""
         assert request.kind is not None
         return tracing.operation(request.kind.value, request.name, request.document.text, caller)
 
-    async def bill(self, request: Request, caller: Caller, principal: Principal | None = None) -> Bill:
+    async def charge(self, request: OperationRequest, caller: Caller, principal: Principal | None = None) -> Charge:
         """The bill of an operation, paid by who sends it, if he is known; one that is refused costs nothing. Raises
         Throttled."""
         is_sure, payer = self._payer(caller, principal)
-        bill = Bill(self.budget, request.cost, request.requested, payer)
+        charge = Charge(self.rate_limiter, request.cost, request.requested, payer)
         if not request.is_refused:
-            await (bill.pay() if is_sure else bill.deposit())
-        return bill
+            await (charge.pay() if is_sure else charge.reserve())
+        return charge
 
     def _payer(self, caller: Caller, principal: Principal | None) -> tuple[bool, str]:
         """Whose bucket an operation is paid from, as far as is known; and whether that is sure."""
         token = "" if principal else caller.token
         principal = principal or self._known.get(token)
-        return not token or principal is not None, bucket_of(principal, caller.address)
+        return not token or principal is not None, bucket_key(principal, caller.address)
 
-    async def answer(self, context: Context, request: Request, bill: Bill) -> dict[str, Any]:
+    async def execute(self, context: Context, request: OperationRequest, charge: Charge) -> dict[str, Any]:
         """What a query or a mutation is answered; a query, as long as it has time. Raises Throttled."""
         self._set_deadline(context, request)
         name, variables = request.data.operation_name, request.data.variables
-        await bill.pass_to(bucket_of(context.principal_or_none, context.address))
+        await charge.transfer_to(bucket_key(context.principal_or_none, context.address))
         try:
             async with asyncio.timeout_at(context.until) as timer:
-                result = await self.schema.answer(context, request.document, name, variables)
+                result = await self.schema.execute_document(context, request.document, name, variables)
         except TimeoutError:
             if not timer.expired():
                 raise
-            self._count(context, request, bill, "ended")
-            return {"errors": self.described(TimedOut())}
-        await bill.settle_by(result.data)
-        self._count(context, request, bill, context.execution or "refused")
-        await self._keep(context, request)
-        return self._with_extensions(write_answer(result.data, result.errors), context, request, bill)
+            self._count(context, request, charge, "ended")
+            return {"errors": self.format_error(TimedOut())}
+        await charge.refund_to_actual(result.data)
+        self._count(context, request, charge, context.execution or "refused")
+        await self._persist(context, request)
+        return self._with_extensions(format_response(result.data, result.errors), context, request, charge)
 
-    async def answers(self, context: Context, request: Request, bill: Bill) -> AsyncGenerator[dict[str, Any]]:
+    async def execute_incrementally(
+        self, context: Context, request: OperationRequest, charge: Charge
+    ) -> AsyncGenerator[dict[str, Any]]:
         """What a query is answered in parts, each as soon as it is there; a single one where nothing was to come later.
         They are made whether or not they are taken, so that a slow client keeps nobody waiting. Raises Throttled and
         Overloaded, before the first.
         """
         made: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        making = asyncio.create_task(self._make(context, request, bill, made.put_nowait))
+        making = asyncio.create_task(self._make(context, request, charge, made.put_nowait))
         making.add_done_callback(lambda _: made.put_nowait(None))
         try:
             while (part := await made.get()) is not None:
@@ -193,56 +201,59 @@ class Endpoint:
             await asyncio.gather(making, return_exceptions=True)
 
     async def _make(
-        self, context: Context, request: Request, bill: Bill, tell: Callable[[dict[str, Any]], None]
+        self, context: Context, request: OperationRequest, charge: Charge, tell: Callable[[dict[str, Any]], None]
     ) -> None:
         """Tell the parts of an answer. They cost what was asked, since nobody adds them up."""
         pending: set[str] | None = None
         with self.traced(request, context.caller):
-            async with Turn(self.turns, bill):
+            async with Admission(self.queue, charge):
                 self._set_deadline(context, request)
-                await bill.pass_to(bucket_of(context.principal_or_none, context.address))
+                await charge.transfer_to(bucket_key(context.principal_or_none, context.address))
                 name, variables = request.data.operation_name, request.data.variables
-                making = contextlib.aclosing(self.schema.answers(context, request.document, name, variables))
+                results = self.schema.execute_incrementally(context, request.document, name, variables)
+                making = contextlib.aclosing(results)
                 try:
                     async with asyncio.timeout_at(context.until) as timer, making as parts:
                         async for part in parts:
                             if pending is None:
-                                pending, part = set(), self._with_extensions(part, context, request, bill)
+                                pending, part = set(), self._with_extensions(part, context, request, charge)
                             pending |= {each["id"] for each in part.get("pending", ())}
                             pending -= {each["id"] for each in part.get("completed", ())}
                             tell(part)
                 except TimeoutError:
                     if not timer.expired():
                         raise
-                    errors = self.described(TimedOut())
-                    failed = [{"id": each, "errors": errors} for each in sorted(pending or ())]
-                    tell({"errors": errors} if pending is None else {"completed": failed, "hasNext": False})
-                self._count(context, request, bill, "ended" if timer.expired() else context.execution or "refused")
-                await self._keep(context, request)
+                    errors = self.format_error(TimedOut())
+                    format_failure = [{"id": each, "errors": errors} for each in sorted(pending or ())]
+                    tell({"errors": errors} if pending is None else {"completed": format_failure, "hasNext": False})
+                self._count(context, request, charge, "ended" if timer.expired() else context.execution or "refused")
+                await self._persist(context, request)
 
-    def _set_deadline(self, context: Context, request: Request) -> None:
+    def _set_deadline(self, context: Context, request: OperationRequest) -> None:
         seconds = self.settings.query_seconds if request.kind is OperationType.QUERY else 0
         if seconds:
             context.until = asyncio.get_running_loop().time() + seconds
 
     def _with_extensions(
-        self, answer: dict[str, Any], context: Context, request: Request, bill: Bill
+        self, answer: dict[str, Any], context: Context, request: OperationRequest, charge: Charge
     ) -> dict[str, Any]:
         if self._tells_cost(context, request):
-            context.extensions["cost"] = bill.formatted()
+            context.extensions["cost"] = charge.formatted()
         return {**answer, "extensions": context.extensions} if context.extensions else answer
 
-    async def _keep(self, context: Context, request: Request) -> None:
+    async def _persist(self, context: Context, request: OperationRequest) -> None:
         """Keep the document for its sender, if he is somebody."""
-        if request.data.keep_as is not None and context.viewer_or_none is not None:
-            await self.store.keep(request.data, bucket_of(context.principal_or_none, context.address))
+        if request.data.save_as is not None and context.viewer_or_none is not None:
+            await self.persisted_queries.save(request.data, bucket_key(context.principal_or_none, context.address))
 
-    def _count(self, context: Context, request: Request, bill: Bill, execution: str) -> None:
+    def _count(self, context: Context, request: OperationRequest, charge: Charge, execution: str) -> None:
         assert request.kind is not None
         name = metrics.ANONYMOUS if context.viewer_or_none is None else request.name
-        metrics.record_operation(name, request.kind.value, execution, time.perf_counter() - request.read_at, bill.paid)
+        metrics.record_operation(
+            name, request.kind.value, execution, time.perf_counter() - request.read_at, charge.paid
+        )
 
-    def _tells_cost(self, context: Context, request: Request) -> bool:
+    def _tells_cost(self, context: Context, request: OperationRequest) -> bool:
         asked = context.caller is not None and context.caller.header(COST_HEADER) == b"1"
         return asked or self.settings.explain or (request.data.extensions or {}).get("cost") is True
 
@@ -261,7 +272,7 @@ class Endpoint:
                     context.auth_error = error.message
         return context
 
-    async def context_of(self, caller: Caller, principal: Principal) -> Context:
+    async def context_for(self, caller: Caller, principal: Principal) -> Context:
         """The context of an operation on a connection that is somebody's, as he is now. Raises Unauthenticated."""
         context = self._context(caller)
         async with self.database.read() as session:
@@ -280,16 +291,16 @@ class Endpoint:
             raise
         self._known[token] = principal
         self._known.move_to_end(token)
-        if len(self._known) > MOST_KNOWN:
+        if len(self._known) > MAX_PRINCIPALS:
             self._known.popitem(last=False)
         return principal
 
     async def serve(
-        self, context: Context, request: Request, bill: Bill, outlet: Outlet, *, in_parts: bool = False
+        self, context: Context, request: OperationRequest, charge: Charge, sink: Sink, *, in_parts: bool = False
     ) -> Sequence[Mapping[str, Any]] | None:
         """Serve an operation: its answers go to the outlet, in parts where the client takes them. Answers the errors
         that keep it from being served, or end it. Raises Gone and Outage."""
-        errors = self.refused(request)
+        errors = self.rejection_errors(request)
         if errors is not None:
             return errors
         try:
@@ -297,34 +308,34 @@ class Endpoint:
                 await context.verify()
                 if context.viewer_or_none is None:
                     raise Unauthenticated(context.auth_error)
-                await self._keep(context, request)
+                await self._persist(context, request)
                 metrics.record_subscription(request.name)
-                await self.hub.follow(context, request.data, outlet)
+                await self.manager.serve(context, request.data, sink)
             elif in_parts and request.has_parts:
-                async with contextlib.aclosing(self.answers(context, request, bill)) as parts:
+                async with contextlib.aclosing(self.execute_incrementally(context, request, charge)) as parts:
                     async for part in parts:
-                        await outlet.send(write_json(part))
+                        await sink.send(dump_json(part))
             else:
                 with self.traced(request, context.caller):
-                    async with Turn(self.turns, bill):
-                        answer = await self.answer(context, request, bill)
-                await outlet.send(write_json(answer))
-        except Gone:
+                    async with Admission(self.queue, charge):
+                        answer = await self.execute(context, request, charge)
+                await sink.send(dump_json(answer))
+        except ClientDisconnected:
             raise
         except GraphQLError as error:
             return [error.formatted]
         except Exception as error:
-            return self.failed(request, error)
+            return self.format_failure(request, error)
         return None
 
-    def failed(self, request: Request, error: Exception) -> Sequence[Mapping[str, Any]]:
+    def format_failure(self, request: OperationRequest, error: Exception) -> Sequence[Mapping[str, Any]]:
         """What a failure means to the client. Raises Outage: a subscription is not to end while the database is out."""
         if request.kind is OperationType.SUBSCRIPTION and isinstance(error, CONNECTION_ERRORS):
             log.warning("The database cannot be read: %s", error)
-            raise Outage from error
-        return self.described(error)
+            raise DatabaseUnavailable from error
+        return self.format_error(error)
 
-    def refused(self, request: Request) -> Sequence[Mapping[str, Any]] | None:
+    def rejection_errors(self, request: OperationRequest) -> Sequence[Mapping[str, Any]] | None:
         """The errors of a request that no operation can be told from, or a wrong one, or one of too much."""
         if not request.is_refused:
             return None
@@ -336,8 +347,8 @@ class Endpoint:
         self.schema.process_errors(errors)
         return [error.formatted for error in errors]
 
-    def described(self, error: Exception) -> Sequence[Mapping[str, Any]]:
+    def format_error(self, error: Exception) -> Sequence[Mapping[str, Any]]:
         """An exception as clients may read it."""
-        described = GraphQLError(str(error), original_error=error)
-        self.schema.process_errors([described])
-        return [described.formatted]
+        format_error = GraphQLError(str(error), original_error=error)
+        self.schema.process_errors([format_error])
+        return [format_error.formatted]

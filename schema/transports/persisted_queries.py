@@ -26,24 +26,24 @@ from crm_graph.errors import (
 )
 from crm_graph.services.platform import persisted_queries as documents
 from crm_graph.settings import PersistedQueries
-from schema.limits.cost import LEAST
-from schema.limits.rate_limiter import Budget
+from schema.limits.cost import MIN_COST
+from schema.limits.rate_limiter import RateLimiter
 
-KEEPING = 1_000
+SAVE_COST = 1_000
 """What it costs to have a document kept."""
-GOOD_SECONDS = 60.0
+MAX_AGE_SECONDS = 60.0
 """After how long the database is asked again: a document may be trusted no more."""
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Sent(GraphQLRequestData):
+class GraphQLRequest(GraphQLRequestData):
     """What came as an operation. `by_id` says that it names its document, and `document_id` is the parameter of that
-    name, unread; `keep_as` is the id to keep the query under, when the operation proves to be somebody's."""
+    name, unread; `save_as` is the id to keep the query under, when the operation proves to be somebody's."""
 
     by_id: bool = False
     document_id: object = None
-    keep_as: str | None = None
+    save_as: str | None = None
 
 
 def by_id(content: Mapping[str, Any]) -> bool:
@@ -53,18 +53,18 @@ def by_id(content: Mapping[str, Any]) -> bool:
     return persisted is not None or content.get("documentId") is not None
 
 
-class DocumentStore:
+class PersistedQueryStore:
     """The documents that are stored in the database. Those that were asked last are known here for a minute: as many
     as have ROOM characters."""
 
     ROOM = 2_000_000
 
-    def __init__(self, database: Database, budget: Budget) -> None:
-        self.database, self.budget = database, budget
+    def __init__(self, database: Database, rate_limiter: RateLimiter) -> None:
+        self.database, self.rate_limiter = database, rate_limiter
         self._known: OrderedDict[str, tuple[str, bool, float]] = OrderedDict()
         self._length = 0
 
-    async def complete(self, sent: Sent, mode: PersistedQueries, payer: str) -> Sent:
+    async def resolve(self, sent: GraphQLRequest, mode: PersistedQueries, payer: str) -> GraphQLRequest:
         """What was sent, with its query. Raises BadUserInput, PersistedQueryNotFound, PersistedQueriesDisabled,
         PersistedQueryIdRequired, Throttled."""
         document_id, text = _id(sent), sent.query
@@ -75,8 +75,8 @@ class DocumentStore:
         if document_id is None:
             raise PersistedQueryIdRequired
         if text and mode is PersistedQueries.ON and digest(text) == document_id:
-            keep_as = None if document_id in self._known else document_id
-            return dataclasses.replace(sent, keep_as=keep_as)
+            save_as = None if document_id in self._known else document_id
+            return dataclasses.replace(sent, save_as=save_as)
         known = await self._find(document_id, payer)
         if known is None or (mode is PersistedQueries.ONLY and not known[1]):
             if text and mode is PersistedQueries.ON:
@@ -86,13 +86,13 @@ class DocumentStore:
             raise BadUserInput("The id is another document's.", _field(sent))
         return dataclasses.replace(sent, query=known[0])
 
-    async def keep(self, sent: Sent, payer: str) -> None:
+    async def save(self, sent: GraphQLRequest, payer: str) -> None:
         """Keep a query that was asked to be. Where that cannot be done, its sender will send it again."""
-        document_id, text = sent.keep_as, sent.query
+        document_id, text = sent.save_as, sent.query
         if document_id is None or text is None:
             return
         try:
-            await self.budget.spend(payer, KEEPING)
+            await self.rate_limiter.charge(payer, SAVE_COST)
             if await documents.keep(self.database, document_id, text):
                 self._remember(document_id, text, trusted=False)
         except Throttled:
@@ -107,7 +107,7 @@ class DocumentStore:
             self._known.move_to_end(document_id)
             return known[:2]
         self._forget(document_id)
-        await self.budget.spend(payer, LEAST)
+        await self.rate_limiter.charge(payer, MIN_COST)
         found = await documents.find(self.database, document_id)
         if found is not None:
             self._remember(document_id, *found)
@@ -115,7 +115,7 @@ class DocumentStore:
 
     def _remember(self, document_id: str, text: str, trusted: bool) -> None:
         self._forget(document_id)
-        self._known[document_id] = text, trusted, time.monotonic() + GOOD_SECONDS
+        self._known[document_id] = text, trusted, time.monotonic() + MAX_AGE_SECONDS
         self._length += len(text)
         while self._length > self.ROOM:
             self._forget(next(iter(self._known)))
@@ -126,7 +126,7 @@ class DocumentStore:
             self._length -= len(known[0])
 
 
-def _id(sent: Sent) -> str | None:
+def _id(sent: GraphQLRequest) -> str | None:
     """The document's id, by either name. Raises BadUserInput."""
     given, persisted = sent.document_id, (sent.extensions or {}).get("persistedQuery")
     if given is None:
@@ -140,6 +140,6 @@ def _id(sent: Sent) -> str | None:
     return documents.bare(given)
 
 
-def _field(sent: Sent) -> str:
+def _field(sent: GraphQLRequest) -> str:
     """Where the id came."""
     return "extensions.persistedQuery.sha256Hash" if sent.document_id is None else "documentId"

@@ -12,9 +12,9 @@ from starlette.types import Receive, Scope
 
 from crm_graph.errors import BadUserInput
 from crm_graph.settings import PersistedQueries, Settings
-from schema.execution.schema import read_json
-from schema.transports.asgi_sender import Gone
-from schema.transports.persisted_queries import Sent, by_id
+from schema.execution.schema import parse_json
+from schema.transports.asgi_sender import ClientDisconnected
+from schema.transports.persisted_queries import GraphQLRequest, by_id
 
 PREFLIGHTED = {b"apollo-require-preflight", b"x-apollo-operation-name", b"x-requested-with"}
 """Headers that a page can send to another origin only after the browser has asked whether it may."""
@@ -22,7 +22,7 @@ PREFLIGHTED = {b"apollo-require-preflight", b"x-apollo-operation-name", b"x-requ
 Headers = Mapping[bytes, bytes]
 
 
-class Refusal(Exception):
+class RequestRejected(Exception):
     """Why a request is not served, for its sender. `field` is the parameter that is wrong."""
 
     def __init__(self, status: int, message: str, field: str | None = None, *, allow: str | None = None) -> None:
@@ -35,7 +35,7 @@ class Refusal(Exception):
         return {"errors": [{"message": self.message, "extensions": extensions}]}
 
 
-async def read(settings: Settings, scope: Scope, headers: Headers, receive: Receive) -> Any:
+async def read_content(settings: Settings, scope: Scope, headers: Headers, receive: Receive) -> Any:
     """The JSON that was sent: one operation or a list of them. Raises Refusal, and Gone."""
     if scope["method"] == "POST":
         return _parsed(await _body(settings.body_bytes, headers, receive))
@@ -43,50 +43,52 @@ async def read(settings: Settings, scope: Scope, headers: Headers, receive: Rece
     content = _address(scope["query_string"]) if scope["method"] == "GET" else {}
     if not (settings.get_queries or (stored and by_id(content))) or scope["method"] != "GET":
         allowed = "GET, POST" if settings.get_queries else "POST"
-        raise Refusal(405, f"Send operations with {allowed.replace(',', ' or')}.", allow=allowed)
+        raise RequestRejected(405, f"Send operations with {allowed.replace(',', ' or')}.", allow=allowed)
     # A link or a form of any page could send the browser of somebody in our network here.
     if not settings.get_without_header and PREFLIGHTED.isdisjoint(headers) and not _is_json(headers):
-        raise Refusal(400, "Send the header Apollo-Require-Preflight with GET.")
+        raise RequestRejected(400, "Send the header Apollo-Require-Preflight with GET.")
     return content
 
 
-def operation(content: object) -> Sent:
+def parse_request(content: object) -> GraphQLRequest:
     """The operation in what was sent. Raises Refusal."""
     if not isinstance(content, dict):
-        raise Refusal(400, "An operation is a JSON object that has a query.")
+        raise RequestRejected(400, "An operation is a JSON object that has a query.")
     query, name = content.get("query"), content.get("operationName")
     named = by_id(content)
     if (query is None or query == "") and not named:
-        raise Refusal(400, "The query is missing.", "query")
+        raise RequestRejected(400, "The query is missing.", "query")
     if query is not None and not isinstance(query, str):
-        raise Refusal(400, "The query is not a text.", "query")
+        raise RequestRejected(400, "The query is not a text.", "query")
     if name is not None and not isinstance(name, str):
-        raise Refusal(400, "The operationName is not a text.", "operationName")
+        raise RequestRejected(400, "The operationName is not a text.", "operationName")
     if name and not (name.isascii() and name.isidentifier()):
-        raise Refusal(400, "The operationName is not a name in GraphQL.", "operationName")
+        raise RequestRejected(400, "The operationName is not a name in GraphQL.", "operationName")
     variables, extensions = _object(content, "variables"), _object(content, "extensions")
-    return Sent(query, variables, name or None, extensions, by_id=named, document_id=content.get("documentId"))
+    return GraphQLRequest(
+        query, variables, name or None, extensions, by_id=named, document_id=content.get("documentId")
+    )
 
 
 def check_method(scope: Scope, kind: OperationType | None) -> None:
     """Raises Refusal where a link would write."""
     if kind is OperationType.MUTATION and scope["method"] == "GET":
-        raise Refusal(405, "Send mutations with POST.", allow="POST")
+        raise RequestRejected(405, "Send mutations with POST.", allow="POST")
 
 
 async def _body(most: int, headers: Headers, receive: Receive) -> bytearray:
     if not _is_json(headers):
-        raise Refusal(415, "Send operations as application/json.")
+        raise RequestRejected(415, "Send operations as application/json.")
     said = headers.get(b"content-length", b"")
     length, body, more = int(said) if said.isdigit() else 0, bytearray(), True
     while more and length <= most:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise ClientDisconnected
         body += message.get("body", b"")
         length, more = max(length, len(body)), message.get("more_body", False)
     if length > most:
-        raise Refusal(413, f"At most {most} bytes may be sent in a request.")
+        raise RequestRejected(413, f"At most {most} bytes may be sent in a request.")
     return body
 
 
@@ -96,10 +98,10 @@ def _is_json(headers: Headers) -> bool:
 
 def _parsed(text: str | bytearray, field: str | None = None) -> Any:
     try:
-        return read_json(text)
+        return parse_json(text)
     except json.JSONDecodeError:
         what = f"The text of {field}" if field else "The body"
-        raise Refusal(400, f"{what} is not JSON in UTF-8, or nested too deeply.", field) from None
+        raise RequestRejected(400, f"{what} is not JSON in UTF-8, or nested too deeply.", field) from None
 
 
 def _address(query_string: bytes) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def _address(query_string: bytes) -> dict[str, Any]:
     try:
         content: dict[str, Any] = dict(parse_qsl(query_string.decode("ascii"), errors="strict"))
     except ValueError:
-        raise Refusal(400, "The address is not percent-encoded UTF-8.") from None
+        raise RequestRejected(400, "The address is not percent-encoded UTF-8.") from None
     for name in ("variables", "extensions"):
         if name in content:
             content[name] = _parsed(content[name], name)
@@ -118,5 +120,5 @@ def _object(of: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """An object that may be left out."""
     value = of.get(name)
     if value is not None and not isinstance(value, dict):
-        raise Refusal(400, f"The {name} is not an object.", name)
+        raise RequestRejected(400, f"The {name} is not an object.", name)
     return value

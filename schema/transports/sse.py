@@ -17,13 +17,13 @@ from crm_graph.auth import Principal
 from crm_graph.errors import Throttled, Unauthenticated
 from schema.core.caller import Caller
 from schema.core.context import Context
-from schema.execution.schema import write_json
-from schema.limits.rate_limiter import Bill
-from schema.transports.asgi_sender import Gone, Line, chunk, leave
-from schema.transports.connections import End
+from schema.execution.schema import dump_json
+from schema.limits.rate_limiter import Charge
+from schema.transports.asgi_sender import AsgiSender, ClientDisconnected, body_chunk, wait_for_disconnect
+from schema.transports.connections import CloseReason
 from schema.transports.negotiation import EVENTS
-from schema.transports.operation_service import Endpoint, Outage, Request
-from schema.transports.request_parsing import Refusal, check_method, operation
+from schema.transports.operation_service import DatabaseUnavailable, OperationRequest, OperationService
+from schema.transports.request_parsing import RequestRejected, check_method, parse_request
 
 KEEP_ALIVE_SECONDS = 12.0
 KEEP_ALIVE = ":\n\n"
@@ -36,34 +36,36 @@ HEADERS = {
 Errors = Sequence[Mapping[str, Any]] | None
 
 
-async def event_stream(endpoint: Endpoint, scope: Scope, content: object, send: Send) -> EventStream:
+async def event_stream(service: OperationService, scope: Scope, content: object, send: Send) -> EventStream:
     """The stream that answers what was sent. Raises Refusal where that is no operation, and Throttled."""
-    if endpoint.connections.draining:
-        raise Refusal(503, End.RESTART.message)
+    if service.connections.draining:
+        raise RequestRejected(503, CloseReason.RESTART.message)
     caller = Caller(scope)
-    request = await endpoint.read(operation(content), caller)
+    request = await service.prepare(parse_request(content), caller)
     check_method(scope, request.kind)
-    bill = await endpoint.bill(request, caller)
-    return EventStream(endpoint, await endpoint.context(caller), request, bill, Line(send))
+    charge = await service.charge(request, caller)
+    return EventStream(service, await service.context(caller), request, charge, AsgiSender(send))
 
 
 class EventStream:
     """The stream that answers one operation, and the outlet of its answers."""
 
-    def __init__(self, endpoint: Endpoint, context: Context, request: Request, bill: Bill, line: Line) -> None:
-        self.endpoint, self.context, self.request, self.bill = endpoint, context, request, bill
+    def __init__(
+        self, service: OperationService, context: Context, request: OperationRequest, charge: Charge, sender: AsgiSender
+    ) -> None:
+        self.service, self.context, self.request, self.charge = service, context, request, charge
         self.principal: Principal | None = None if context.viewer_or_none is None else context.principal
-        self._line = line
+        self._sender = sender
         self._closed = False
-        self._ending: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self._ending: asyncio.Future[CloseReason] = asyncio.get_running_loop().create_future()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the operation is through, the client goes, or is asked to."""
-        with self.endpoint.connections.connected(self):
-            operating, leaving = asyncio.create_task(self._operate()), asyncio.create_task(leave(receive))
+        with self.service.connections.connected(self):
+            operating, leaving = asyncio.create_task(self._operate()), asyncio.create_task(wait_for_disconnect(receive))
             try:
                 await self._stream(operating, leaving)
-            except (Gone, Outage):
+            except (ClientDisconnected, DatabaseUnavailable):
                 pass
             finally:
                 self._closed = True
@@ -73,7 +75,7 @@ class EventStream:
                     operating.cancel()
                 await asyncio.gather(operating, leaving, return_exceptions=True)
 
-    def end(self, why: End) -> None:
+    def end(self, why: CloseReason) -> None:
         if not self._ending.done():
             self._ending.set_result(why)
 
@@ -83,46 +85,46 @@ class EventStream:
         while not any(sign.done() for sign in signs):
             happened, _ = await asyncio.wait(signs, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not happened:
-                self._line.offer(chunk(KEEP_ALIVE))
+                self._sender.try_send(body_chunk(KEEP_ALIVE))
         if leaving.done():
             return
         if not operating.done() and self.request.kind is OperationType.SUBSCRIPTION:
             why = self._ending.result()
-            if why is End.RESTART:
+            if why is CloseReason.RESTART:
                 await self._end("")  # without «complete», so that the client comes again
                 return
-            errors: Errors = self.endpoint.described(Unauthenticated(why.message))
+            errors: Errors = self.service.format_error(Unauthenticated(why.message))
         else:
             try:
                 errors = await operating
-            except Outage:
+            except DatabaseUnavailable:
                 await self._end("")
                 raise
-        await self._end(f"{_next(write_json({'errors': errors}))}{COMPLETE}" if errors else COMPLETE)
+        await self._end(f"{_next(dump_json({'errors': errors}))}{COMPLETE}" if errors else COMPLETE)
 
     async def _operate(self) -> Errors:
         """Serve the operation. Raises Gone and Outage."""
         # The comment is for browsers that take no notice of the headers alone.
-        await self._line.send({"type": "http.response.start", "status": 200, "headers": Headers(HEADERS).raw})
-        await self._line.send(chunk(KEEP_ALIVE))
+        await self._sender.send({"type": "http.response.start", "status": 200, "headers": Headers(HEADERS).raw})
+        await self._sender.send(body_chunk(KEEP_ALIVE))
         try:
-            with self.endpoint.connections.operation(self.context.viewer_or_none):
-                return await self.endpoint.serve(self.context, self.request, self.bill, self, in_parts=True)
+            with self.service.connections.operation(self.context.viewer_or_none):
+                return await self.service.serve(self.context, self.request, self.charge, self, in_parts=True)
         except Throttled as error:
-            return self.endpoint.described(error)
+            return self.service.format_error(error)
 
     async def _end(self, text: str) -> None:
         """Say the last of it."""
         self._closed = True
-        await self._line.send(chunk(text, more=False))
+        await self._sender.send(body_chunk(text, more=False))
 
-    def offer(self, payload: str) -> bool:
-        return not self._closed and self._line.offer(chunk(_next(payload)))
+    def try_send(self, payload: str) -> bool:
+        return not self._closed and self._sender.try_send(body_chunk(_next(payload)))
 
     async def send(self, payload: str) -> None:
         if self._closed:
-            raise Gone
-        await self._line.send(chunk(_next(payload)))
+            raise ClientDisconnected
+        await self._sender.send(body_chunk(_next(payload)))
 
 
 def _next(payload: str) -> str:

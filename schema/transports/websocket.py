@@ -19,20 +19,20 @@ from crm_graph.auth import Principal
 from crm_graph.database import CONNECTION_ERRORS
 from crm_graph.errors import Throttled, Unauthenticated
 from schema.core.caller import Caller, bearer
-from schema.execution.schema import read_json, write_json
-from schema.transports.asgi_sender import Gone, Line
-from schema.transports.connections import End
-from schema.transports.operation_service import Endpoint, Outage, Request
-from schema.transports.persisted_queries import Sent, by_id
+from schema.execution.schema import dump_json, parse_json
+from schema.transports.asgi_sender import AsgiSender, ClientDisconnected
+from schema.transports.connections import CloseReason
+from schema.transports.operation_service import DatabaseUnavailable, OperationRequest, OperationService
+from schema.transports.persisted_queries import GraphQLRequest, by_id
 
 PROTOCOL = "graphql-transport-ws"
-INIT_SECONDS = 10.0
-PARTING_SECONDS = 2.0
-FINISHING_SECONDS = 30.0
+INIT_TIMEOUT_SECONDS = 10.0
+CLOSE_TIMEOUT_SECONDS = 2.0
+FINISH_TIMEOUT_SECONDS = 30.0
 """How long what was begun may still take on a socket that is to be closed for a restart."""
 RESTART = 1012
-LONGEST_ID = 1000
-LONGEST_REASON = 123
+MAX_ID_LENGTH = 1000
+MAX_REASON_BYTES = 123
 """In bytes, as the websocket protocol has it."""
 NO_TOKEN = 'Send a token with connection_init: {"authorization": "Bearer ..."}'
 TRY_AGAIN = "something went wrong on our side: try again"
@@ -42,9 +42,9 @@ log = logging.getLogger(__name__)
 class WebSockets:
     """The endpoint for upgraded connections."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self.origins = normalize_allowed_origins(endpoint.settings.origins)
+    def __init__(self, service: OperationService) -> None:
+        self.service = service
+        self.origins = normalize_allowed_origins(service.settings.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # the request to connect
@@ -56,7 +56,7 @@ class WebSockets:
             await send({"type": "websocket.close", "code": 4406, "reason": "Subprotocol not acceptable"})
         else:
             await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
-            await Socket(self.endpoint, caller, receive, send).serve()
+            await Socket(self.service, caller, receive, send).serve()
 
     def _is_from_here(self, caller: Caller) -> bool:
         """Whether the page that connects, if it is a page, is one of ours: browsers let any page open a websocket."""
@@ -69,7 +69,7 @@ class WebSockets:
         return False
 
 
-class Close(Exception):
+class CloseSocket(Exception):
     """The end of a socket, and what the client is told. Without a code the client has gone by itself."""
 
     def __init__(self, code: int | None = None, reason: str = "") -> None:
@@ -80,17 +80,17 @@ class Close(Exception):
 class Socket:
     """One connection. The tasks of its operations all send on it."""
 
-    def __init__(self, endpoint: Endpoint, caller: Caller, receive: Receive, send: Send) -> None:
-        self.endpoint, self.caller = endpoint, caller
+    def __init__(self, service: OperationService, caller: Caller, receive: Receive, send: Send) -> None:
+        self.service, self.caller = service, caller
         self.principal: Principal | None = None
-        self._receive, self._line = receive, Line(send)
-        self._operations: dict[str, Operation] = {}
+        self._receive, self._sender = receive, AsgiSender(send)
+        self._operations: dict[str, SocketOperation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ending: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
+        self._ending: asyncio.Future[CloseSocket] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
         """Answer whatever comes until the client goes, or is asked to."""
-        with self.endpoint.connections.connected(self):
+        with self.service.connections.connected(self):
             reading = asyncio.create_task(self._read())
             try:
                 await asyncio.wait({reading, self._ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,90 +104,92 @@ class Socket:
             await self._part(self._ending.result() if self._ending.done() else await reading)
             await asyncio.wait({reading, *self._tasks})
 
-    def end(self, why: End) -> None:
-        self._end(Close(RESTART if why is End.RESTART else 4403, why.value))
+    def end(self, why: CloseReason) -> None:
+        self._end(CloseSocket(RESTART if why is CloseReason.RESTART else 4403, why.value))
 
-    def _end(self, close: Close) -> None:
+    def _end(self, close: CloseSocket) -> None:
         if not self._ending.done():
             self._ending.set_result(close)
 
     async def _finish(self) -> None:
         """Let what was begun be answered, but for subscriptions, which end here and go on elsewhere."""
         for each in list(self._operations.values()):
-            if each.follows:
+            if each.is_subscription:
                 each.end()
-        answering = [each.task for each in self._operations.values() if each.task is not None and not each.follows]
+        answering = [
+            each.task for each in self._operations.values() if each.task is not None and not each.is_subscription
+        ]
         if answering:
-            await asyncio.wait(answering, timeout=FINISHING_SECONDS)
+            await asyncio.wait(answering, timeout=FINISH_TIMEOUT_SECONDS)
 
-    async def _part(self, close: Close) -> None:
+    async def _part(self, close: CloseSocket) -> None:
         if close.code is None:
             return
-        reason = close.reason.encode(errors="replace")[:LONGEST_REASON].decode(errors="ignore")
+        reason = close.reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
         try:
-            async with asyncio.timeout(PARTING_SECONDS):
-                await self._line.send({"type": "websocket.close", "code": close.code, "reason": reason})
-        except (Gone, TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                await self._sender.send({"type": "websocket.close", "code": close.code, "reason": reason})
+        except (ClientDisconnected, TimeoutError):
             pass
 
     # Sending
 
-    def offer(self, text: str) -> bool:
-        return self._line.offer({"type": "websocket.send", "text": text})
+    def try_send(self, text: str) -> bool:
+        return self._sender.try_send({"type": "websocket.send", "text": text})
 
     async def send(self, text: str) -> None:
         """Raises Gone."""
         try:
-            await self._line.send({"type": "websocket.send", "text": text})
-        except Gone:
-            self._end(Close(1013, "nothing was taken for too long"))
+            await self._sender.send({"type": "websocket.send", "text": text})
+        except ClientDisconnected:
+            self._end(CloseSocket(1013, "nothing was taken for too long"))
             raise
 
     # Receiving
 
-    async def _read(self) -> Close:
+    async def _read(self) -> CloseSocket:
         """Handle what comes; answers why no more is to come."""
         try:
             message = await self._first()
             principal = await self._sign_in(_object(message, "payload"))
-            with self.endpoint.connections.signed_in(principal.viewer):
+            with self.service.connections.signed_in(principal.viewer):
                 self.principal = principal
                 await self.send('{"type":"connection_ack"}')
                 while True:
                     await self._handle(await self._next())
-        except Close as close:
+        except CloseSocket as close:
             return close
         except Throttled as error:
-            return Close(1013, error.message)
-        except Gone:
-            return Close()
+            return CloseSocket(1013, error.message)
+        except ClientDisconnected:
+            return CloseSocket()
         except Exception:
             log.exception("A websocket failed")
-            return Close(1013, TRY_AGAIN)
+            return CloseSocket(1013, TRY_AGAIN)
 
     async def _first(self) -> dict[str, Any]:
         """The connection_init, which is awaited for ten seconds."""
         try:
-            async with asyncio.timeout(INIT_SECONDS):
+            async with asyncio.timeout(INIT_TIMEOUT_SECONDS):
                 while (message := await self._next())["type"] != "connection_init":
                     await self._handle(message)
                 return message
         except TimeoutError:
-            raise Close(4408, "Connection initialisation timeout") from None
+            raise CloseSocket(4408, "Connection initialisation timeout") from None
 
     async def _next(self) -> dict[str, Any]:
         event = await self._receive()
         if event["type"] == "websocket.disconnect":
-            raise Close
+            raise CloseSocket
         text = event.get("text")
         if text is None:
-            raise Close(4400, "Messages are text, not binary")
+            raise CloseSocket(4400, "Messages are text, not binary")
         try:
-            message = read_json(text)
+            message = parse_json(text)
         except json.JSONDecodeError:
-            raise Close(4400, "The message is not JSON") from None
+            raise CloseSocket(4400, "The message is not JSON") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-            raise Close(4400, "The message is not an object with a type")
+            raise CloseSocket(4400, "The message is not an object with a type")
         return message
 
     async def _sign_in(self, payload: Mapping[str, Any]) -> Principal:
@@ -196,14 +198,14 @@ class Socket:
         header = given or self.caller.headers.get("authorization")
         token = bearer(header) if isinstance(header, str) else ""
         if not token:
-            raise Close(4403, NO_TOKEN)
+            raise CloseSocket(4403, NO_TOKEN)
         try:
-            return await self.endpoint.authenticate(token)
+            return await self.service.authenticate(token)
         except Unauthenticated as refusal:
-            raise Close(4403, refusal.message) from None
+            raise CloseSocket(4403, refusal.message) from None
         except CONNECTION_ERRORS as error:
             log.warning("The database cannot be read: %s", error)
-            raise Close(1013, TRY_AGAIN) from None
+            raise CloseSocket(1013, TRY_AGAIN) from None
 
     async def _handle(self, message: dict[str, Any]) -> None:
         match message["type"]:
@@ -219,30 +221,30 @@ class Socket:
             case "pong":
                 _object(message, "payload")
             case "connection_init":
-                raise Close(4429, "Too many initialisation requests")
+                raise CloseSocket(4429, "Too many initialisation requests")
             case unknown:
-                raise Close(4400, f"There are no messages of type {unknown!r} to the server")
+                raise CloseSocket(4400, f"There are no messages of type {unknown!r} to the server")
 
     async def _subscribe(self, message: dict[str, Any]) -> None:
         if self.principal is None:
-            raise Close(4401, "Unauthorized")
+            raise CloseSocket(4401, "Unauthorized")
         operation_id, data = _id(message), _request(_object(message, "payload"))
         if operation_id in self._operations:
-            raise Close(4409, f"Subscriber for {operation_id} already exists")
-        operation = Operation(self, operation_id)
-        most = self.endpoint.settings.operations_per_socket
+            raise CloseSocket(4409, f"Subscriber for {operation_id} already exists")
+        operation = SocketOperation(self, operation_id)
+        most = self.service.settings.operations_per_socket
         while len(self._tasks) >= most > len(self._operations):  # what was completed is still on its way out
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         if len(self._tasks) >= most:
             throttled = Throttled(f"At most {most} operations may run on one socket at a time.")
-            await operation.fail(self.endpoint.described(throttled))
+            await operation.fail(self.service.format_error(throttled))
             return
-        request = await self.endpoint.read(data, self.caller, self.principal)
-        errors = self.endpoint.refused(request)
+        request = await self.service.prepare(data, self.caller, self.principal)
+        errors = self.service.rejection_errors(request)
         if errors is not None:
             await operation.fail(errors)
             return
-        operation.follows = request.kind is OperationType.SUBSCRIPTION
+        operation.is_subscription = request.kind is OperationType.SUBSCRIPTION
         self._operations[operation_id] = operation
         operation.task = asyncio.create_task(self._operate(operation, request, self.principal))
         self._tasks.add(operation.task)
@@ -250,65 +252,65 @@ class Socket:
 
     # Operating
 
-    async def _operate(self, operation: Operation, request: Request, principal: Principal) -> None:
+    async def _operate(self, operation: SocketOperation, request: OperationRequest, principal: Principal) -> None:
         try:
             try:
-                with self.endpoint.connections.operation(principal.viewer):
+                with self.service.connections.operation(principal.viewer):
                     errors = await self._serve(operation, request, principal)
             except Throttled as error:
-                errors = self.endpoint.described(error)
+                errors = self.service.format_error(error)
             if errors is None:
                 await operation.complete()
             else:
                 await operation.fail(errors)
-        except Gone:
+        except ClientDisconnected:
             pass
-        except Outage:
-            self._end(Close(1013, TRY_AGAIN))
+        except DatabaseUnavailable:
+            self._end(CloseSocket(1013, TRY_AGAIN))
         finally:
             if self._operations.get(operation.id) is operation:
                 del self._operations[operation.id]
 
     async def _serve(
-        self, operation: Operation, request: Request, principal: Principal
+        self, operation: SocketOperation, request: OperationRequest, principal: Principal
     ) -> Sequence[Mapping[str, Any]] | None:
-        bill = await self.endpoint.bill(request, self.caller, principal)
+        charge = await self.service.charge(request, self.caller, principal)
         try:
-            context = await self.endpoint.context_of(self.caller, principal)
+            context = await self.service.context_for(self.caller, principal)
         except Unauthenticated as error:
-            self.end(End.EXPIRED if principal.has_expired else End.REVOKED)
-            raise Gone from error
+            self.end(CloseReason.EXPIRED if principal.has_expired else CloseReason.REVOKED)
+            raise ClientDisconnected from error
         except Exception as error:
-            return self.endpoint.failed(request, error)
+            return self.service.format_failure(request, error)
         renewed = context.principal
-        operation.writes = request.kind is OperationType.MUTATION
-        errors = await self.endpoint.serve(context, request, bill, operation)
+        operation.is_mutation = request.kind is OperationType.MUTATION
+        errors = await self.service.serve(context, request, charge, operation)
         if context.principal is not renewed:
-            self.go_on_as(context.principal)
+            self.switch_principal(context.principal)
         return errors
 
-    def go_on_as(self, principal: Principal) -> None:
+    def switch_principal(self, principal: Principal) -> None:
         """Another token for the socket. One of another user is for the operation alone that came by it: what runs
         here already is somebody's."""
         if self.principal is not None and self.principal.is_same_user(principal):
             self.principal = principal
 
 
-class Operation:
+class SocketOperation:
     """One operation of a socket, and the outlet of its answers. A mutation is executed to its end even if nobody waits
     for it any more."""
 
-    __slots__ = ("_head", "_socket", "closed", "follows", "id", "task", "writes")
+    __slots__ = ("_head", "_socket", "closed", "id", "is_mutation", "is_subscription", "task")
 
     def __init__(self, socket: Socket, operation_id: str) -> None:
         self.id = operation_id
         self.task: asyncio.Task[None] | None = None
-        self.closed = self.follows = self.writes = False
+        self.closed = self.is_subscription = self.is_mutation = False
         self._socket = socket
         self._head = f'{{"id":{json.dumps(operation_id)},"type":'
 
-    def offer(self, payload: str) -> bool:
-        return not self.closed and self._socket.offer(f'{self._head}"next","payload":{payload}}}')
+    def try_send(self, payload: str) -> bool:
+        return not self.closed and self._socket.try_send(f'{self._head}"next","payload":{payload}}}')
 
     async def send(self, payload: str) -> None:
         await self._say(f'{self._head}"next","payload":{payload}}}')
@@ -317,25 +319,25 @@ class Operation:
         await self._say(f'{self._head}"complete"}}')
 
     async def fail(self, errors: Sequence[Mapping[str, Any]]) -> None:
-        await self._say(f'{self._head}"error","payload":{write_json(errors)}}}')
+        await self._say(f'{self._head}"error","payload":{dump_json(errors)}}}')
 
     async def _say(self, text: str) -> None:
-        self.writes = False
+        self.is_mutation = False
         if self.closed:
-            raise Gone
+            raise ClientDisconnected
         await self._socket.send(text)
 
     def end(self) -> None:
         """Nobody is to hear of it from now on."""
         self.closed = True
-        if self.task is not None and not self.writes:
+        if self.task is not None and not self.is_mutation:
             self.task.cancel()
 
 
 def _id(message: Mapping[str, Any]) -> str:
     operation_id = message.get("id")
-    if not isinstance(operation_id, str) or not 0 < len(operation_id) <= LONGEST_ID:
-        raise Close(4400, f"The id is not a text of 1 to {LONGEST_ID} characters")
+    if not isinstance(operation_id, str) or not 0 < len(operation_id) <= MAX_ID_LENGTH:
+        raise CloseSocket(4400, f"The id is not a text of 1 to {MAX_ID_LENGTH} characters")
     return operation_id
 
 
@@ -345,16 +347,18 @@ def _object(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise Close(4400, f"The {name} is not an object")
+        raise CloseSocket(4400, f"The {name} is not an object")
     return value
 
 
-def _request(payload: Mapping[str, Any]) -> Sent:
+def _request(payload: Mapping[str, Any]) -> GraphQLRequest:
     query, name = payload.get("query"), payload.get("operationName")
     named = by_id(payload)
     if not isinstance(query, str) and not (query is None and named):
-        raise Close(4400, "The payload has no query")
+        raise CloseSocket(4400, "The payload has no query")
     if name is not None and not isinstance(name, str):
-        raise Close(4400, "The operationName is not a text")
+        raise CloseSocket(4400, "The operationName is not a text")
     variables, extensions = _object(payload, "variables"), _object(payload, "extensions")
-    return Sent(query, variables, name or None, extensions, by_id=named, document_id=payload.get("documentId"))
+    return GraphQLRequest(
+        query, variables, name or None, extensions, by_id=named, document_id=payload.get("documentId")
+    )

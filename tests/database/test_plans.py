@@ -24,7 +24,7 @@ from crm_graph.settings import Settings
 from schema import build_schema
 from schema.core import TYPES
 from schema.core.context import Context
-from schema.execution.schema import CrmSchema, encode
+from schema.execution.schema import CrmSchema, encode_json
 from tests.conftest import POSTGRES_URL, skip
 from tests.support.large_dataset import WORKSPACE, counts, fill, key
 from tests.support.postgres import create_database, drop_database
@@ -72,10 +72,10 @@ class Reader:
             WORKSPACE, key(models.User), Role.ADMIN, "", "", "", dict.fromkeys(DEFAULT_FIELDS, Visibility.PUBLIC)
         )
         context = Context(self.settings, self.database, self.changelog, viewer_or_none=viewer)
-        document = self.schema.read(text)
-        result = await self.schema.answer(context, document, None, variables)
+        document = self.schema.parse(text)
+        result = await self.schema.execute_document(context, document, None, variables)
         assert (result.errors, context.execution) == (None, "compiled"), text
-        answer: dict[str, Any] = json.loads(encode(result.data))
+        answer: dict[str, Any] = json.loads(encode_json(result.data))
         return answer
 
     async def plan(self, options: str = "ANALYZE, TIMING OFF") -> list[dict[str, Any]]:

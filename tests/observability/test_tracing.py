@@ -85,7 +85,7 @@ async def test_a_write_has_a_span_of_each_statement(world: World, spans: InMemor
 async def test_an_error_is_told_by_its_span(
     world: World, spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world.application.state.endpoint, "database", None)
+    monkeypatch.setattr(world.application.state.service, "database", None)
     caplog.handler.addFilter(logs.WithRequest())
     await ask(world, LIST, **HEADERS)
 

@@ -13,7 +13,7 @@ from graphql import GraphQLError
 from strawberry.http import GraphQLRequestData
 
 from schema.core.context import Context
-from schema.subscriptions.manager import Hub
+from schema.subscriptions.manager import SubscriptionManager
 from tests.support.world import Person, World
 
 PATIENCE = 20.0
@@ -56,7 +56,7 @@ class Follower:
     def release(self) -> None:
         self._free.set()
 
-    def offer(self, payload: str) -> bool:
+    def try_send(self, payload: str) -> bool:
         if not self._free.is_set():
             return False
         self._take(payload)
@@ -110,7 +110,7 @@ async def following(
     world: World, document: str, *, by: Person | None = None, live: bool = True, **variables: Any
 ) -> AsyncIterator[Follower]:
     """A subscription while the block runs; from when it is live on, unless it must fail before."""
-    hub: Hub = world.application.state.endpoint.hub
+    manager: SubscriptionManager = world.application.state.service.manager
     state = world.application.state
     context = Context(state.settings, state.database, state.changelog, viewer_or_none=await world.viewer(by))
     request = GraphQLRequestData(query=document, variables=variables, operation_name=None, extensions=None)
@@ -118,7 +118,7 @@ async def following(
 
     async def follow() -> None:
         try:
-            await hub.follow(context, request, follower)
+            await manager.serve(context, request, follower)
         except GraphQLError as error:
             follower.error = error
             follower._heard.set()
@@ -136,13 +136,13 @@ async def following(
 
 async def settled(world: World) -> None:
     """Wait until the room of the workspace has told everything that is in the log."""
-    hub: Hub = world.application.state.endpoint.hub
-    room, _, _ = hub._rooms[world.workspace_id]
+    manager: SubscriptionManager = world.application.state.service.manager
+    workspace, _, _ = manager._workspaces[world.workspace_id]
     newest = (await world.changes())[-1]["revision"]
     async with asyncio.timeout(PATIENCE):
-        while room._tail.at < newest:  # noqa: ASYNC110  # it tells nobody but its subscribers
+        while workspace._tail.at < newest:  # noqa: ASYNC110  # it tells nobody but its subscribers
             await asyncio.sleep(0.001)
-        async with room._lock:
+        async with workspace._lock:
             pass
 
 

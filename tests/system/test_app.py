@@ -62,7 +62,7 @@ async def test_a_server_is_ready_without_the_broadcast_but_not_without_the_datab
 async def test_a_server_that_is_about_to_stop_is_not_ready(
     application: Starlette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(application.state.endpoint.connections, "draining", True)
+    monkeypatch.setattr(application.state.service.connections, "draining", True)
     transport = httpx.ASGITransport(app=application)
     async with httpx.AsyncClient(transport=transport, base_url="http://crm.test") as client:
         response = await client.get("/readyz")

@@ -18,9 +18,9 @@ import pytest
 from backports import zstd
 
 from crm_graph.errors import BadUserInput, CrmError, RequestError
-from schema import Budget, Endpoint
+from schema import OperationService, RateLimiter
 from schema.execution import documents
-from schema.execution.plan_cache import Plans
+from schema.execution.plan_cache import PlanCache
 from tests.schema.transports.test_memory import resident_kilobytes
 from tests.support.fuzz import Sent, requests
 from tests.support.live import Server
@@ -39,10 +39,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:R
 def unbounded(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever sends a lot here is not to wait for it; and what is remembered is as much soon, so that it tells what
     grows beyond that."""
-    endpoint: Endpoint = application.state.endpoint
-    monkeypatch.setattr(endpoint, "budget", Budget(0, 1))
+    service: OperationService = application.state.service
+    monkeypatch.setattr(service, "rate_limiter", RateLimiter(0, 1))
     monkeypatch.setattr(documents._remembered, "ROOM", 200_000)
-    monkeypatch.setattr(Plans, "ROOM", 2_000_000)
+    monkeypatch.setattr(PlanCache, "ROOM", 2_000_000)
 
 
 async def test_whatever_is_sent_is_answered(world: World) -> None:

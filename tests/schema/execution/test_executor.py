@@ -264,7 +264,7 @@ async def seeded(world: World) -> list[str]:
 
 async def asked(world: World, text: str, executor: Any, **variables: Any) -> tuple[Any, list[Any]]:
     context = Context(Settings(), world.database, world.changelog, viewer_or_none=await world.viewer())
-    schema = world.application.state.endpoint.schema._schema
+    schema = world.application.state.service.schema._schema
     return await answer(schema, text, executor, context=context, variables=variables)
 
 

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from crm_graph.models import ApiToken, Role, Visibility, now
 from schema.execution import documents
-from schema.execution.documents import read_document
+from schema.execution.documents import parse_document
 from tests.schema.platform.test_auth import sign_in
 from tests.support.world import Person, World, build_world, running
 
@@ -37,7 +37,7 @@ async def here(compiling: Starlette) -> AsyncIterator[World]:
 
 
 def plans(world: World) -> Any:
-    return world.application.state.endpoint.schema._plans
+    return world.application.state.service.schema._plans
 
 
 async def ask(world: World, document: str, execution: str = "compiled", **variables: Any) -> Any:
@@ -176,7 +176,7 @@ async def test_only_so_much_is_remembered(here: World, monkeypatch: pytest.Monke
     assert known._size == sum(size for _, size in known._ends.values())
     assert 0 < len(known._ends) < 20
 
-    document = read_document(here.application.state.endpoint.schema._schema, NAMES % "totalCount")
+    document = parse_document(here.application.state.service.schema._schema, NAMES % "totalCount")
     for first in range(1, 51):
         await ask(here, document.text, first=first)
     [fork] = document.compiled[known, None].ways.values()
@@ -190,7 +190,7 @@ async def test_only_so_much_is_remembered(here: World, monkeypatch: pytest.Monke
 async def test_nothing_is_kept_of_a_document_that_was_forgotten(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
     text = f"{{ accounts {{ totalCount }} }} # {'x' * 1000}"
     await ask(here, text)
-    document = weakref.ref(read_document(here.application.state.endpoint.schema._schema, text))
+    document = weakref.ref(parse_document(here.application.state.service.schema._schema, text))
     assert document() is not None
 
     monkeypatch.setattr(documents._remembered, "ROOM", 0)

@@ -9,22 +9,22 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from schema import Endpoint
+from schema import OperationService
 
 Change = Callable[..., None]
 
 
 @pytest.fixture
-def endpoint(application: Starlette) -> Endpoint:
-    endpoint: Endpoint = application.state.endpoint
-    return endpoint
+def service(application: Starlette) -> OperationService:
+    service: OperationService = application.state.service
+    return service
 
 
 @pytest.fixture
-def change(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Change:
+def change(service: OperationService, monkeypatch: pytest.MonkeyPatch) -> Change:
     """Change settings for one test."""
 
     def change(**settings: Any) -> None:
-        monkeypatch.setattr(endpoint, "settings", dataclasses.replace(endpoint.settings, **settings))
+        monkeypatch.setattr(service, "settings", dataclasses.replace(service.settings, **settings))
 
     return change

@@ -28,7 +28,7 @@ BOTH_SIZES = """query ($ids: [ID!]!, $first: Int) {
 
 
 def cost_of(text: str) -> Cost:
-    document = SCHEMA.read(text)
+    document = SCHEMA.parse(text)
     assert document.errors == ()
     return SCHEMA.cost(document, None)
 
@@ -120,7 +120,7 @@ def test_entities_count(count: int, cost: int) -> None:
       _entities(representations: $of) { ... on Account { owner { id } annualRevenue { amount } } }
     }"""
     schema = build_schema(federation=True)
-    made = schema.cost(schema.read(text), None)
+    made = schema.cost(schema.parse(text), None)
 
     assert made.requested({"of": [{"__typename": "Account", "id": "a"}] * count}) == cost
     assert (
@@ -131,7 +131,7 @@ def test_entities_count(count: int, cost: int) -> None:
 def test_the_schema_of_a_subgraph_costs_as_much_as_any() -> None:
     schema = build_schema(federation=True)
 
-    assert schema.cost(schema.read("{ _service { sdl } }"), None).requested(None) == 5_000
+    assert schema.cost(schema.parse("{ _service { sdl } }"), None).requested(None) == 5_000
 
 
 def test_it_is_reckoned_once_for_equal_sizes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from graphql import get_introspection_query
 from crm_graph.errors import LimitExceeded
 from schema import build_schema
 from schema.execution import documents
-from schema.execution.documents import read_document
+from schema.execution.documents import parse_document
 from schema.limits.document_limits import MOST
 from schema.transports.graphiql_examples import EXAMPLES
 from tests.support.abuse import ABUSES, Abuse
@@ -27,7 +27,7 @@ RELAY = " ".join(
 @pytest.fixture(autouse=True)
 def _read_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "_remembered", documents._Remembered())
-    read_document(SCHEMA, "{ viewer { id } }")
+    parse_document(SCHEMA, "{ viewer { id } }")
 
 
 @pytest.mark.parametrize("abuse", ABUSES, ids=lambda abuse: abuse.name)
@@ -36,12 +36,12 @@ def test_an_abuse_is_refused(abuse: Abuse, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(documents, "validate", None)  # which would take long
     gc.collect()  # so that what other tests left is not counted
     begun = time.process_time()
-    document = read_document(SCHEMA, abuse.text)
+    document = parse_document(SCHEMA, abuse.text)
     print(f"{abuse.name}: {1000 * (time.process_time() - begun):.1f} ms of processor")
 
     cause = document.errors[0].original_error
     assert (cause.unit if isinstance(cause, LimitExceeded) else None) == abuse.limit
-    assert len(document.errors) <= documents.MOST_ERRORS + 1
+    assert len(document.errors) <= documents.MAX_ERRORS + 1
     assert documents._remembered.get(SCHEMA, abuse.text) is None
 
 
@@ -60,7 +60,7 @@ def test_an_abuse_is_refused(abuse: Abuse, monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )  # fmt: skip
 def test_what_clients_send_is_good(text: str) -> None:
-    assert read_document(SCHEMA, text).errors == ()
+    assert parse_document(SCHEMA, text).errors == ()
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_what_clients_send_is_good(text: str) -> None:
 )  # fmt: skip
 def test_as_much_as_is_allowed_is_good_and_one_more_is_not(what: str, text: Any) -> None:
     most = MOST[what]
-    causes = [error.original_error for error in read_document(SCHEMA, text(most)).errors]
+    causes = [error.original_error for error in parse_document(SCHEMA, text(most)).errors]
     assert not any(isinstance(each, LimitExceeded) for each in causes)
-    [error] = read_document(SCHEMA, text(most + 1)).errors
+    [error] = parse_document(SCHEMA, text(most + 1)).errors
     assert error.message == f"A document may have at most {most} {what}."
 
 
@@ -96,7 +96,7 @@ def test_as_much_as_is_allowed_is_good_and_one_more_is_not(what: str, text: Any)
     ],
 )
 def test_wrong_fragments_are_told_as_validation_tells_them(text: str, message: str) -> None:
-    [error] = read_document(SCHEMA, text).errors
+    [error] = parse_document(SCHEMA, text).errors
     assert error.message == message
     assert error.original_error is None
 
@@ -104,7 +104,7 @@ def test_wrong_fragments_are_told_as_validation_tells_them(text: str, message: s
 @pytest.mark.parametrize("comment", ["#\r", "# ...\n", "#\r\n", '"""', "\ufeff#\r"])
 def test_a_line_ends_where_graphql_ends_it(comment: str) -> None:
     text = f"{comment}{{ viewer {{ {'manager { ' * 30} id {'} ' * 30} }} }}"
-    [error] = read_document(SCHEMA, text).errors
+    [error] = parse_document(SCHEMA, text).errors
     expected = "Syntax Error: Unterminated string." if comment == '"""' else "A document may have at most 25 levels."
     assert error.message == expected
 
@@ -113,7 +113,7 @@ def test_a_line_ends_where_graphql_ends_it(comment: str) -> None:
     "text", ["fragment", "{a} fragment", "fragment {a}", "{a:", "{a @", "{a ... on", "}", "{a(", "..."]
 )
 def test_what_is_cut_off_is_told_by_the_parser(text: str) -> None:
-    [error] = read_document(SCHEMA, text).errors
+    [error] = parse_document(SCHEMA, text).errors
     assert error.message.startswith("Syntax Error: ")
 
 
@@ -121,5 +121,5 @@ def test_strings_and_comments_are_not_counted_for_what_is_in_them() -> None:
     filler = "@ { } ... " * 700
     for text in (f'{{ account(id: "{filler}") {{ id }} }}', f'{{ account(id: """{filler}""") {{ id }} }}'):
         assert len(text) > MOST["tokens"]
-        assert read_document(SCHEMA, text).errors == ()
-    assert read_document(SCHEMA, f"{{ viewer {{ id }} }} # {filler}").errors == ()
+        assert parse_document(SCHEMA, text).errors == ()
+    assert parse_document(SCHEMA, f"{{ viewer {{ id }} }} # {filler}").errors == ()

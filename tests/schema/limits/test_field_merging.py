@@ -12,7 +12,7 @@ from graphql import OverlappingFieldsCanBeMergedRule, build_schema, parse, valid
 
 from crm_graph.errors import LimitExceeded
 from schema.limits import field_merging as merging
-from schema.limits.field_merging import MergingRule
+from schema.limits.field_merging import FieldMergingRule
 
 SCHEMA = build_schema(
     """
@@ -101,7 +101,7 @@ def test_both_rules_tell_of_the_same_documents() -> None:
     for text in drawn(2_000):
         document = parse(text)
         ours, theirs = (
-            bool(validate(SCHEMA, document, [rule])) for rule in (MergingRule, OverlappingFieldsCanBeMergedRule)
+            bool(validate(SCHEMA, document, [rule])) for rule in (FieldMergingRule, OverlappingFieldsCanBeMergedRule)
         )
         assert ours == theirs, text
         seen[ours] += 1
@@ -120,7 +120,7 @@ def test_both_rules_tell_of_the_same_documents() -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told(text: str, message: str) -> None:
-    [error] = validate(SCHEMA, parse(text), [MergingRule])
+    [error] = validate(SCHEMA, parse(text), [FieldMergingRule])
     assert f"conflict because {message}" in error.message
     assert len(error.locations or ()) == 2
 
@@ -128,9 +128,9 @@ def test_what_is_wrong_is_told(text: str, message: str) -> None:
 def steps_of(text: str, monkeypatch: pytest.MonkeyPatch) -> int:
     """How few steps a document can be looked through in."""
     for most in range(10, 5_000, 10):
-        monkeypatch.setattr(merging, "MOST_STEPS", most)
+        monkeypatch.setattr(merging, "MAX_STEPS", most)
         with contextlib.suppress(LimitExceeded):
-            assert validate(SCHEMA, parse(text), [MergingRule]) == []
+            assert validate(SCHEMA, parse(text), [FieldMergingRule]) == []
             return most
     raise AssertionError("It takes more steps than that.")
 
@@ -144,6 +144,6 @@ def test_it_takes_as_long_as_the_document(monkeypatch: pytest.MonkeyPatch) -> No
 
     few, more = (steps_of(many(count), monkeypatch) for count in (20, 200))
     assert (few, more) == (430, 4210)
-    monkeypatch.setattr(merging, "MOST_STEPS", 100)
+    monkeypatch.setattr(merging, "MAX_STEPS", 100)
     with pytest.raises(LimitExceeded, match="at most 100 fields to be compared"):
-        validate(SCHEMA, parse(many(20)), [MergingRule])
+        validate(SCHEMA, parse(many(20)), [FieldMergingRule])

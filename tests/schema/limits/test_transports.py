@@ -13,7 +13,7 @@ from crm_graph import auth
 from crm_graph.models import Account
 from loaders import Loaders
 from loaders.sql_json.statement import Statement
-from schema import Budget, Endpoint, Turns
+from schema import FairQueue, OperationService, RateLimiter
 from schema.core.caller import Caller
 from schema.transports.negotiation import JSON, RESPONSE
 from tests.schema.limits.conftest import Change
@@ -60,14 +60,14 @@ async def status(
 
 
 async def test_what_is_read_for_the_first_time_costs_its_sender(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "budget", Budget(100, 1))
+    monkeypatch.setattr(service, "rate_limiter", RateLimiter(100, 1))
     wrong = [f"{{ nothing{number} }} # {'x' * 2_000}" for number in range(3)]
     codes = [(await ask(server, "http", each, world.admin))["errors"][0]["extensions"]["code"] for each in wrong]
     assert codes == ["BAD_USER_INPUT", "BAD_USER_INPUT", "THROTTLED"]
 
-    monkeypatch.setattr(endpoint, "budget", Budget(100, 1))
+    monkeypatch.setattr(service, "rate_limiter", RateLimiter(100, 1))
     await ask(server, "http", WHO, world.admin)  # so that it is known who pays
     right = [f"{{ viewer {{ id }} }} # {number} {'x' * 3_000}" for number in (1, 2)]
     answers = [await ask(server, "http", each, world.admin) for each in (right[0], right[0], right[1])]
@@ -147,20 +147,20 @@ async def test_a_write_or_a_subscription_of_too_much_is_not_begun(
 
 
 async def test_who_is_refused_does_not_pay(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "budget", Budget(100, 1))
+    monkeypatch.setattr(service, "rate_limiter", RateLimiter(100, 1))
     for how in TRANSPORTS:
         assert (await ask(server, how, CUBE, world.admin))["errors"][0]["extensions"]["code"] == "COST_EXCEEDED"
     assert "errors" not in await ask(server, "http", "{ accounts(first: 95) { nodes { id } } }", world.admin)
 
 
 async def test_the_cost_is_told_to_who_asks(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, change: Change
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch, change: Change
 ) -> None:
     await world.make("account", name="Acme")
-    monkeypatch.setattr(endpoint, "budget", Budget(1_000, 1))
-    compiled = endpoint.settings.compiled
+    monkeypatch.setattr(service, "rate_limiter", RateLimiter(1_000, 1))
+    compiled = service.settings.compiled
     actual = 10 if compiled else 1
     headers = {"Authorization": f"Bearer {world.admin.token}"}
 
@@ -187,7 +187,7 @@ async def test_the_cost_is_told_to_who_asks(
     change(explain=True)
     answer = await ask(server, "events", LIST, world.admin)
     assert answer["extensions"].keys() == {"execution", "cost"}
-    monkeypatch.setattr(endpoint, "budget", Budget(0, 1))
+    monkeypatch.setattr(service, "rate_limiter", RateLimiter(0, 1))
     answer = await ask(server, "http", LIST, world.admin)
     assert answer["extensions"]["cost"] == {"requestedQueryCost": 10, "actualQueryCost": actual}
 
@@ -197,9 +197,9 @@ async def test_the_cost_is_told_to_who_asks(
 
 @pytest.mark.parametrize("how", TRANSPORTS)
 async def test_who_asks_for_more_than_there_is_has_to_wait(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, how: str
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(endpoint, "budget", Budget(15, 1))
+    monkeypatch.setattr(service, "rate_limiter", RateLimiter(15, 1))
     assert "errors" not in await ask(server, how, CREATE, world.admin, name="Acme")
     if how == "events":
         response = await server.client.post(
@@ -223,13 +223,13 @@ async def test_who_asks_for_more_than_there_is_has_to_wait(
 
 
 async def test_the_status_of_who_has_to_wait(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "budget", Budget(10, 1))
+    monkeypatch.setattr(service, "rate_limiter", RateLimiter(10, 1))
     await status(server, LIST, world.admin)  # by which the token is known
-    [token] = [key for key in endpoint.budget._here._levels if key.startswith("token:")]
-    endpoint.budget._here._levels.clear()
-    await endpoint.budget.spend(token, 10)
+    [token] = [key for key in service.rate_limiter._here._levels if key.startswith("token:")]
+    service.rate_limiter._here._levels.clear()
+    await service.rate_limiter.charge(token, 10)
     code, after, answer = await status(server, LIST, world.admin)
     assert (code, after) == (429, "10")
     assert answer.keys() == {"errors"}
@@ -238,10 +238,10 @@ async def test_the_status_of_who_has_to_wait(
 
 
 async def test_who_is_nobody_shares_with_all_of_the_address(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "budget", Budget(10, 1))
-    monkeypatch.setattr(endpoint, "_known", type(endpoint._known)())
+    monkeypatch.setattr(service, "rate_limiter", RateLimiter(10, 1))
+    monkeypatch.setattr(service, "_known", type(service._known)())
     headers = {"Accept": RESPONSE}
     codes = [
         (await server.client.post(server.url, json={"query": LIST}, headers=headers | by)).status_code
@@ -250,7 +250,7 @@ async def test_who_is_nobody_shares_with_all_of_the_address(
     # Nothing was answered to the first, and 9 given back; that is too little for the second, but for the least of what
     # a token costs that is yet to be looked at.
     assert codes == [401, 429, 200, 429]
-    levels = endpoint.budget._here._levels
+    levels = service.rate_limiter._here._levels
     assert sorted(key.partition(":")[0] for key in levels) == ["client", "token"]
     assert 9 <= levels["client:127.0.0.1"][0] < 10
 
@@ -260,15 +260,15 @@ async def test_who_is_nobody_shares_with_all_of_the_address(
 
 @pytest.mark.parametrize("how", TRANSPORTS)
 async def test_who_finds_the_queue_full_is_sent_away(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, how: str
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     rep = await world.person()
-    monkeypatch.setattr(endpoint, "turns", Turns(1, 1))
-    monkeypatch.setattr(endpoint, "budget", Budget(15, 1))
-    await endpoint.turns.take("somebody")
+    monkeypatch.setattr(service, "queue", FairQueue(1, 1))
+    monkeypatch.setattr(service, "rate_limiter", RateLimiter(15, 1))
+    await service.queue.acquire("somebody")
     waiting = asyncio.create_task(ask(server, how, CREATE, world.admin, name="Acme"))
     async with asyncio.timeout(PATIENCE):
-        while not endpoint.turns._length:  # noqa: ASYNC110  # there is no event of it
+        while not service.queue._waiting:  # noqa: ASYNC110  # there is no event of it
             await asyncio.sleep(0.01)
     [error] = (await ask(server, how, CREATE, rep, name="Bcme"))["errors"]
     assert error == {
@@ -278,11 +278,11 @@ async def test_who_finds_the_queue_full_is_sent_away(
     if how == "http":
         for media in (RESPONSE, JSON):
             assert (await status(server, WHO, rep, media))[:2] == (503, "1")
-    endpoint.turns.leave()
+    service.queue.release()
     assert "errors" not in await waiting
     assert [row["name"] for row in await world.rows(Account)] == ["Acme"]
     assert "errors" not in await ask(server, how, CREATE, rep, name="Bcme")  # it has not cost anything before
-    assert endpoint.turns._at_work == 0
+    assert service.queue._running == 0
 
 
 # Time
@@ -296,14 +296,16 @@ SLOW = {
 
 async def are_over(world: World) -> None:
     """Wait until nothing is read any more: no connection is out, and PostgreSQL is at none of the statements."""
-    at_work = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(600)%'"
+    running_reads = (
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(600)%'"
+    )
     pools: list[Any] = [each.pool for each in world.database.engines]
     async with asyncio.timeout(PATIENCE):
         while any(pool.checkedout() for pool in pools):  # noqa: ASYNC110  # there is no event of it
             await asyncio.sleep(0.01)
         while not world.database.is_sqlite:
             async with world.database.read() as session:
-                if (await session.execute(sa.text(at_work))).scalar_one() == 0:
+                if (await session.execute(sa.text(running_reads))).scalar_one() == 0:
                     break
             await asyncio.sleep(0.01)
 
@@ -328,7 +330,7 @@ def slow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("query", [LIST, "{ revision accounts { nodes { id } } }"], ids=["read", "snapshot"])
 @pytest.mark.usefixtures("slow")
 async def test_a_query_is_ended_when_its_time_is_over(
-    world: World, server: Server, endpoint: Endpoint, change: Change, how: str, query: str
+    world: World, server: Server, service: OperationService, change: Change, how: str, query: str
 ) -> None:
     change(query_seconds=0.3)
     error = {
@@ -340,12 +342,12 @@ async def test_a_query_is_ended_when_its_time_is_over(
     if how == "http":
         assert await status(server, query, world.admin) == (504, None, {"errors": [error]})
         assert await status(server, query, world.admin, JSON) == (200, None, {"errors": [error]})
-    assert endpoint.turns._at_work == 0
+    assert service.queue._running == 0
 
 
 @pytest.mark.usefixtures("slow")
 async def test_many_queries_that_are_ended_leave_the_pool_whole(
-    world: World, server: Server, endpoint: Endpoint, change: Change
+    world: World, server: Server, service: OperationService, change: Change
 ) -> None:
     change(query_seconds=0.3)
     answers = await asyncio.gather(*[ask(server, "http", LIST, world.admin) for _ in range(25)])
@@ -356,33 +358,33 @@ async def test_many_queries_that_are_ended_leave_the_pool_whole(
 
 
 async def test_a_mutation_that_began_is_run_to_its_end(
-    world: World, server: Server, endpoint: Endpoint, change: Change, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, change: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(query_seconds=0.05)
-    answer = endpoint.schema.answer
+    answer = service.schema.execute_document
 
     async def slowly(*arguments: Any) -> Any:
         await asyncio.sleep(0.2)
         return await answer(*arguments)
 
-    monkeypatch.setattr(endpoint.schema, "answer", slowly)
+    monkeypatch.setattr(service.schema, "execute_document", slowly)
     assert "errors" not in await ask(server, "http", CREATE, world.admin, name="Acme")
     assert (await ask(server, "http", WHO, world.admin))["errors"][0]["extensions"] == {"code": "TIMEOUT"}
 
 
 async def test_who_is_proven_anew_is_no_stranger_meanwhile(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await status(server, LIST, world.admin)  # by which the token is known
     prove, payers = auth.authenticate, []
 
     async def proving(*args: Any) -> Any:
-        payers.append(endpoint._payer(Caller({"type": "http", "headers": [authorization]}), None))
+        payers.append(service._payer(Caller({"type": "http", "headers": [authorization]}), None))
         return await prove(*args)
 
     authorization = (b"authorization", f"Bearer {world.admin.token}".encode())
     monkeypatch.setattr(auth, "authenticate", proving)
-    await endpoint.authenticate(world.admin.token)
+    await service.authenticate(world.admin.token)
 
     [(is_sure, payer)] = payers
     assert is_sure

@@ -288,7 +288,7 @@ async def test_equal_subscriptions_share_one_execution(world: World) -> None:
         with world.statements() as alone:
             await pipeline.deal()
             await settled(world)
-        groups = world.application.state.endpoint.hub._rooms[world.workspace_id][0].groups
+        groups = world.application.state.service.manager._workspaces[world.workspace_id][0].groups
         assert sorted(len(group.subscribers) for group in groups.values()) == [1, 2]
 
     assert one.messages[-1] == two.messages[-1] == of_admin.messages[-1]

@@ -16,8 +16,8 @@ from strawberry.http import GraphQLRequestData
 
 from crm_graph.changelog import log
 from schema.core.context import Context
-from schema.subscriptions.manager import Hub
-from schema.subscriptions.workspace import Room
+from schema.subscriptions.manager import SubscriptionManager
+from schema.subscriptions.workspace import WorkspaceSubscriptions
 from tests.schema.subscriptions.test_boards import Pipeline
 from tests.schema.subscriptions.test_cases import CASE_UPDATES, do, now
 from tests.support.customers import CUSTOMER_UPDATES
@@ -34,7 +34,7 @@ class Station:
 
     def __init__(self, world: World, variables: Row) -> None:
         self.world, self.variables = world, variables
-        self.hub: Hub = world.application.state.endpoint.hub
+        self.manager: SubscriptionManager = world.application.state.service.manager
 
     @classmethod
     async def make(cls, world: World) -> Station:
@@ -44,13 +44,13 @@ class Station:
             await pipeline.deal(str(amount))
         return cls(world, {"pipelineId": pipeline.id, "after": after})
 
-    async def follow(self, follower: Follower) -> asyncio.Task[None]:
+    async def serve(self, follower: Follower) -> asyncio.Task[None]:
         state = self.world.application.state
         context = Context(state.settings, state.database, state.changelog, viewer_or_none=await self.world.viewer())
         request = GraphQLRequestData(
             query=BOARD_UPDATES, variables=self.variables, operation_name=None, extensions=None
         )
-        return asyncio.create_task(self.hub.follow(context, request, follower))
+        return asyncio.create_task(self.manager.serve(context, request, follower))
 
     def connections(self) -> int:
         """How many connections of the database are in use."""
@@ -59,9 +59,9 @@ class Station:
 
     async def empty(self, before: set[asyncio.Task[Any]]) -> None:
         """Wait until nothing of anybody who followed is left."""
-        assert self.hub._rooms == {}
+        assert self.manager._workspaces == {}
         async with asyncio.timeout(PATIENCE):
-            while self.connections() or self.hub._closing or asyncio.all_tasks() - before:  # noqa: ASYNC110  # nobody tells
+            while self.connections() or self.manager._closing or asyncio.all_tasks() - before:  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.001)
         assert self.world.workspace_id not in self.world.changelog.notifier._signals
 
@@ -102,14 +102,14 @@ async def test_who_is_cancelled_at_any_moment_leaves_nothing(
             await settled(world)
             before = asyncio.all_tasks()
         started, follower = time.monotonic(), Follower()
-        task = await station.follow(follower)
+        task = await station.serve(follower)
         await follower.until(lambda: bool(follower.messages) and follower.messages[-1]["caughtUp"])
         takes = time.monotonic() - started
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         for k in range(60):
             follower = Follower()
-            task = await station.follow(follower)
+            task = await station.serve(follower)
             if k < 25:
                 for _ in range(k):
                     await asyncio.sleep(0)
@@ -127,8 +127,8 @@ async def test_who_is_cancelled_at_any_moment_leaves_nothing(
             async with asyncio.timeout(PATIENCE):
                 while station.connections() or asyncio.all_tasks() - before:  # noqa: ASYNC110  # nobody tells
                     await asyncio.sleep(0.001)
-            room, people, _ = station.hub._rooms[world.workspace_id]
-            assert (people, len(room.groups)) == (1, 1)
+            workspace, people, _ = station.manager._workspaces[world.workspace_id]
+            assert (people, len(workspace.groups)) == (1, 1)
     assert {0, 5} < reached
 
 
@@ -147,7 +147,7 @@ async def test_who_is_cancelled_while_others_write_leaves_nothing(world: World) 
     for k in range(25):
         followers = [Follower() for _ in range(3)]
         followers[0].stick()
-        tasks = [await station.follow(each) for each in followers]
+        tasks = [await station.serve(each) for each in followers]
         await asyncio.sleep(0.004 * k)
         for task in tasks:
             task.cancel()
@@ -176,7 +176,7 @@ async def test_who_is_refused_leaves_nothing(world: World) -> None:
     ):
         station.variables = variables
         with pytest.raises(GraphQLError):
-            await (await station.follow(Follower()))
+            await (await station.serve(Follower()))
         await station.empty(before)
 
 
@@ -185,16 +185,16 @@ async def test_a_step_that_fails_when_nobody_waits_for_it_is_nobodys_trouble(
 ) -> None:
     station = await Station.make(world)
     before, begun, fail = asyncio.all_tasks(), asyncio.Event(), asyncio.Event()
-    advance = Room._advance
+    advance = WorkspaceSubscriptions._advance
 
-    async def broken(room: Room, session: Any) -> None:
+    async def broken(workspace: WorkspaceSubscriptions, session: Any) -> None:
         begun.set()
         await fail.wait()
-        await advance(room, session)
+        await advance(workspace, session)
         raise OSError
 
-    monkeypatch.setattr(Room, "_advance", broken)
-    task = await station.follow(Follower())
+    monkeypatch.setattr(WorkspaceSubscriptions, "_advance", broken)
+    task = await station.serve(Follower())
     await begun.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -212,24 +212,26 @@ async def test_who_sits_down_while_another_like_him_leaves_is_told_what_follows(
     async def close(session: AsyncSession) -> None:
         """The end of the snapshot in which the second is seated: the first goes away just then."""
         await session_ends(session)
-        inside = station.hub._rooms[world.workspace_id][1]
-        if inside == 3 and room._lock.locked() and not left.is_set():
+        inside = station.manager._workspaces[world.workspace_id][1]
+        if inside == 3 and workspace._lock.locked() and not left.is_set():
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
             left.set()
 
     second = Follower()
     async with following(world, CASE_UPDATES):
-        room = station.hub._rooms[world.workspace_id][0]
+        workspace = station.manager._workspaces[world.workspace_id][0]
         sits = Follower()
-        first = await station.follow(sits)
-        await sits.until(lambda: len(room.groups) == 2 and all(group.subscribers for group in room.groups.values()))
-        room._payloads.clear()  # what the first was told is nothing for the second
+        first = await station.serve(sits)
+        await sits.until(
+            lambda: len(workspace.groups) == 2 and all(group.subscribers for group in workspace.groups.values())
+        )
+        workspace._payloads.clear()  # what the first was told is nothing for the second
         monkeypatch.setattr(AsyncSession, "close", close)
-        second.task = await station.follow(second)
+        second.task = await station.serve(second)
         await asyncio.wait_for(left.wait(), PATIENCE)
         monkeypatch.undo()
-        async with room._lock:
+        async with workspace._lock:
             told = len(second.messages)
         await world.make("opportunity", name="Deal", stageId=await stage_of(world))
         await second.until(lambda: len(second.messages) > told)
@@ -242,29 +244,29 @@ async def test_the_room_is_there_as_long_as_anybody_is_in_it(world: World) -> No
     station = await Station.make(world)
     before = asyncio.all_tasks()
     account = await world.make("account", name="Acme")
-    rooms = []
+    workspaces = []
     async with following(world, CASE_UPDATES):
-        rooms.append(station.hub._rooms[world.workspace_id][0])
+        workspaces.append(station.manager._workspaces[world.workspace_id][0])
         async with (
             following(world, CUSTOMER_UPDATES, accountId=account) as one,
             following(world, CUSTOMER_UPDATES, accountId=account) as two,
         ):
-            room, people, _ = station.hub._rooms[world.workspace_id]
-            rooms.append(room)
-            assert (people, sorted(len(group.subscribers) for group in room.groups.values())) == (3, [1, 2])
+            workspace, people, _ = station.manager._workspaces[world.workspace_id]
+            workspaces.append(workspace)
+            assert (people, sorted(len(group.subscribers) for group in workspace.groups.values())) == (3, [1, 2])
             one.stick()  # who is not served loses his seat, but not his place in the room
             await do(world, "updateAccount", id=account, industry="Rockets")
             await settled(world)
-            assert sum(len(group.subscribers) for group in room.groups.values()) == 2
+            assert sum(len(group.subscribers) for group in workspace.groups.values()) == 2
             await two.until(lambda: len(two.messages) == 2)
-        assert len(room.groups) == 1
+        assert len(workspace.groups) == 1
     await station.empty(before)
     async with following(world, CASE_UPDATES):
-        rooms.append(station.hub._rooms[world.workspace_id][0])
+        workspaces.append(station.manager._workspaces[world.workspace_id][0])
     await station.empty(before)
 
-    assert rooms[0] is rooms[1]
-    assert rooms[2] is not rooms[0]
+    assert workspaces[0] is workspaces[1]
+    assert workspaces[2] is not workspaces[0]
 
 
 async def test_many_come_and_go_at_once(world: World) -> None:
@@ -272,11 +274,11 @@ async def test_many_come_and_go_at_once(world: World) -> None:
     before = asyncio.all_tasks()
     for _ in range(3):
         followers = [Follower() for _ in range(40)]
-        tasks = [await station.follow(each) for each in followers]
+        tasks = [await station.serve(each) for each in followers]
         for follower in followers[::2]:
             await follower.until(lambda f=follower: bool(f.messages) and f.messages[-1]["caughtUp"])  # type: ignore[misc]
-        room = station.hub._rooms[world.workspace_id][0]
-        assert len(room.groups) == 1
+        workspace = station.manager._workspaces[world.workspace_id][0]
+        assert len(workspace.groups) == 1
         assert station.connections() <= world.database.reader.pool.size() * 2  # type: ignore[attr-defined]
         for task in tasks:
             task.cancel()

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from crm_graph.models import Case, Role, Visibility
-from schema.subscriptions.operations import Operation, read_operation
+from schema.subscriptions.operations import SubscriptionOperation, parse_subscription
 from tests.schema.subscriptions.test_cases import do, now
 from tests.support.customers import Company
 from tests.support.raw_rows import Row
@@ -23,8 +23,8 @@ def key(world: World, text: str, variables: Row | None = None, name: str | None 
     return operation(world, text, name).key(variables)
 
 
-def operation(world: World, text: str, name: str | None = None) -> Operation:
-    return read_operation(world.application.state.endpoint.hub.schema._schema, text, name)
+def operation(world: World, text: str, name: str | None = None) -> SubscriptionOperation:
+    return parse_subscription(world.application.state.service.manager.schema._schema, text, name)
 
 
 # What is the same question
@@ -163,7 +163,7 @@ async def groups_of(world: World, text: str, *people: Person) -> int:
     async with contextlib.AsyncExitStack() as stack:
         for person in people:
             await stack.enter_async_context(following(world, text, by=person))
-        return len(world.application.state.endpoint.hub._rooms[world.workspace_id][0].groups)
+        return len(world.application.state.service.manager._workspaces[world.workspace_id][0].groups)
 
 
 async def test_fragments_are_looked_into(world: World) -> None:
@@ -234,7 +234,7 @@ async def test_who_is_served_together_gets_what_each_would_get_alone(world: Worl
                 own = text.replace("subscription", f"subscription {name}")
                 together[selection, name] = await stack.enter_async_context(following(world, text, by=person))
                 alone[selection, name] = await stack.enter_async_context(following(world, own, by=person))
-        groups = world.application.state.endpoint.hub._rooms[world.workspace_id][0].groups
+        groups = world.application.state.service.manager._workspaces[world.workspace_id][0].groups
         shared = [group for group in groups.values() if len(group.subscribers) > 1]
         assert bool(shared) or seed % 2
         for _ in range(10):

@@ -54,10 +54,10 @@ async def test_who_did_not_sign_in_follows_nothing(world: World, document: str) 
     request = GraphQLRequestData(query=document, variables=variables, operation_name=None, extensions=None)
     context = Context(state.settings, state.database, state.changelog)
     with pytest.raises(GraphQLError) as refused:
-        await state.endpoint.hub.follow(context, request, Follower())
+        await state.service.manager.serve(context, request, Follower())
 
     assert (refused.value.extensions or {})["code"] == "UNAUTHENTICATED"
-    assert state.endpoint.hub._rooms == {}
+    assert state.service.manager._workspaces == {}
 
 
 @pytest.mark.parametrize("way", ["deactivated", "deleted"])
@@ -92,7 +92,7 @@ async def test_who_may_no_longer_sign_in_when_he_begins_follows_nothing(world: W
         await do(world, "updateUser", id=rep.id, active=False)
     request = GraphQLRequestData(query=CASE_UPDATES, variables={}, operation_name=None, extensions=None)
     with pytest.raises(GraphQLError) as refused:
-        await state.endpoint.hub.follow(context, request, Follower())
+        await state.service.manager.serve(context, request, Follower())
 
     assert refused.value.extensions == {"code": "UNAUTHENTICATED"}
-    assert state.endpoint.hub._rooms == {}
+    assert state.service.manager._workspaces == {}

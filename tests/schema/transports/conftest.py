@@ -8,27 +8,27 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from schema import Endpoint
+from schema import OperationService
 from schema.core.context import Context
-from schema.transports.asgi_sender import Gone
+from schema.transports.asgi_sender import ClientDisconnected
 
 PATIENCE = 10.0
 
 
-class WaitingHub:
+class WaitingManager:
     """Its subscriptions tell nothing by themselves. Tests have their outlets."""
 
     def __init__(self) -> None:
         self.outlets: list[Any] = []
         self._changed = asyncio.Condition()
 
-    async def follow(self, context: Context, request: Any, outlet: Any) -> None:
-        self.outlets.append(outlet)
+    async def serve(self, context: Context, request: Any, sink: Any) -> None:
+        self.outlets.append(sink)
         await self._tell()
         try:
             await asyncio.Event().wait()
         finally:
-            self.outlets.remove(outlet)
+            self.outlets.remove(sink)
             await self._tell()
 
     async def has(self, count: int) -> None:
@@ -51,23 +51,23 @@ class Out:
         self.read()
 
 
-async def refused(outlet: Any, payload: str) -> None:
+async def refused(sink: Any, payload: str) -> None:
     """Send again and again, until a client who takes nothing is given up."""
     try:
         while True:
-            await outlet.send(payload)
-    except Gone:
+            await sink.send(payload)
+    except ClientDisconnected:
         pass
 
 
 @pytest.fixture
-def endpoint(application: Starlette) -> Endpoint:
-    endpoint: Endpoint = application.state.endpoint
-    return endpoint
+def service(application: Starlette) -> OperationService:
+    service: OperationService = application.state.service
+    return service
 
 
 @pytest.fixture
-def waiting_hub(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> WaitingHub:
-    hub = WaitingHub()
-    monkeypatch.setattr(endpoint, "hub", hub)
-    return hub
+def waiting_hub(service: OperationService, monkeypatch: pytest.MonkeyPatch) -> WaitingManager:
+    manager = WaitingManager()
+    monkeypatch.setattr(service, "manager", manager)
+    return manager

@@ -13,7 +13,7 @@ import pytest
 from graphql import ExecutionResult
 
 from crm_graph.models import Account
-from schema import Endpoint
+from schema import OperationService
 from schema.transports import http
 from schema.transports.negotiation import JSON, RESPONSE
 from tests.support.live import Server
@@ -30,11 +30,11 @@ Change = Callable[..., None]
 
 
 @pytest.fixture
-def change(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Change:
+def change(service: OperationService, monkeypatch: pytest.MonkeyPatch) -> Change:
     """Change settings for one test."""
 
     def change(**settings: Any) -> None:
-        monkeypatch.setattr(endpoint, "settings", dataclasses.replace(endpoint.settings, **settings))
+        monkeypatch.setattr(service, "settings", dataclasses.replace(service.settings, **settings))
 
     return change
 
@@ -165,25 +165,25 @@ async def test_a_body_that_is_too_long(world: World, server: Server, change: Cha
         assert response.json() == {"data": {"createAccount": {"account": {"name": "Acme"}}}}
 
 
-async def test_a_length_that_is_too_much_is_refused_before_reading(endpoint: Endpoint, change: Change) -> None:
+async def test_a_length_that_is_too_much_is_refused_before_reading(service: OperationService, change: Change) -> None:
     change(body_bytes=10)
 
     async def receive() -> Any:
         raise AssertionError("The body was read.")
 
-    assert await status_of(endpoint, receive, {b"content-length": b"11"}) == [413]
+    assert await status_of(service, receive, {b"content-length": b"11"}) == [413]
 
 
-async def test_who_goes_before_all_is_sent_is_not_answered(endpoint: Endpoint) -> None:
+async def test_who_goes_before_all_is_sent_is_not_answered(service: OperationService) -> None:
     messages = [{"type": "http.request", "body": b'{"query": ', "more_body": True}, {"type": "http.disconnect"}]
 
     async def receive() -> Any:
         return messages.pop(0)
 
-    assert await status_of(endpoint, receive, {}) == []
+    assert await status_of(service, receive, {}) == []
 
 
-async def status_of(endpoint: Endpoint, receive: Any, headers: dict[bytes, bytes]) -> list[int]:
+async def status_of(service: OperationService, receive: Any, headers: dict[bytes, bytes]) -> list[int]:
     """The status, if any, that a request is answered with."""
     scope = {"type": "http", "method": "POST", "path": "/graphql", "query_string": b""}
     sent: list[Any] = []
@@ -192,7 +192,7 @@ async def status_of(endpoint: Endpoint, receive: Any, headers: dict[bytes, bytes
         sent.append(message)
 
     scope["headers"] = [(b"content-type", b"application/json"), *headers.items()]
-    await http.HTTP(endpoint)(scope, receive, send)
+    await http.HTTP(service)(scope, receive, send)
     return [message["status"] for message in sent if message["type"] == "http.response.start"]
 
 
@@ -283,13 +283,13 @@ async def test_a_batch_that_is_none(world: World, change: Change) -> None:
 
 
 async def test_an_answer_in_json_goes_out_as_it_is_with_its_extensions(
-    world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def answer(context: Any, *rest: object) -> ExecutionResult:
         context.extensions["execution"] = "compiled"
         return ExecutionResult(orjson.Fragment(b'{"amount": 1.50}'))  # type: ignore[arg-type]  # what goes for data
 
-    monkeypatch.setattr(endpoint.schema, "answer", answer)
+    monkeypatch.setattr(service.schema, "execute_document", answer)
     response = await world.client.post("/graphql", json={"query": WHO}, headers={"Accept": RESPONSE})
 
     assert response.status_code == 200
@@ -297,10 +297,10 @@ async def test_an_answer_in_json_goes_out_as_it_is_with_its_extensions(
 
 
 async def test_what_nobody_foresaw_is_masked(
-    world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, change: Change
+    world: World, service: OperationService, monkeypatch: pytest.MonkeyPatch, change: Change
 ) -> None:
     change(batch_operations=1)
-    monkeypatch.setattr(endpoint, "database", None)
+    monkeypatch.setattr(service, "database", None)
     for body in ({"query": WHO}, [{"query": WHO}]):
         response = await world.client.post("/graphql", json=body, headers=signed_in(world))
 
@@ -313,13 +313,13 @@ async def test_what_nobody_foresaw_is_masked(
 
 
 async def test_a_failure_before_execution_has_a_status(
-    world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object, **options: object) -> None:
         raise OSError("nobody answers")
 
     monkeypatch.setattr("schema.execution.schema.experimental_execute_incrementally", fail)
-    monkeypatch.setattr(endpoint.schema, "_plans", None)
+    monkeypatch.setattr(service.schema, "_plans", None)
     response = await world.client.post("/graphql", json={"query": WHO}, headers=signed_in(world, Accept=RESPONSE))
 
     assert response.status_code == 500

@@ -14,7 +14,7 @@ import pytest
 from crm_graph import app
 from crm_graph.observability import logs
 from crm_graph.settings import Settings
-from schema import Endpoint
+from schema import OperationService
 from schema.transports import http
 from tests.schema.transports.test_http import WHO, signed_in
 from tests.support.live import Server
@@ -42,9 +42,9 @@ async def test_a_request_without_a_good_id_is_given_one(world: World, name: str)
 
 
 async def test_the_log_tells_which_request_a_line_is_about(
-    world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: World, service: OperationService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(endpoint, "database", None)
+    monkeypatch.setattr(service, "database", None)
     caplog.handler.addFilter(logs.WithRequest())
     ids = [f"request-{number}" for number in range(3)]
     await asyncio.gather(

@@ -14,14 +14,14 @@ import pytest
 from crm_graph.errors import TimedOut
 from crm_graph.models import Visibility
 from loaders.core.dataloaders import Loaders
-from schema.transports.multipart import Former
-from schema.transports.negotiation import Parts, parts
+from schema.transports.multipart import LegacyIncrementalFormat
+from schema.transports.negotiation import IncrementalFormat, incremental_format
 from tests.schema.transports.conftest import PATIENCE
 from tests.support.live import Server
 from tests.support.world import World
 
-NOW = "multipart/mixed;incrementalSpec=v0.2,application/graphql-response+json,application/json;q=0.9"
-FORMER = "multipart/mixed;deferSpec=20220824,application/graphql-response+json,application/json;q=0.9"
+V0_2 = "multipart/mixed;incrementalSpec=v0.2,application/graphql-response+json,application/json;q=0.9"
+APOLLO_2022 = "multipart/mixed;deferSpec=20220824,application/graphql-response+json,application/json;q=0.9"
 ACCOUNT = """
 query Customer($id: ID!, $later: Boolean! = true) {
   account(id: $id) { name ...Rest @defer(if: $later, label: "rest") }
@@ -34,7 +34,7 @@ query Accounts { accounts(orderBy: [{field: NAME}]) { nodes @stream(initialCount
 HEAD, REST = "Content-Type: application/json; charset=utf-8\r\n\r\n", "\r\n---"
 
 
-async def send(server: Server, world: World, query: str, accept: str = NOW, **variables: Any) -> httpx.Response:
+async def send(server: Server, world: World, query: str, accept: str = V0_2, **variables: Any) -> httpx.Response:
     headers = {"Accept": accept, "Authorization": f"Bearer {world.admin.token}"}
     return await server.client.post(server.url, json={"query": query, "variables": variables}, headers=headers)
 
@@ -88,7 +88,7 @@ async def test_lists_come_item_by_item(world: World, server: Server) -> None:
 
 
 async def test_clients_of_2022_are_told_paths(world: World, server: Server, account_id: str) -> None:
-    response = await send(server, world, ACCOUNT, FORMER, id=account_id)
+    response = await send(server, world, ACCOUNT, APOLLO_2022, id=account_id)
 
     assert response.headers["content-type"] == 'multipart/mixed; boundary="-"; deferSpec=20220824'
     first, second = parts_of(response)
@@ -98,7 +98,7 @@ async def test_clients_of_2022_are_told_paths(world: World, server: Server, acco
 
 
 def test_paths_of_lists_within_what_was_deferred_and_of_what_failed() -> None:
-    former = Former()
+    former = LegacyIncrementalFormat()
     errors = [{"message": "No."}]
     pending = [{"id": "0", "path": ["a"]}, {"id": "1", "path": ["a", "list"], "label": "l"}]
     assert former({"data": {"a": {"list": [1]}}, "pending": pending, "hasNext": True}) == {
@@ -138,17 +138,17 @@ def test_paths_of_lists_within_what_was_deferred_and_of_what_failed() -> None:
         ("multipart/mixed;q=0, application/json", None),
         ("multipart/mixed;q=0.5, application/json", None),
         ("*/*, multipart/mixed;q=0.9", None),
-        ("multipart/mixed;q=0.9, application/json;q=0.9", Parts.NOW),
-        ("multipart/mixed", Parts.NOW),
+        ("multipart/mixed;q=0.9, application/json;q=0.9", IncrementalFormat.V0_2),
+        ("multipart/mixed", IncrementalFormat.V0_2),
         ("multipart/mixed;boundary=graphql;subscriptionSpec=1.0, application/json", None),
-        ("application/json, text/event-stream, multipart/mixed", Parts.NOW),
-        ('multipart/mixed;boundary="-";deferSpec=20220824, */*', Parts.FORMER),
-        ('Multipart/Mixed; DeferSpec="20220824"', Parts.FORMER),
-        ("multipart/mixed;deferSpec=20220824, multipart/mixed;incrementalSpec=v0.2", Parts.NOW),
+        ("application/json, text/event-stream, multipart/mixed", IncrementalFormat.V0_2),
+        ('multipart/mixed;boundary="-";deferSpec=20220824, */*', IncrementalFormat.APOLLO_2022),
+        ('Multipart/Mixed; DeferSpec="20220824"', IncrementalFormat.APOLLO_2022),
+        ("multipart/mixed;deferSpec=20220824, multipart/mixed;incrementalSpec=v0.2", IncrementalFormat.V0_2),
     ],
 )
-def test_who_takes_which_parts(accept: str, how: Parts | None) -> None:
-    assert parts(accept.encode()) is how
+def test_who_takes_which_parts(accept: str, how: IncrementalFormat | None) -> None:
+    assert incremental_format(accept.encode()) is how
 
 
 async def test_who_takes_no_parts_is_answered_as_a_whole(world: World, server: Server, account_id: str) -> None:
@@ -200,8 +200,8 @@ async def test_all_parts_are_of_one_revision(
     """Somebody writes after the first part."""
     query = """query ($id: ID!) { account(id: $id) { id ... @defer { name } ... @defer {
       owner { name } contacts { totalCount nodes { lastName } } } } revision }"""
-    endpoint = server.application.state.endpoint
-    answers = endpoint.schema.answers
+    service = server.application.state.service
+    answers = service.schema.execute_incrementally
 
     async def interrupted(*arguments: Any) -> AsyncIterator[dict[str, Any]]:
         async for part in answers(*arguments):
@@ -209,7 +209,7 @@ async def test_all_parts_are_of_one_revision(
             if "data" in part:
                 await world.make("contact", lastName="Late", accountId=account_id)
 
-    monkeypatch.setattr(endpoint.schema, "answers", interrupted)
+    monkeypatch.setattr(service.schema, "execute_incrementally", interrupted)
     first, *rest = parts_of(await send(server, world, query, id=account_id))
 
     assert first["data"]["account"] == {"id": account_id}
@@ -226,7 +226,7 @@ async def test_what_may_not_be_seen_is_not_deferred_either(world: World, server:
     other = await world.person()
     await world.default("account", Visibility.PRIVATE)
     account_id = await world.make("account", name="Acme", ownerId=world.admin.id)
-    headers = {"Accept": NOW, "Authorization": f"Bearer {other.token}"}
+    headers = {"Accept": V0_2, "Authorization": f"Bearer {other.token}"}
     body = {"query": ACCOUNT, "variables": {"id": account_id}}
 
     response = await server.client.post(server.url, json=body, headers=headers)
@@ -250,7 +250,7 @@ async def test_errors_of_later_parts_are_masked_and_of_refused_requests_have_the
     assert error["message"] == "Something went wrong on our side."
     assert error["extensions"]["code"] == "INTERNAL"
 
-    headers = {"Accept": NOW, "Authorization": "Bearer nobody's"}
+    headers = {"Accept": V0_2, "Authorization": "Bearer nobody's"}
     response = await server.client.post(server.url, json={"query": STREAM}, headers=headers)
     assert response.status_code == 401
     assert response.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
@@ -264,16 +264,16 @@ async def test_errors_of_later_parts_are_masked_and_of_refused_requests_have_the
 async def test_what_takes_too_long_is_said_to_fail(
     world: World, server: Server, account_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endpoint = server.application.state.endpoint
-    answers = endpoint.schema.answers
+    service = server.application.state.service
+    answers = service.schema.execute_incrementally
 
     async def slow(*arguments: Any) -> AsyncIterator[dict[str, Any]]:
         async for part in answers(*arguments):
             yield part
             await asyncio.sleep(PATIENCE)
 
-    monkeypatch.setattr(endpoint.schema, "answers", slow)
-    monkeypatch.setattr(endpoint, "settings", replace(endpoint.settings, query_seconds=1))
+    monkeypatch.setattr(service.schema, "execute_incrementally", slow)
+    monkeypatch.setattr(service, "settings", replace(service.settings, query_seconds=1))
     first, second = parts_of(await send(server, world, ACCOUNT, id=account_id))
 
     assert first["data"] == {"account": {"name": "Acme"}}
@@ -284,8 +284,8 @@ async def test_what_takes_too_long_is_said_to_fail(
 async def test_who_goes_ends_what_was_still_to_come(
     world: World, server: Server, account_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endpoint, ended = server.application.state.endpoint, asyncio.Event()
-    answers = endpoint.schema.answers
+    service, ended = server.application.state.service, asyncio.Event()
+    answers = service.schema.execute_incrementally
 
     async def slow(*arguments: Any) -> AsyncIterator[dict[str, Any]]:
         try:
@@ -295,20 +295,20 @@ async def test_who_goes_ends_what_was_still_to_come(
         finally:
             ended.set()
 
-    monkeypatch.setattr(endpoint.schema, "answers", slow)
-    headers = {"Accept": NOW, "Authorization": f"Bearer {world.admin.token}"}
+    monkeypatch.setattr(service.schema, "execute_incrementally", slow)
+    headers = {"Accept": V0_2, "Authorization": f"Bearer {world.admin.token}"}
     body = {"query": ACCOUNT, "variables": {"id": account_id}}
     async with server.client.stream("POST", server.url, json=body, headers=headers) as response:
         assert "hasNext" in await anext(response.aiter_text())
-        assert endpoint.turns.at_work == 1
+        assert service.queue.running_count == 1
     await asyncio.wait_for(ended.wait(), PATIENCE / 2)
     await asyncio.sleep(0)
 
-    assert endpoint.turns.at_work == 0
+    assert service.queue.running_count == 0
 
 
 async def test_parts_cost_what_was_asked(world: World, server: Server, account_id: str) -> None:
-    headers = {"Accept": NOW, "Authorization": f"Bearer {world.admin.token}", "X-CRM-Graph-Cost": "1"}
+    headers = {"Accept": V0_2, "Authorization": f"Bearer {world.admin.token}", "X-CRM-Graph-Cost": "1"}
     body = {"query": ACCOUNT, "variables": {"id": account_id}}
     first, *_ = parts_of(await server.client.post(server.url, json=body, headers=headers))
 

@@ -104,7 +104,7 @@ async def settled(server: Server) -> tuple[int, int]:
 
 async def none_open(server: Server) -> None:
     for _ in range(1000):
-        if not server.application.state.endpoint.connections._open:
+        if not server.application.state.service.connections._open:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("A connection stays open.")
@@ -131,4 +131,4 @@ async def test_thousands_of_wrong_uses_leave_nothing_behind(world: World, server
     assert warm is not None
     assert objects - warm[0] < SPARE_OBJECTS
     assert resident - warm[1] < SPARE_KILOBYTES
-    assert not server.application.state.endpoint.connections._operations
+    assert not server.application.state.service.connections._operations

@@ -17,9 +17,9 @@ from crm_graph.errors import Conflict, Invalid
 from crm_graph.models import StoredDocument, now
 from crm_graph.services.platform import persisted_queries as documents
 from crm_graph.settings import PersistedQueries, Settings
-from schema import Endpoint
+from schema import OperationService
 from schema.transports.negotiation import RESPONSE
-from schema.transports.persisted_queries import DocumentStore
+from schema.transports.persisted_queries import PersistedQueryStore
 from tests.support.live import EventClient, Server
 from tests.support.world import World
 
@@ -51,21 +51,23 @@ def error(answer: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture(autouse=True)
-async def store(endpoint: Endpoint, world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DocumentStore]:
+async def persisted_queries(
+    service: OperationService, world: World, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[PersistedQueryStore]:
     """Nothing is stored, and nothing known."""
-    store = DocumentStore(world.database, endpoint.budget)
-    monkeypatch.setattr(endpoint, "store", store)
-    yield store
+    persisted_queries = PersistedQueryStore(world.database, service.rate_limiter)
+    monkeypatch.setattr(service, "persisted_queries", persisted_queries)
+    yield persisted_queries
     async with world.raw() as connection:
         await connection.execute(sa.delete(StoredDocument))
 
 
 @pytest.fixture
-def change(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Change:
+def change(service: OperationService, monkeypatch: pytest.MonkeyPatch) -> Change:
     """Change settings for one test."""
 
     def change(**settings: Any) -> None:
-        monkeypatch.setattr(endpoint, "settings", dataclasses.replace(endpoint.settings, **settings))
+        monkeypatch.setattr(service, "settings", dataclasses.replace(service.settings, **settings))
 
     return change
 
@@ -91,10 +93,10 @@ async def test_a_document_is_kept_for_who_sends_it_with_its_hash(world: World) -
 
 
 async def test_another_process_finds_it_and_looks_again_after_a_minute(
-    world: World, store: DocumentStore, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, persisted_queries: PersistedQueryStore, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.send(named(sha256(WHO), query=WHO), token=world.admin.token)
-    monkeypatch.setattr(endpoint, "store", DocumentStore(world.database, endpoint.budget))
+    monkeypatch.setattr(service, "persisted_queries", PersistedQueryStore(world.database, service.rate_limiter))
 
     with world.statements() as statements:
         for _ in range(2):
@@ -103,9 +105,9 @@ async def test_another_process_finds_it_and_looks_again_after_a_minute(
 
     async with world.raw() as connection:
         await connection.execute(sa.delete(StoredDocument))
-    monkeypatch.setattr("schema.transports.persisted_queries.GOOD_SECONDS", 0.0)
-    store._known.clear()
-    monkeypatch.setattr(endpoint, "store", store)
+    monkeypatch.setattr("schema.transports.persisted_queries.MAX_AGE_SECONDS", 0.0)
+    persisted_queries._known.clear()
+    monkeypatch.setattr(service, "persisted_queries", persisted_queries)
     assert error(await world.send(named(sha256(WHO)), token=world.admin.token)) == NOT_FOUND
 
 
@@ -154,10 +156,12 @@ async def test_what_is_not_kept(world: World, monkeypatch: pytest.MonkeyPatch) -
     assert await stored(world) == {}
 
 
-async def test_to_have_documents_kept_costs(world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint.budget, "maximum", 2_500)
-    monkeypatch.setattr(endpoint.budget._here, "maximum", 2_500)
-    monkeypatch.setattr(endpoint.budget._here, "rate", 0)
+async def test_to_have_documents_kept_costs(
+    world: World, service: OperationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.rate_limiter, "maximum", 2_500)
+    monkeypatch.setattr(service.rate_limiter._here, "maximum", 2_500)
+    monkeypatch.setattr(service.rate_limiter._here, "rate", 0)
     texts = [f"query Q{number} {{ viewer {{ name }} }}" for number in range(4)]
 
     answers = [await world.send(named(sha256(text), query=text), token=world.admin.token) for text in texts]
@@ -166,11 +170,13 @@ async def test_to_have_documents_kept_costs(world: World, endpoint: Endpoint, mo
     assert set(await stored(world)) == {sha256(text) for text in texts[:2]}
 
 
-async def test_to_look_for_documents_costs(world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint.budget, "maximum", 2)
-    monkeypatch.setattr(endpoint.budget._here, "maximum", 2)
-    monkeypatch.setattr(endpoint.budget._here, "rate", 0.001)
-    monkeypatch.setattr(endpoint.budget, "rate", 0.001)
+async def test_to_look_for_documents_costs(
+    world: World, service: OperationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.rate_limiter, "maximum", 2)
+    monkeypatch.setattr(service.rate_limiter._here, "maximum", 2)
+    monkeypatch.setattr(service.rate_limiter._here, "rate", 0.001)
+    monkeypatch.setattr(service.rate_limiter, "rate", 0.001)
 
     answers = [await world.send(named(str(number)), token=world.admin.token) for number in range(3)]
 
@@ -194,15 +200,15 @@ async def test_the_oldest_make_room_and_trusted_ones_stay(world: World, monkeypa
     assert set(await stored(world)) == {"trusted", "c", "d"}
 
 
-async def test_only_so_much_is_known_in_memory(world: World, store: DocumentStore) -> None:
-    store.ROOM = 3 * len(WHO)
+async def test_only_so_much_is_known_in_memory(world: World, persisted_queries: PersistedQueryStore) -> None:
+    persisted_queries.ROOM = 3 * len(WHO)
     await documents.trust(world.database, dict.fromkeys("abcd", WHO))
 
     for each in "abcad":
         assert await world.send({"documentId": each}, token=world.admin.token) == NAMED
 
-    assert list(store._known) == ["c", "a", "d"]
-    assert store._length == 3 * len(WHO)
+    assert list(persisted_queries._known) == ["c", "a", "d"]
+    assert persisted_queries._length == 3 * len(WHO)
 
 
 async def test_trusted_documents_alone(world: World, change: Change, server: Server) -> None:

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from crm_graph import app, migrations
 from crm_graph.models import Account
 from crm_graph.settings import Settings
-from schema import Connections
+from schema import ConnectionRegistry
 from tests.conftest import REDIS_URL, skip
 from tests.support.live import PATIENCE, Server, WebSocketClient
 from tests.support.servers import ServerProcess, environment
@@ -68,24 +68,24 @@ async def test_a_stop_is_prompt_and_clients_know_to_come_again(tmp_path: Path, w
 
 
 @pytest.fixture
-def connections(application: Starlette, monkeypatch: pytest.MonkeyPatch) -> Connections:
-    connections: Connections = application.state.endpoint.connections
+def connections(application: Starlette, monkeypatch: pytest.MonkeyPatch) -> ConnectionRegistry:
+    connections: ConnectionRegistry = application.state.service.connections
     monkeypatch.setattr(connections, "draining", False)  # and so it is again afterwards
     return connections
 
 
 async def test_what_was_begun_on_a_socket_is_answered_before_it_closes(
-    world: World, server: Server, connections: Connections, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, connections: ConnectionRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began, go_on = asyncio.Event(), asyncio.Event()
-    answer = server.application.state.endpoint.schema.answer
+    answer = server.application.state.service.schema.execute_document
 
     async def slowly(*arguments: Any) -> Any:
         began.set()
         await go_on.wait()
         return await answer(*arguments)
 
-    monkeypatch.setattr(server.application.state.endpoint.schema, "answer", slowly)
+    monkeypatch.setattr(server.application.state.service.schema, "execute_document", slowly)
     async with server.websocket(world.admin) as client:
         await client.start(CHANGES, operation_id="follow")
         await client.next("follow")
@@ -103,7 +103,7 @@ async def test_what_was_begun_on_a_socket_is_answered_before_it_closes(
 
 
 async def test_sockets_are_closed_one_by_one_where_there_is_time(
-    world: World, server: Server, connections: Connections
+    world: World, server: Server, connections: ConnectionRegistry
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(server.websocket(world.admin)) for _ in range(20)]

@@ -10,10 +10,9 @@ import httpx
 import pytest
 
 from crm_graph.models import Account
-from schema import Endpoint
-from schema.transports import asgi_sender as line
-from schema.transports import sse
-from tests.schema.transports.conftest import PATIENCE, WaitingHub, refused
+from schema import OperationService
+from schema.transports import asgi_sender, sse
+from tests.schema.transports.conftest import PATIENCE, WaitingManager, refused
 from tests.support.live import Server
 from tests.support.world import World
 
@@ -137,7 +136,7 @@ async def test_methods_that_are_not_for_this(world: World, server: Server) -> No
 
 
 async def test_a_silent_stream_is_kept_alive(
-    world: World, server: Server, waiting_hub: WaitingHub, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, waiting_hub: WaitingManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "KEEP_ALIVE_SECONDS", 0.05)
     async with server.events(CHANGES, by=world.admin) as stream:
@@ -145,20 +144,20 @@ async def test_a_silent_stream_is_kept_alive(
         with pytest.raises(TimeoutError):
             await stream.event(within=0.4)
         assert stream.comments >= 3
-        assert waiting_hub.outlets[0].offer("1")
+        assert waiting_hub.outlets[0].try_send("1")
 
 
-async def test_who_goes_is_followed_no_more(world: World, server: Server, waiting_hub: WaitingHub) -> None:
+async def test_who_goes_is_followed_no_more(world: World, server: Server, waiting_hub: WaitingManager) -> None:
     async with server.events(CHANGES, by=world.admin):
         await waiting_hub.has(1)
     await waiting_hub.has(0)
 
 
 async def test_a_mutation_is_executed_to_its_end(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    answer = endpoint.schema.answer
+    answer = service.schema.execute_document
 
     async def slow(*arguments: Any) -> Any:
         begun.set()
@@ -167,7 +166,7 @@ async def test_a_mutation_is_executed_to_its_end(
         done.set()
         return result
 
-    monkeypatch.setattr(endpoint.schema, "answer", slow)
+    monkeypatch.setattr(service.schema, "execute_document", slow)
     async with asyncio.timeout(PATIENCE):
         async with server.events(CREATE, by=world.admin, name="Acme"):
             await begun.wait()
@@ -178,25 +177,25 @@ async def test_a_mutation_is_executed_to_its_end(
 
 
 async def test_a_stuck_client_is_left_out_and_let_go(
-    world: World, server: Server, waiting_hub: WaitingHub, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, waiting_hub: WaitingManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line, "STUCK_SECONDS", 0.3)
+    monkeypatch.setattr(asgi_sender, "SEND_TIMEOUT_SECONDS", 0.3)
     payload = '"' + "x" * 100_000 + '"'
     async with asyncio.timeout(PATIENCE), server.events(CHANGES, by=world.admin):
         await waiting_hub.has(1)
-        [outlet] = waiting_hub.outlets
-        await refused(outlet, payload)
-        assert not outlet.offer(payload)
+        [sink] = waiting_hub.outlets
+        await refused(sink, payload)
+        assert not sink.try_send(payload)
 
 
 async def test_a_server_that_stops_ends_streams_without_completing_them(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clients take that for a broken line, and come again."""
-    monkeypatch.setattr(endpoint.connections, "draining", False)  # as it shall be again afterwards
+    monkeypatch.setattr(service.connections, "draining", False)  # as it shall be again afterwards
     async with server.events(CHANGES, by=world.admin) as stream:
         await stream.next()
-        endpoint.connections.drain()
+        service.connections.drain()
         assert await stream.event() is None
     response = await server.client.post(server.url, json={"query": CHANGES}, headers=EVENTS)
     assert response.status_code == 503
@@ -204,9 +203,9 @@ async def test_a_server_that_stops_ends_streams_without_completing_them(
 
 
 async def test_an_outage_at_the_beginning_has_a_status(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "database", None)
+    monkeypatch.setattr(service, "database", None)
     headers = {**EVENTS, "Authorization": f"Bearer {world.admin.token}"}
     response: httpx.Response = await server.client.post(server.url, json={"query": WHO}, headers=headers)
 

@@ -17,9 +17,9 @@ from crm_graph import auth
 from crm_graph.auth import Principal
 from crm_graph.database import Database
 from crm_graph.models import ApiToken, Role, Session, User, now
-from schema import Connections, Endpoint
+from schema import ConnectionRegistry, OperationService
 from schema.transports import connections as sessions
-from schema.transports.connections import End
+from schema.transports.connections import CloseReason
 from tests.schema.transports.conftest import Out
 from tests.support.live import Server
 from tests.support.world import Person, World
@@ -165,29 +165,29 @@ async def test_an_operation_finds_the_end_of_its_token_at_once(
         began = time.monotonic()
         await client.start(WHO)
         assert await client.closed() == (4403, "token revoked")
-        assert time.monotonic() - began < sessions.LOOK_SECONDS
+        assert time.monotonic() - began < sessions.REVOCATION_POLL_SECONDS
 
 
 # Looking after connections
 
 
 @dataclass(eq=False)
-class Line:
+class FakeConnection:
     """A connection that notes why it was ended."""
 
     principal: Principal | None
-    ends: list[End] = field(default_factory=list)
+    ends: list[CloseReason] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def end(self, why: End) -> None:
+    def end(self, why: CloseReason) -> None:
         self.ends.append(why)
         self.ended.set()
 
 
 @pytest.fixture
-async def connections(world: World) -> Connections:
+async def connections(world: World) -> ConnectionRegistry:
     """Those of a process of their own, in which nobody looks unless he is told to."""
-    return Connections(world.database, 10)
+    return ConnectionRegistry(world.database, 10)
 
 
 async def principal(world: World, person: Person) -> Principal:
@@ -196,17 +196,17 @@ async def principal(world: World, person: Person) -> Principal:
 
 
 async def test_all_connections_are_asked_about_in_one_statement_a_kind(
-    world: World, other_world: World, connections: Connections
+    world: World, other_world: World, connections: ConnectionRegistry
 ) -> None:
     people = [world.admin, *[await world.person() for _ in range(3)]]
     sessions_ = [(await session_of(world, each))[0] for each in people]
     holders = [*people, *[access(world, each, id) for each, id in zip(people, sessions_, strict=True)]]
-    lines = [Line(await principal(world, each)) for each in holders for _ in range(5)]
-    lines.append(Line(await principal(other_world, other_world.admin)))
-    lines.append(Line(None))
-    revoked = lines[35:40]
+    open_connections = [FakeConnection(await principal(world, each)) for each in holders for _ in range(5)]
+    open_connections.append(FakeConnection(await principal(other_world, other_world.admin)))
+    open_connections.append(FakeConnection(None))
+    revoked = open_connections[35:40]
     await change(world, Session, sessions_[-1], revoked_at=now())
-    for each in lines:
+    for each in open_connections:
         connections._open.add(each)
 
     with world.statements() as statements:
@@ -215,39 +215,42 @@ async def test_all_connections_are_asked_about_in_one_statement_a_kind(
     asked = [each for each in statements if "json_each" in each or "ANY" in each]
     assert len([each for each in asked if "FROM sessions" in each]) == 1
     assert len([each for each in asked if "FROM api_tokens" in each]) == 1
-    assert [each for each in lines if each.ends] == revoked
-    assert [each.ends for each in revoked] == [[End.REVOKED]] * 5
+    assert [each for each in open_connections if each.ends] == revoked
+    assert [each.ends for each in revoked] == [[CloseReason.REVOKED]] * 5
 
 
 async def test_one_renewed_while_the_database_is_asked_is_not_ended(
-    world: World, connections: Connections, monkeypatch: pytest.MonkeyPatch
+    world: World, connections: ConnectionRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_token = await principal(world, world.admin)
     session_id, _ = await session_of(world, world.admin)
     by_session = await principal(world, access(world, world.admin, session_id))
-    line = Line(by_token)
+    connection = FakeConnection(by_token)
     standing = auth.still_valid
 
     async def meanwhile(*arguments: Any) -> Any:
-        line.principal = by_session
+        connection.principal = by_session
         await standing(*arguments)
         return set()
 
     monkeypatch.setattr(auth, "still_valid", meanwhile)
-    with connections.connected(line):
+    with connections.connected(connection):
         await connections.end_revoked()
 
-    assert line.ends == []
+    assert connection.ends == []
 
 
 async def test_an_outage_of_the_database_ends_nobody_but_by_the_clock(
-    world: World, connections: Connections, monkeypatch: pytest.MonkeyPatch
+    world: World, connections: ConnectionRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(sessions, "REVOCATION_POLL_SECONDS", 0.02)
     rep = await world.person()
     [token] = [row for row in await world.rows(ApiToken) if row["user_id"] == rep.id]
     session_id, _ = await session_of(world, rep)
-    stands, expired = Line(await principal(world, rep)), Line(await principal(world, access(world, rep, session_id)))
+    stands, expired = (
+        FakeConnection(await principal(world, rep)),
+        FakeConnection(await principal(world, access(world, rep, session_id))),
+    )
     expired.principal = Principal(stands.principal.viewer, session_id, None, now())  # type: ignore[union-attr]
     await change(world, ApiToken, token["id"], deleted_at=now())
     asked = asyncio.Semaphore(0)
@@ -265,18 +268,18 @@ async def test_an_outage_of_the_database_ends_nobody_but_by_the_clock(
                 await asked.acquire()
             assert stands.ends == []
             await expired.ended.wait()
-            assert set(expired.ends) == {End.EXPIRED}
+            assert set(expired.ends) == {CloseReason.EXPIRED}
 
             connections.database = world.database
             await stands.ended.wait()
-        assert set(stands.ends) == {End.REVOKED}
+        assert set(stands.ends) == {CloseReason.REVOKED}
     await connections.close()
 
 
 async def test_a_database_that_hangs_keeps_nobody_beyond_his_time(
-    world: World, connections: Connections, monkeypatch: pytest.MonkeyPatch
+    world: World, connections: ConnectionRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(sessions, "REVOCATION_POLL_SECONDS", 0.02)
 
     class Hanging(Database):
         def __init__(self) -> None:
@@ -292,14 +295,14 @@ async def test_a_database_that_hangs_keeps_nobody_beyond_his_time(
             pass
 
     who = await principal(world, world.admin)
-    line = Line(Principal(who.viewer, None, who.token_id, now() + dt.timedelta(seconds=0.1)))
+    connection = FakeConnection(Principal(who.viewer, None, who.token_id, now() + dt.timedelta(seconds=0.1)))
     connections.database = Hanging()
-    with connections.connected(line):
+    with connections.connected(connection):
         connections.open()
         async with asyncio.timeout(PROMISED):
-            await line.ended.wait()
+            await connection.ended.wait()
     await connections.close()
-    assert line.ends[0] is End.EXPIRED
+    assert connection.ends[0] is CloseReason.EXPIRED
 
 
 # Renewal
@@ -334,7 +337,7 @@ async def by_api_token(world: World, rep: Person) -> tuple[str, dict[str, Any]]:
 async def test_a_socket_goes_on_by_a_new_token_and_what_runs_runs_on(
     world: World,
     server: Server,
-    endpoint: Endpoint,
+    service: OperationService,
     rep: Person,
     renewal: Callable[[World, Person], Awaitable[tuple[str, dict[str, Any]]]],
 ) -> None:
@@ -353,9 +356,9 @@ async def test_a_socket_goes_on_by_a_new_token_and_what_runs_runs_on(
 
         # The old token, and even its session, may end now.
         await change(world, Session, session_id, revoked_at=now())
-        await endpoint.connections.end_revoked()
+        await service.connections.end_revoked()
         await asyncio.sleep(ends_at - time.time())
-        endpoint.connections.end_expired()
+        service.connections.end_expired()
         assert (await client.ask(WHO))["data"]["viewer"]["id"] == rep.id
         await world.make("account", name="Acme")
         kinds: list[str] = []
@@ -415,13 +418,13 @@ async def test_over_http_a_renewal_tells_whether_the_token_is_good(world: World,
 
 
 async def test_a_late_answer_does_not_bring_an_old_token_back(
-    world: World, server: Server, endpoint: Endpoint, rep: Person, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, rep: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mutation that began before the renewal and ends after it leaves the socket as it is."""
     session_id, _ = await session_of(world, rep)
     document, variables = await by_api_token(world, rep)
     begun, go_on = asyncio.Event(), asyncio.Event()
-    answer = endpoint.schema.answer
+    answer = service.schema.execute_document
 
     async def slow(context: Any, written: Any, *rest: Any) -> Any:
         if "logActivity" in written.text:
@@ -429,7 +432,7 @@ async def test_a_late_answer_does_not_bring_an_old_token_back(
             await go_on.wait()
         return await answer(context, written, *rest)
 
-    monkeypatch.setattr(endpoint.schema, "answer", slow)
+    monkeypatch.setattr(service.schema, "execute_document", slow)
     async with asyncio.timeout(PROMISED), server.websocket(access(world, rep, session_id)) as client:
         late = await client.start('mutation { logActivity(input: {type: NOTE, subject: "x"}) { userErrors { code } } }')
         await begun.wait()

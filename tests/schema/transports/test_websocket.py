@@ -11,10 +11,9 @@ import sqlalchemy as sa
 from websockets.exceptions import InvalidStatus
 
 from crm_graph.models import Account, Role, User
-from schema import Endpoint
-from schema.transports import asgi_sender as line
-from schema.transports import websocket
-from tests.schema.transports.conftest import PATIENCE, Out, WaitingHub, refused
+from schema import OperationService
+from schema.transports import asgi_sender, websocket
+from tests.schema.transports.conftest import PATIENCE, Out, WaitingManager, refused
 from tests.support.live import Server
 from tests.support.world import World
 
@@ -83,15 +82,15 @@ async def test_each_operation_is_asked_by_who_one_is_by_then(world: World, serve
     assert await world.rows(Account) == []
 
 
-async def test_an_operation_that_is_stopped_ends(world: World, server: Server, waiting_hub: WaitingHub) -> None:
+async def test_an_operation_that_is_stopped_ends(world: World, server: Server, waiting_hub: WaitingManager) -> None:
     async with server.websocket(world.admin) as client:
         live = await client.start(CHANGES)
         await waiting_hub.has(1)
-        [outlet] = waiting_hub.outlets
-        assert outlet.offer('{"data":1}')
+        [sink] = waiting_hub.outlets
+        assert sink.try_send('{"data":1}')
         await client.stop(live)
         await waiting_hub.has(0)
-        assert not outlet.offer('{"data":2}')
+        assert not sink.try_send('{"data":2}')
         assert await client.next(live) == {"data": 1}
         # The id may be used again, and nothing of the old operation comes under it.
         assert await client.start(WHO, operation_id=live) == live
@@ -99,7 +98,7 @@ async def test_an_operation_that_is_stopped_ends(world: World, server: Server, w
         await client.completed(live)
 
 
-async def test_operations_end_with_their_socket(world: World, server: Server, waiting_hub: WaitingHub) -> None:
+async def test_operations_end_with_their_socket(world: World, server: Server, waiting_hub: WaitingManager) -> None:
     async with server.websocket(world.admin) as client:
         await client.start(CHANGES)
         await client.start(CHANGES)
@@ -109,11 +108,11 @@ async def test_operations_end_with_their_socket(world: World, server: Server, wa
 
 @pytest.mark.parametrize("goes", [True, False])
 async def test_a_mutation_is_executed_to_its_end(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, goes: bool
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch, goes: bool
 ) -> None:
     """Whether its client says that it is through, or goes away."""
     begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    answer = endpoint.schema.answer
+    answer = service.schema.execute_document
 
     async def slow(*arguments: Any) -> Any:
         begun.set()
@@ -122,14 +121,14 @@ async def test_a_mutation_is_executed_to_its_end(
         done.set()
         return result
 
-    monkeypatch.setattr(endpoint.schema, "answer", slow)
+    monkeypatch.setattr(service.schema, "execute_document", slow)
     async with asyncio.timeout(PATIENCE):
         async with server.websocket(world.admin) as client:
             write = await client.start(CREATE, name="Acme")
             await begun.wait()
             if not goes:
                 await client.stop(write)
-                monkeypatch.setattr(endpoint.connections, "user_operations", 1)
+                monkeypatch.setattr(service.connections, "user_operations", 1)
                 [error] = await client.error(await client.start(WHO))
                 assert error["extensions"] == {"code": "THROTTLED"}  # what was stopped counts until it is through
         go_on.set()
@@ -184,12 +183,12 @@ async def test_errors_of_execution_come_with_the_answer(world: World, server: Se
 
 
 async def test_what_nobody_foresaw_is_masked(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*arguments: Any) -> None:
         raise ValueError("a secret")
 
-    monkeypatch.setattr(endpoint.hub, "follow", fail)
+    monkeypatch.setattr(service.manager, "serve", fail)
     async with server.websocket(world.admin) as client:
         [error] = await client.error(await client.start(CHANGES))
 
@@ -208,9 +207,9 @@ async def test_an_after_that_cannot_be_ends_its_operation_alone(world: World, se
 
 
 async def test_the_operation_beyond_the_most_is_refused_and_nothing_else_happens(
-    world: World, server: Server, endpoint: Endpoint, waiting_hub: WaitingHub
+    world: World, server: Server, service: OperationService, waiting_hub: WaitingManager
 ) -> None:
-    most = endpoint.settings.operations_per_socket
+    most = service.settings.operations_per_socket
     async with server.websocket(world.admin) as client:
         ids = [await client.start(CHANGES) for _ in range(most)]
         refused = await client.start(CREATE, name="Acme")
@@ -229,9 +228,13 @@ async def test_the_operation_beyond_the_most_is_refused_and_nothing_else_happens
 
 
 async def test_a_user_has_so_many_operations_in_all_connections(
-    world: World, server: Server, endpoint: Endpoint, waiting_hub: WaitingHub, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    server: Server,
+    service: OperationService,
+    waiting_hub: WaitingManager,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(endpoint.connections, "user_operations", 2)
+    monkeypatch.setattr(service.connections, "user_operations", 2)
     rep = await world.person()
     error = {
         "message": "At most 2 operations of one user may run here at a time.",
@@ -320,13 +323,13 @@ async def test_a_second_connection_init(world: World, server: Server) -> None:
 
 
 async def test_no_connection_init_in_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "INIT_SECONDS", 0.1)
+    monkeypatch.setattr(websocket, "INIT_TIMEOUT_SECONDS", 0.1)
     async with server.websocket() as client:
         await client.send({"type": "ping"})
         assert await client.closed() == (4408, "Connection initialisation timeout")
 
 
-async def test_an_id_that_is_running(world: World, server: Server, waiting_hub: WaitingHub) -> None:
+async def test_an_id_that_is_running(world: World, server: Server, waiting_hub: WaitingManager) -> None:
     async with server.websocket(world.admin) as client:
         await client.start(CHANGES, operation_id="mine")
         await waiting_hub.has(1)
@@ -336,7 +339,7 @@ async def test_an_id_that_is_running(world: World, server: Server, waiting_hub: 
 
 
 async def test_a_reason_that_is_too_long_is_cut_between_characters(
-    world: World, server: Server, waiting_hub: WaitingHub
+    world: World, server: Server, waiting_hub: WaitingManager
 ) -> None:
     async with server.websocket(world.admin) as client:
         await client.start(CHANGES, operation_id="é" * 100)
@@ -375,7 +378,7 @@ async def test_another_subprotocol(server: Server, protocols: tuple[str, ...]) -
     ],
 )
 async def test_a_page_of_somebody_else(
-    server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, origin: str, host: str, allowed: bool
+    server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch, origin: str, host: str, allowed: bool
 ) -> None:
     apps = [getattr(route, "app", None) for route in server.application.routes]
     [websockets] = [app for app in apps if isinstance(app, websocket.WebSockets)]
@@ -397,10 +400,14 @@ async def test_a_page_of_somebody_else(
 
 
 async def test_a_stuck_client_is_left_out_and_let_go(
-    world: World, server: Server, endpoint: Endpoint, waiting_hub: WaitingHub, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    server: Server,
+    service: OperationService,
+    waiting_hub: WaitingManager,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(line, "STUCK_SECONDS", 0.3)
-    monkeypatch.setattr(websocket, "PARTING_SECONDS", 0.3)
+    monkeypatch.setattr(asgi_sender, "SEND_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(websocket, "CLOSE_TIMEOUT_SECONDS", 0.3)
     payload = '"' + "x" * 100_000 + '"'
     async with (
         asyncio.timeout(PATIENCE),
@@ -409,9 +416,9 @@ async def test_a_stuck_client_is_left_out_and_let_go(
     ):
         await stuck.start(CHANGES)
         await waiting_hub.has(1)
-        [outlet] = waiting_hub.outlets
-        await refused(outlet, payload)
-        assert not outlet.offer(payload)
+        [sink] = waiting_hub.outlets
+        await refused(sink, payload)
+        assert not sink.try_send(payload)
         await waiting_hub.has(0)
         assert "errors" not in await well.ask(WHO)
 
@@ -423,22 +430,22 @@ async def test_what_is_closed_takes_nothing(error: Exception) -> None:
     async def send(message: Any) -> None:
         raise error
 
-    assert line.Line(send).offer({"type": "websocket.send"}) is False
-    with pytest.raises(line.Gone):
-        await line.Line(send).send({"type": "websocket.send"})
+    assert asgi_sender.AsgiSender(send).try_send({"type": "websocket.send"}) is False
+    with pytest.raises(asgi_sender.ClientDisconnected):
+        await asgi_sender.AsgiSender(send).send({"type": "websocket.send"})
 
 
 async def test_a_client_that_reads_again_is_sent_all_in_order(
-    world: World, server: Server, waiting_hub: WaitingHub
+    world: World, server: Server, waiting_hub: WaitingManager
 ) -> None:
     async with asyncio.timeout(PATIENCE), server.websocket(world.admin, max_queue=1) as client:
         live = await client.start(CHANGES)
         await waiting_hub.has(1)
-        [outlet] = waiting_hub.outlets
+        [sink] = waiting_hub.outlets
         taken = 0
-        while outlet.offer(f'[{taken},"{"x" * 100_000}"]'):
+        while sink.try_send(f'[{taken},"{"x" * 100_000}"]'):
             taken += 1
-        waiting = asyncio.create_task(outlet.send(f"[{taken}]"))
+        waiting = asyncio.create_task(sink.send(f"[{taken}]"))
         numbers = [(await client.next(live))[0] for _ in range(taken + 1)]  # type: ignore[index]
         await waiting
 
@@ -446,11 +453,11 @@ async def test_a_client_that_reads_again_is_sent_all_in_order(
 
 
 async def test_while_the_database_is_out_clients_are_to_try_again(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try_again = (1013, "something went wrong on our side: try again")
     async with server.websocket(world.admin) as client, server.websocket(world.admin) as other:
-        monkeypatch.setattr(endpoint, "database", Out())
+        monkeypatch.setattr(service, "database", Out())
         [error] = await client.error(await client.start(WHO))
         assert error["extensions"]["code"] == "INTERNAL"
         async with server.websocket() as late:
@@ -463,9 +470,9 @@ async def test_while_the_database_is_out_clients_are_to_try_again(
 
 
 async def test_a_subscription_that_the_database_keeps_from_beginning_is_to_be_begun_again(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint.hub, "database", Out())
+    monkeypatch.setattr(service.manager, "database", Out())
     async with server.websocket(world.admin) as client:
         await client.start(CHANGES)
         assert await client.closed() == (1013, "something went wrong on our side: try again")
@@ -474,31 +481,31 @@ async def test_a_subscription_that_the_database_keeps_from_beginning_is_to_be_be
 
 
 async def test_a_server_that_stops_asks_all_to_come_again(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint.connections, "draining", False)  # as it shall be again afterwards
+    monkeypatch.setattr(service.connections, "draining", False)  # as it shall be again afterwards
     async with server.websocket(world.admin) as client, server.websocket() as nobody:
         live = await client.start(CHANGES)
         await client.next(live)
-        endpoint.connections.drain()
+        service.connections.drain()
         assert await client.closed() == (1012, "the server restarts")
         assert await nobody.closed() == (1012, "the server restarts")
     async with server.websocket() as late:
         assert await late.closed() == (1012, "the server restarts")
 
 
-def test_the_limits_are_settings(endpoint: Endpoint) -> None:
-    assert dataclasses.asdict(endpoint.settings) | {
-        "socket_operations": 100,
+def test_the_limits_are_settings(service: OperationService) -> None:
+    assert dataclasses.asdict(service.settings) | {
+        "operations_per_socket": 100,
         "user_operations": 1000,
         "socket_message_bytes": 1_000_000,
-    } == dataclasses.asdict(endpoint.settings)
+    } == dataclasses.asdict(service.settings)
 
 
 async def test_a_user_has_so_many_sockets(
-    world: World, server: Server, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint.connections, "user_operations", 2)
+    monkeypatch.setattr(service.connections, "user_operations", 2)
     rep = await world.person()
     async with server.websocket(world.admin), server.websocket(world.admin) as second:
         async with server.websocket() as third:
@@ -508,10 +515,10 @@ async def test_a_user_has_so_many_sockets(
             pass
         await second.connection.close()
         async with asyncio.timeout(PATIENCE):
-            while sum(endpoint.connections._sockets.values()) > 1:  # noqa: ASYNC110  # there is no event of it
+            while sum(service.connections._sockets.values()) > 1:  # noqa: ASYNC110  # there is no event of it
                 await asyncio.sleep(0.01)
         async with server.websocket(world.admin) as third:
             assert (await third.ask("{ viewer { id } }"))["data"] == {"viewer": {"id": world.admin.id}}
     async with asyncio.timeout(PATIENCE):
-        while endpoint.connections._sockets:  # noqa: ASYNC110  # there is no event of it
+        while service.connections._sockets:  # noqa: ASYNC110  # there is no event of it
             await asyncio.sleep(0.01)

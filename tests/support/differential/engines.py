@@ -12,8 +12,8 @@ from crm_graph.database import Database
 from crm_graph.settings import Settings
 from schema import build_schema
 from schema.core.context import Context
-from schema.execution.documents import Document
-from schema.execution.schema import CrmSchema, write_answer, write_json
+from schema.execution.documents import ParsedDocument
+from schema.execution.schema import CrmSchema, dump_json, format_response
 from tests.support.differential.answers import Answer, difference
 from tests.support.differential.dataset import HERE, Who, rows_of
 from tests.support.differential.operations import Case
@@ -39,13 +39,13 @@ class Execution:
     changelog: ChangeLog
     viewers: dict[Who, Viewer | None] = field(default_factory=dict)
 
-    async def answer(self, case: Case, document: Document) -> Answer:
+    async def answer(self, case: Case, document: ParsedDocument) -> Answer:
         """The answer as it would be sent."""
         if case.who not in self.viewers:
             self.viewers[case.who] = case.who.viewer(rows_of(HERE))
         context = Context(self.settings, self.database, self.changelog, viewer_or_none=self.viewers[case.who])
-        result = await self.schema.answer(context, document, case.name, case.variables)
-        text = write_json(write_answer(result.data, result.errors))
+        result = await self.schema.execute_document(context, document, case.name, case.variables)
+        text = dump_json(format_response(result.data, result.errors))
         return Answer(text, getattr(context, "execution", "executed"))
 
 
@@ -56,8 +56,8 @@ class Pair:
     ordinary: Execution
     compiled: Execution
 
-    def read(self, case: Case) -> Document:
-        return self.ordinary.schema.read(case.text)
+    def read(self, case: Case) -> ParsedDocument:
+        return self.ordinary.schema.parse(case.text)
 
     async def answers(self, case: Case) -> tuple[Answer, Answer]:
         """What each of them answers. Raises AssertionError for an operation that is not valid."""
