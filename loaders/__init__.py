@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from loaders.core.dataloaders import Loaders, Values
-from loaders.core.pages import Order, Page, PageRequest, Relation
+from loaders.core.pages import Page, PageRequest, Relation, SortKey
 
-__all__ = ["Loaders", "Order", "Page", "PageRequest", "Relation", "Values"]
+__all__ = ["Loaders", "Page", "PageRequest", "Relation", "SortKey", "Values"]

@@ -23,7 +23,7 @@ HAPPENINGS = {"ActivityEntry", "AuditEvent", "CaseStatusChange", "MemberResponse
 """What lists have that is no record, and has no id."""
 UNSCOPED = {
     "loaders.live.lists._still: model": "what went out of sight is told by its id alone, to those who saw it",
-    "loaders.live.visibility.have_followers: model": "what follows a record may be hidden by now, "
+    "loaders.live.visibility.have_dependents: model": "what follows a record may be hidden by now, "
     "or just have been shown",
     "loaders.live.visibility.touch_customer: Account": "what follows a record may be hidden by now, "
     "or just have been shown",

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from crm_graph.access import Viewer, visible
 from crm_graph.models import Account, Campaign, CampaignMember, Case, Contact, ContactRole, Opportunity
-from loaders.core.pages import Relation, Whose
+from loaders.core.pages import ParentCondition, Relation
 
 CHILDREN = Relation(Account, by="parent_id")
 CONTACTS = Relation(Contact, by="account_id")
@@ -16,7 +16,7 @@ OPPORTUNITIES = Relation(Opportunity, by="account_id")
 CASES = Relation(Case, by="account_id")
 
 
-def _campaigns(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
+def _campaigns(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
     """Campaigns reach an account through those of its contacts who are members."""
     return (
         sa.select(Contact.account_id, CampaignMember.campaign_id)
@@ -30,13 +30,13 @@ CAMPAIGNS = Relation(Campaign, pairs=_campaigns)
 CONTACT_CASES = Relation(Case, by="contact_id")
 
 
-def _deals(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
+def _deals(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
     return sa.select(ContactRole.contact_id, ContactRole.opportunity_id).where(
         visible(ContactRole, viewer), whose(ContactRole.contact_id)
     )
 
 
-def _memberships(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
+def _memberships(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
     return sa.select(CampaignMember.contact_id, CampaignMember.campaign_id).where(
         visible(CampaignMember, viewer), whose(CampaignMember.contact_id)
     )

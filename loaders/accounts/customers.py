@@ -25,8 +25,8 @@ from crm_graph.models import (
     Opportunity,
     OpportunityLine,
 )
-from loaders.live.lists import Listing, Members, Scope
-from loaders.live.visibility import have_followers, load_contacts, reassigned, touch_customer
+from loaders.live.lists import ListSource, LiveList, Members
+from loaders.live.visibility import have_dependents, load_contacts, reassigned, touch_customer
 
 SHOWING = {"owner_id", "chosen_links", "participants", "deleted_at"}
 """The fields of an activity, beside its links, that decide who sees it."""
@@ -36,7 +36,7 @@ WHOLES: Mapping[str, Sequence[Any]] = {"Contact": [CampaignMember], "Opportunity
 """What comes and goes with a record, by the name of its entity."""
 
 
-def customer(account_id: str) -> Listing:
+def customer(account_id: str) -> LiveList:
     """The account, its parent and those below it, its contacts, deals with their roles and lines, cases, activities
     and campaigns."""
 
@@ -77,20 +77,20 @@ def customer(account_id: str) -> Listing:
 
         return touched
 
-    def belonging(model: type[Entity]) -> Scope:
-        return Scope(
+    def belonging(model: type[Entity]) -> ListSource:
+        return ListSource(
             model,
             lambda each, viewer: each.account_id == account_id,
             near,
             lambda row: row.before.get("account_id") == account_id,
         )
 
-    def through(model: type[Entity], column: str, whole: Any) -> Scope:
+    def through(model: type[Entity], column: str, whole: Any) -> ListSource:
         def where(each: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
             ids = sa.select(whole.id).where(visible(whole, viewer), whole.account_id == account_id)
             return getattr(each, column).in_(ids)  # type: ignore[no-any-return]
 
-        return Scope(model, where, part_of(column))
+        return ListSource(model, where, part_of(column))
 
     def activities(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
         link = ActivityLink.__table__.alias().c
@@ -125,22 +125,22 @@ def customer(account_id: str) -> Listing:
         """Whether these contacts and deals have parts that come and go with them."""
         kinds = [model for entity in {row.entity for row in rows} for model in WHOLES[entity]]
         ids = {row.record_id for row in rows if row.action is not Action.CREATED}
-        return bool(ids) and await have_followers(session, viewer, ids, kinds)
+        return bool(ids) and await have_dependents(session, viewer, ids, kinds)
 
     async def name_contacts(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> bool:
         """Whether these members of campaigns are contacts of the account: the campaigns come and go with them."""
         named = {key for row in rows for each in (row.before, row.after) if (key := each.get("contact_id"))}
         return bool(named) and bool(await load_contacts(session, viewer, [account_id], named))
 
-    return Listing(
+    return LiveList(
         [
-            Scope(Account, family, kin, was_kin),
+            ListSource(Account, family, kin, was_kin),
             *(belonging(model) for model in (Contact, Opportunity, Case)),
-            Scope(Activity, activities, linked, was_linked),
+            ListSource(Activity, activities, linked, was_linked),
             through(ContactRole, "opportunity_id", Opportunity),
             through(OpportunityLine, "opportunity_id", Opportunity),
             through(CampaignMember, "contact_id", Contact),
-            Scope(Campaign, campaigns, lambda row, members: True),
+            ListSource(Campaign, campaigns, lambda row, members: True),
         ],
         unsettled,
     )

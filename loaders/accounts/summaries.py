@@ -23,7 +23,7 @@ from crm_graph.models import (
     StageCategory,
     now,
 )
-from loaders.core.pages import Whose
+from loaders.core.pages import ParentCondition
 from loaders.sales.boards import Totals, totals_by
 
 _TIMES: list[Any] = [Activity.happens_at, Activity.id]
@@ -38,7 +38,7 @@ class Deals:
     lost: Totals = field(default_factory=Totals)
 
 
-def deals(viewer: Viewer, whose: Whose, *keys: Any) -> sa.Select[*tuple[Any, ...]]:
+def deals(viewer: Viewer, whose: ParentCondition, *keys: Any) -> sa.Select[*tuple[Any, ...]]:
     """The totals of accounts' deals by keys, which may be of their stages."""
     return (
         totals_by(*keys)
@@ -57,7 +57,7 @@ async def load_deals(session: AsyncSession, viewer: Viewer, account_ids: Sequenc
     return [found[account_id] for account_id in account_ids]
 
 
-def open_cases(viewer: Viewer, whose: Whose) -> sa.Select[Any]:
+def open_cases(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any]:
     """How many cases of accounts are neither resolved nor closed."""
     ended = [status.value for status in CaseStatus if status.ended]
     return sa.select(sa.func.count()).where(
@@ -125,5 +125,5 @@ def _linked(select: sa.Select[Any], viewer: Viewer, condition: sa.ColumnElement[
     return select.join(ActivityLink, links).where(visible(Activity, viewer, linked=True), condition)
 
 
-def _of(account_ids: Sequence[str]) -> Whose:
+def _of(account_ids: Sequence[str]) -> ParentCondition:
     return lambda column: in_array(column, account_ids)

@@ -11,14 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.access import Viewer
 from crm_graph.database import in_array
 from crm_graph.models import Activity, ActivityLink, Entity, Participant
-from loaders.core.pages import Relation, Whose
+from loaders.core.pages import ParentCondition, Relation
 
 
 def activities_of(target: str) -> Relation:
     """The activities that are linked to a record by column `target` of the links."""
     key = ActivityLink.__table__.columns[target]
 
-    def pairs(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
+    def pairs(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
         return sa.select(key, ActivityLink.activity_id).where(
             ActivityLink.workspace_id == viewer.workspace_id, whose(key)
         )
@@ -30,7 +30,7 @@ def targets_of(model: type[Entity], target: str) -> Relation:
     """The records of an entity that activities are about, by its column `target` of the links."""
     key = ActivityLink.__table__.columns[target]
 
-    def pairs(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
+    def pairs(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
         return sa.select(ActivityLink.activity_id, key).where(
             ActivityLink.workspace_id == viewer.workspace_id,
             whose(ActivityLink.activity_id),

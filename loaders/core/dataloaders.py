@@ -18,8 +18,8 @@ from crm_graph.database.prepared import Connectable, fetch_records
 from crm_graph.errors import TimedOut
 from crm_graph.models import Entity
 from loaders.core.pages import Page, PageRequest, Relation, load_counts, load_page, load_pages, load_total
-from loaders.core.records import Rules, columns_of, pattern_of
-from loaders.sql_json.statement import ids_of
+from loaders.core.records import AccessProfile, columns_of, profile_viewer
+from loaders.sql_json.statement import viewer_parameters
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -37,7 +37,7 @@ class _Shared(DataLoader[K, V]):
 
 
 class Loaders:
-    """What a viewer's operation reads with. After `freeze` all of it is read from one snapshot of the database.
+    """What a viewer's operation reads with. After `snapshot` all of it is read from one snapshot of the database.
 
     `until` is the loop's time at which reading ends, wherever it is then.
     """
@@ -56,14 +56,14 @@ class Loaders:
         self._made.clear()
 
     @contextlib.asynccontextmanager
-    async def freeze(self) -> AsyncIterator[None]:
+    async def snapshot(self) -> AsyncIterator[None]:
         """Inside, every batch runs in turn on one session, and sees the database as it stood at the first."""
-        async with self.database.snapshot() as session, self.hold(session):
+        async with self.database.snapshot() as session, self.use_session(session):
             yield
 
     @contextlib.asynccontextmanager
-    async def hold(self, session: AsyncSession) -> AsyncIterator[None]:
-        """As `freeze`, on a snapshot that somebody else has open."""
+    async def use_session(self, session: AsyncSession) -> AsyncIterator[None]:
+        """As `snapshot`, on a snapshot that somebody else has open."""
         self._snapshot = session
         try:
             yield
@@ -95,7 +95,7 @@ class Loaders:
                 raise
 
         reading = asyncio.ensure_future(run())
-        hear(reading)
+        ignore_result(reading)
         return await asyncio.shield(reading)
 
     def _link(self) -> Any:
@@ -110,17 +110,17 @@ class Loaders:
             async with self._turn:
                 yield self._snapshot
 
-    def remember(self, key: Hashable, make: Callable[[], V]) -> V:
+    def memoize(self, key: Hashable, make: Callable[[], V]) -> V:
         """The value known as `key`, made when first asked for."""
         if key not in self._known:
             self._known[key] = make()
         known: V = self._known[key]
         return known
 
-    def batch(self, key: Hashable, load: Batch[K, V], *, alone: bool = False) -> DataLoader[K, V]:
-        """The loader known as `key`, whose batches `load` reads; with one statement, if it is `alone`."""
+    def batch(self, key: Hashable, load: Batch[K, V], *, single_statement: bool = False) -> DataLoader[K, V]:
+        """The loader known as `key`, whose batches `load` reads; with one statement, if it is `single_statement`."""
         if key not in self._made:
-            read: Any = self.fetch if alone else self.read
+            read: Any = self.fetch if single_statement else self.read
 
             async def load_batch(keys: list[K]) -> Sequence[V]:
                 batch: Sequence[V] = await read(lambda link: load(link, keys))
@@ -129,15 +129,15 @@ class Loaders:
             self._made[key] = _Shared(load_batch)
         return self._made[key]
 
-    def values(self, load: Values) -> DataLoader[Any, Any]:
+    def by_parent_ids(self, load: Values) -> DataLoader[Any, Any]:
         """What `load` answers for ids, one value an id in their order."""
         return self.batch(load, lambda session, ids: load(session, self.viewer, ids))
 
-    def one(self, model: type[E], by: str = "id") -> DataLoader[str, E | None]:
+    def by_key(self, model: type[E], by: str = "id") -> DataLoader[str, E | None]:
         """Records by a column that is unique; None for what the viewer cannot see."""
-        return self.batch((model, by), lambda link, keys: self._records(link, model, by, keys), alone=True)
+        return self.batch((model, by), lambda link, keys: self._records(link, model, by, keys), single_statement=True)
 
-    async def look(self, session: AsyncSession, record: Entity) -> Callable[[], None]:
+    async def preload_written(self, session: AsyncSession, record: Entity) -> Callable[[], None]:
         """Read a record in the transaction that writes it. What is answered is to be called when it has committed:
         everything is read afresh from then on, but the record is known."""
         model = type(record)
@@ -145,12 +145,15 @@ class Loaders:
 
         def know() -> None:
             self.forget()
-            self.one(model).prime(record.id, seen)
+            self.by_key(model).prime(record.id, seen)
 
         return know
 
     async def _records(self, link: Connectable, model: type[E], by: str, keys: list[str]) -> list[E | None]:
-        statement, given = _by_key(model, by, Rules.of(self.viewer)), {**ids_of(self.viewer), "keys": keys}
+        statement, given = (
+            _by_key(model, by, AccessProfile.of(self.viewer)),
+            {**viewer_parameters(self.viewer), "keys": keys},
+        )
         found = {getattr(row[0], by): row[0] for row in await fetch_records(link, model, statement, given)}
         return [found.get(each) for each in keys]
 
@@ -164,7 +167,9 @@ class Loaders:
 
     def pages(self, key: Hashable, relation: Relation, request: PageRequest) -> DataLoader[str, Page]:
         """Pages of the records that belong to a parent, by the parent's id. `key` stands for relation and request."""
-        return self.batch(key, lambda link, ids: load_pages(link, self.viewer, relation, request, ids), alone=True)
+        return self.batch(
+            key, lambda link, ids: load_pages(link, self.viewer, relation, request, ids), single_statement=True
+        )
 
     def counts(self, key: Hashable, relation: Relation, request: PageRequest) -> DataLoader[str, int]:
         """How many records belong to a parent, by the parent's id."""
@@ -173,12 +178,14 @@ class Loaders:
         )
 
 
-def hear(reading: asyncio.Future[Any]) -> None:
+def ignore_result(reading: asyncio.Future[Any]) -> None:
     """Take note of how it ends: whoever asked for it may not wait any more, and asyncio would complain."""
     reading.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 @functools.lru_cache(maxsize=500)
-def _by_key(model: type[Entity], by: str, rules: Rules) -> sa.Select[*tuple[Any, ...]]:
+def _by_key(model: type[Entity], by: str, profile: AccessProfile) -> sa.Select[*tuple[Any, ...]]:
     key = getattr(model, by)
-    return sa.select(*columns_of(model)).where(visible(model, pattern_of(rules)), in_array(key, sa.bindparam("keys")))
+    return sa.select(*columns_of(model)).where(
+        visible(model, profile_viewer(profile)), in_array(key, sa.bindparam("keys"))
+    )

@@ -25,18 +25,18 @@ from crm_graph.errors import BadUserInput
 from crm_graph.models import Entity
 from crm_graph.models.types import Enum, Text
 from loaders.core.cursors import decode, encode
-from loaders.core.records import Rules, columns_of, execute, names_of, pattern_of
-from loaders.sql_json.statement import ids_of
-from loaders.sql_json.variables import Given, bound
+from loaders.core.records import AccessProfile, columns_of, execute, names_of, profile_viewer
+from loaders.sql_json.statement import viewer_parameters
+from loaders.sql_json.variables import VariableRef, as_bind
 
-LARGEST_PAGE = 100
-USUAL_PAGE = 25
+MAX_PAGE_SIZE = 100
+DEFAULT_PAGE_SIZE = 25
 S = TypeVar("S")
 Where = Callable[[Any, Viewer], sa.ColumnElement[bool]]
-Whose = Callable[[Any], sa.ColumnElement[bool]]
+ParentCondition = Callable[[Any], sa.ColumnElement[bool]]
 """The condition on a column that it has the id of a record whose list is asked for."""
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids")
-_MOST: sa.BindParameter[int] = sa.bindparam("most", type_=sa.Integer())
+_LIMIT: sa.BindParameter[int] = sa.bindparam("most", type_=sa.Integer())
 """Parameters: the ids of the parents; how many rows there may be in a page and after it."""
 
 
@@ -47,12 +47,12 @@ class Relation:
 
     child: type[Entity]
     by: str | None = None
-    pairs: Callable[[Viewer, Whose], sa.Select[Any, Any]] | None = None
+    pairs: Callable[[Viewer, ParentCondition], sa.Select[Any, Any]] | None = None
     linked: bool = False
 
 
 @dataclass(frozen=True)
-class Order:
+class SortKey:
     """One column of an order. Text is compared without case, an enum in the order its members are declared in."""
 
     column: str
@@ -71,7 +71,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Edge:
+class CursorParameters:
     """A cursor whose values come when the statement is executed: as the parameters `name_0`, `name_1`, …"""
 
     name: str
@@ -89,11 +89,11 @@ class PageRequest:
     """Which rows, in which order, and which page of them. The order ends in the id, so that no two rows tie. `linked`
     is as `visible` has it."""
 
-    order: tuple[Order, ...] = (Order("id"),)
+    order: tuple[SortKey, ...] = (SortKey("id"),)
     first: int | None = None
-    after: str | Given | Edge | None = None
+    after: str | VariableRef | CursorParameters | None = None
     last: int | None = None
-    before: str | Given | Edge | None = None
+    before: str | VariableRef | CursorParameters | None = None
     where: Where | None = field(default=None, compare=False)
     deleted: bool = False
     linked: bool = False
@@ -103,12 +103,12 @@ class PageRequest:
         if self.first is not None and self.last is not None:
             raise BadUserInput("Ask for the first or for the last rows, not for both.", "last")
         for name, size in (("first", self.first), ("last", self.last)):
-            if size is not None and not 1 <= size <= LARGEST_PAGE:
-                raise BadUserInput(f"{name} is a number from 1 to {LARGEST_PAGE}, not {size}.", name)
+            if size is not None and not 1 <= size <= MAX_PAGE_SIZE:
+                raise BadUserInput(f"{name} is a number from 1 to {MAX_PAGE_SIZE}, not {size}.", name)
 
     @property
     def size(self) -> int:
-        return self.first or self.last or USUAL_PAGE
+        return self.first or self.last or DEFAULT_PAGE_SIZE
 
     @property
     def backward(self) -> bool:
@@ -152,7 +152,7 @@ def _page_of(viewer: Viewer, model: type[Entity], request: PageRequest) -> sa.Se
         sa.select(*columns_of(model), *keys)
         .where(condition(model, viewer, request), *bounds(model, request, keys))
         .order_by(*ordering(model, request, keys))
-        .limit(_MOST)
+        .limit(_LIMIT)
     )
 
 
@@ -185,7 +185,7 @@ def _pages_of(viewer: Viewer, relation: Relation, request: PageRequest) -> sa.Se
         .subquery()
     )
     *columns, place = inner.c
-    return sa.select(*columns).where(place <= _MOST).order_by(inner.c["_parent"], place)
+    return sa.select(*columns).where(place <= _LIMIT).order_by(inner.c["_parent"], place)
 
 
 async def load_counts(
@@ -229,15 +229,15 @@ def _statement(
     for name, cursor in (("after", request.after), ("before", request.before)):
         if cursor is not None:
             content = _values(model, request, keys, cursor, name)
-            edge: Any = {name: Edge(name, tuple(each is None for each in content))}
+            edge: Any = {name: CursorParameters(name, tuple(each is None for each in content))}
             usual = dataclasses.replace(usual, **edge)
             values |= {f"{name}_{place}": value for place, value in enumerate(content)}
-    return _usual_statement(build, Rules.of(viewer), of, usual), values
+    return _cached_statement(build, AccessProfile.of(viewer), of, usual), values
 
 
 @functools.lru_cache(maxsize=500)
-def _usual_statement(build: Any, rules: Rules, of: Any, request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
-    statement: sa.Select[*tuple[Any, ...]] = build(pattern_of(rules), of, request)
+def _cached_statement(build: Any, profile: AccessProfile, of: Any, request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
+    statement: sa.Select[*tuple[Any, ...]] = build(profile_viewer(profile), of, request)
     return statement
 
 
@@ -254,7 +254,7 @@ async def _records(
     statement, values = _statement(build, viewer, of, request)
     values |= given
     if request.where is None:
-        return await fetch_records(link, model, statement, {**ids_of(viewer), **values})
+        return await fetch_records(link, model, statement, {**viewer_parameters(viewer), **values})
     async with link.read() if isinstance(link, Database) else contextlib.nullcontext(link) as session:
         rows, names = await execute(session, viewer, statement, **values), names_of(model)
     return [(new_record(model, names, row), *row[len(names) :]) for row in rows]
@@ -280,39 +280,41 @@ def bounds(model: type[Entity], request: PageRequest, keys: list[Any]) -> list[s
     for name, cursor, backward in (("after", request.after, False), ("before", request.before, True)):
         if cursor is not None:
             values = _values(model, request, keys, cursor, name)
-            found.append(_beyond(model, request.order, keys, values, backward))
-            found.extend(_reach(model, request.order[0], keys[0], values[0], backward))
+            found.append(_after_keys(model, request.order, keys, values, backward))
+            found.extend(_index_bound(model, request.order[0], keys[0], values[0], backward))
     return found
 
 
-def _reach(model: type[Entity], order: Order, key: Any, value: Any, backward: bool) -> list[sa.ColumnElement[bool]]:
-    """What follows from `_beyond` for the first column alone, by which an index is entered where the page starts."""
+def _index_bound(
+    model: type[Entity], order: SortKey, key: Any, value: Any, backward: bool
+) -> list[sa.ColumnElement[bool]]:
+    """What `_after_keys` implies for the first column alone: an index scan starts there."""
     if value is None or (order.nullable(model) and order.nulls_first is backward):
         return []
-    edge = bound(value, key.type)
+    edge = as_bind(value, key.type)
     return [key <= edge if order.descending is not backward else key >= edge]
 
 
 def _values(
-    model: type[Entity], request: PageRequest, keys: list[Any], cursor: str | Given | Edge, name: str
+    model: type[Entity], request: PageRequest, keys: list[Any], cursor: str | VariableRef | CursorParameters, name: str
 ) -> list[Any]:
     """The order's values in a cursor. Which of them are null is a part of the statement."""
-    if isinstance(cursor, Edge):
+    if isinstance(cursor, CursorParameters):
         return cursor.values(keys)
     of, kinds = list_name(model, request.order), [key.type for key in keys]
 
     def read(text: str) -> list[Any]:
         return decode(of, kinds, text, name)
 
-    if not isinstance(cursor, Given):
+    if not isinstance(cursor, VariableRef):
         return read(cursor)
     values = cursor.then(read)
-    nulls = values.then(lambda found: tuple(each is None for each in found)).pin()
+    nulls = values.then(lambda found: tuple(each is None for each in found)).specialize()
     return [None if null else values.then(itemgetter(place)) for place, null in enumerate(nulls)]
 
 
-def _beyond(
-    model: type[Entity], orders: Sequence[Order], keys: list[Any], values: list[Any], backward: bool
+def _after_keys(
+    model: type[Entity], orders: Sequence[SortKey], keys: list[Any], values: list[Any], backward: bool
 ) -> sa.ColumnElement[bool]:
     """The rows that come after the values in the order, or before them."""
     beyond: sa.ColumnElement[bool] = sa.false()
@@ -321,7 +323,7 @@ def _beyond(
         if value is None:
             further, same = (key.is_not(None) if nulls_ahead else sa.false()), key.is_(None)
         else:
-            edge = bound(value, key.type)
+            edge = as_bind(value, key.type)
             further = key < edge if order.descending is not backward else key > edge
             same = key == edge
             if order.nullable(model) and not nulls_ahead:
@@ -343,6 +345,6 @@ def _page(model: type[Entity], request: PageRequest, found: list[tuple[Any, Sequ
     )
 
 
-def list_name(model: type[Entity], orders: Sequence[Order]) -> str:
+def list_name(model: type[Entity], orders: Sequence[SortKey]) -> str:
     """What a cursor is of: the entity and the order."""
     return f"{model.__name__}{orders}"

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
 from crm_graph.models import Entity, Role, Visibility
-from loaders.sql_json.statement import ids_of, pattern
+from loaders.sql_json.statement import placeholder_viewer, viewer_parameters
 
 
-class Rules(NamedTuple):
+class AccessProfile(NamedTuple):
     """What of a viewer decides the statements that he reads by; his ids are their parameters."""
 
     role: Role
@@ -22,14 +22,16 @@ class Rules(NamedTuple):
     defaults: tuple[tuple[str, Visibility], ...]
 
     @classmethod
-    def of(cls, viewer: Viewer) -> Rules:
+    def of(cls, viewer: Viewer) -> AccessProfile:
         return cls(viewer.role, viewer.user_id is None, tuple(viewer.defaults.items()))
 
 
 @functools.lru_cache(maxsize=100)
-def pattern_of(rules: Rules) -> Viewer:
+def profile_viewer(profile: AccessProfile) -> Viewer:
     """The one who stands for all viewers with these rules, so that the conditions of the gate are built once."""
-    return pattern(Viewer("", None if rules.is_system else "", rules.role, "", "", "", dict(rules.defaults)))
+    return placeholder_viewer(
+        Viewer("", None if profile.is_system else "", profile.role, "", "", "", dict(profile.defaults))
+    )
 
 
 async def execute(
@@ -38,7 +40,7 @@ async def execute(
     """The rows of a statement that was built for a viewer's rules, or for himself: without the ORM, which would keep
     each row to notice changes that nobody makes here."""
     connection = await session.connection()
-    return (await connection.execute(statement, {**ids_of(viewer), **values})).all()
+    return (await connection.execute(statement, {**viewer_parameters(viewer), **values})).all()
 
 
 @functools.cache

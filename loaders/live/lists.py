@@ -18,21 +18,27 @@ from crm_graph.database import in_array
 from crm_graph.errors import ResyncRequired
 from crm_graph.models import Action, Contact, Entity, Membership, ReportingLine, User, Workspace
 from loaders.core.pages import Where
-from loaders.live.visibility import have_followers, load_seen, load_seen_then, load_shown, reassigned
+from loaders.live.visibility import (
+    have_dependents,
+    load_visibility_changes,
+    load_visible_after,
+    load_visible_before,
+    reassigned,
+)
 
-MOST_MEMBERS = 5_000
+MAX_MEMBERS = 5_000
 """The longest list whose members are kept in mind."""
-MOST_DIFFERENCES = 500
+MAX_DIFFERENCES = 500
 """How many records may come and go because of what their viewer may see, before it is easier to read the list anew."""
-NO_CHANGES = {Action.SIGNED_IN, Action.SIGNED_OUT, Action.SIGN_IN_FAILED}
+SIGN_IN_ACTIONS = {Action.SIGNED_IN, Action.SIGNED_OUT, Action.SIGN_IN_FAILED}
 Members = set[str]
-Reached = Mapping[type[Entity], set[str]]
+Dependencies = Mapping[type[Entity], set[str]]
 """The kinds of other records that a list's condition looks at, with the names of the columns."""
 Unsettled = Callable[[AsyncSession, Viewer, Sequence[ChangeRow], Members | None], Awaitable[Sequence[ChangeRow]]]
 
 
 @dataclass
-class Occurrence:
+class RecordEvent:
     """What became of a record: it is in the list as `record`, or None when it has left. `rows` are what the log says
     of it, none where only the sight of it has changed; `last` is the newest of those that brought it about."""
 
@@ -54,7 +60,7 @@ class Occurrence:
 
 
 @dataclass(frozen=True)
-class Scope:
+class ListSource:
     """The records of one kind in a list.
 
     `where` is the condition on those that belong. `touched` says of a row about such a record, given the members as
@@ -76,14 +82,14 @@ def everything(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
     return sa.true()
 
 
-async def by_nothing(
+async def never_invalidated(
     session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow], members: Members | None
 ) -> Sequence[ChangeRow]:
     """What unsettles a list whose records come and go by what happens to them alone."""
     return []
 
 
-def unsettled_by(reached: Reached) -> Unsettled:
+def invalidated_by(reached: Dependencies) -> Unsettled:
     """What unsettles a list whose condition reaches other records: that such records come and go, and changes of their
     columns that it looks at, or that decide who sees them; and of accounts where contacts are reached, which follow
     them."""
@@ -92,7 +98,7 @@ def unsettled_by(reached: Reached) -> Unsettled:
         looked_at.setdefault("Account", set())
 
     def matters(row: ChangeRow) -> bool:
-        if row.entity not in looked_at or row.action in NO_CHANGES:
+        if row.entity not in looked_at or row.action in SIGN_IN_ACTIONS:
             return False
         telling = looked_at[row.entity] | row.before.keys() | KEPT_VALUES
         return row.action is Action.CREATED or not telling.isdisjoint(row.names)
@@ -106,13 +112,13 @@ def unsettled_by(reached: Reached) -> Unsettled:
 
 
 @dataclass(frozen=True)
-class Listing:
+class LiveList:
     """A list of records of one or several kinds. `unsettled` answers which rows, given the members as far as they are
     known, may make records come or go that they are not about."""
 
-    scopes: Sequence[Scope]
-    unsettled: Unsettled = by_nothing
-    by_entity: Mapping[str, Scope] = field(init=False)
+    scopes: Sequence[ListSource]
+    unsettled: Unsettled = never_invalidated
+    by_entity: Mapping[str, ListSource] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_entity", {scope.model.__name__: scope for scope in self.scopes})
@@ -121,9 +127,9 @@ class Listing:
         """The ids of the list's records; None where they are too many."""
         found: Members = set()
         for scope in self.scopes:
-            statement = scope.select(viewer, scope.model.id).limit(MOST_MEMBERS + 1 - len(found))
+            statement = scope.select(viewer, scope.model.id).limit(MAX_MEMBERS + 1 - len(found))
             found.update(await session.scalars(statement))
-            if len(found) > MOST_MEMBERS:
+            if len(found) > MAX_MEMBERS:
                 return None
         return found
 
@@ -141,7 +147,7 @@ class Listing:
 
     async def look(
         self, session: AsyncSession, viewer: Viewer, about: Mapping[str, Sequence[ChangeRow]], members: Members | None
-    ) -> list[Occurrence]:
+    ) -> list[RecordEvent]:
         """What became of the records that rows are about, in the order of their last rows. Without `members` the log
         tells which of them were in the list, by what the viewer sees today."""
         found = []
@@ -153,42 +159,44 @@ class Listing:
             known = rows.keys() & members if members is not None else await self._before(session, viewer, scope, rows)
             for key, its in rows.items():
                 if key in present or key in known:
-                    found.append(Occurrence(scope.model, key, present.get(key), key in known, its[-1], its))
+                    found.append(RecordEvent(scope.model, key, present.get(key), key in known, its[-1], its))
         return sorted(found, key=lambda each: each.last.revision)
 
     async def compare(
         self, session: AsyncSession, viewer: Viewer, before: Members, after: Members, cause: ChangeRow
-    ) -> list[Occurrence] | None:
+    ) -> list[RecordEvent] | None:
         """Which records came and went between two states of the list; None where they are too many."""
         came, gone = after - before, before - after
-        if len(came) + len(gone) > MOST_DIFFERENCES:
+        if len(came) + len(gone) > MAX_DIFFERENCES:
             return None
         found = []
         for scope in self.scopes:
             prefix = f"{scope.model.prefix}_"
             ids = [key for key in came if key.startswith(prefix)]
             present = await self._load(session, viewer, scope, ids) if ids else {}
-            found += [Occurrence(scope.model, key, present[key], False, cause) for key in sorted(present)]
-            found += [Occurrence(scope.model, key, None, True, cause) for key in sorted(gone) if key.startswith(prefix)]
+            found += [RecordEvent(scope.model, key, present[key], False, cause) for key in sorted(present)]
+            found += [
+                RecordEvent(scope.model, key, None, True, cause) for key in sorted(gone) if key.startswith(prefix)
+            ]
         return found
 
     async def _load(
-        self, session: AsyncSession, viewer: Viewer, scope: Scope, ids: Collection[str]
+        self, session: AsyncSession, viewer: Viewer, scope: ListSource, ids: Collection[str]
     ) -> dict[str, Entity]:
         statement = scope.select(viewer, scope.model).where(in_array(scope.model.id, list(ids)))
         return {record.id: record for record in await session.scalars(statement)}
 
     async def _before(
-        self, session: AsyncSession, viewer: Viewer, scope: Scope, rows: Mapping[str, Sequence[ChangeRow]]
+        self, session: AsyncSession, viewer: Viewer, scope: ListSource, rows: Mapping[str, Sequence[ChangeRow]]
     ) -> Collection[str]:
         first = [_telling(its) for its in rows.values() if its[0].existed]
         unsure = [row.record_id for row in first if scope.was(row) is None]
         still = set(await session.scalars(self._still(viewer, scope, unsure))) if unsure else set()
         first = [row for row in first if scope.was(row) or row.record_id in still]
-        seen = await load_seen(session, viewer, scope.model, first)
+        seen = await load_visible_before(session, viewer, scope.model, first)
         return {row.record_id for row in first if row.revision in seen}
 
-    def _still(self, viewer: Viewer, scope: Scope, ids: Sequence[str]) -> sa.Select[Any]:
+    def _still(self, viewer: Viewer, scope: ListSource, ids: Sequence[str]) -> sa.Select[Any]:
         model = scope.model
         return sa.select(model.id).where(
             unscoped(model, "what went out of sight is told by its id alone, to those who saw it"),
@@ -204,7 +212,7 @@ def _telling(rows: Sequence[ChangeRow]) -> ChangeRow:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class LiveChangeLog:
     """The log itself, row for row, of records of these kinds, as far as the viewer sees them or saw them until then."""
 
     models: Mapping[str, type[Entity]]
@@ -214,8 +222,8 @@ class Ledger:
     ) -> Sequence[ChangeRow]:
         """The rows by which records came into sight, or went, along with those that they are about."""
         moved = reassigned(rows, viewer)
-        shown = await load_shown(session, viewer, moved) if moved else set()
-        if not shown or not await have_followers(session, viewer, shown, [*self.models.values()]):
+        shown = await load_visibility_changes(session, viewer, moved) if moved else set()
+        if not shown or not await have_dependents(session, viewer, shown, [*self.models.values()]):
             return []
         return [row for row in moved if row.record_id in shown]
 
@@ -230,13 +238,13 @@ class Ledger:
     def about(self, rows: Sequence[ChangeRow], members: Members | None) -> dict[str, list[ChangeRow]]:
         found: dict[str, list[ChangeRow]] = defaultdict(list)
         for row in rows:
-            if row.entity in self.models and row.action not in NO_CHANGES:
+            if row.entity in self.models and row.action not in SIGN_IN_ACTIONS:
                 found[row.record_id].append(row)
         return found
 
     async def look(
         self, session: AsyncSession, viewer: Viewer, about: Mapping[str, Sequence[ChangeRow]], members: Members | None
-    ) -> list[Occurrence]:
+    ) -> list[RecordEvent]:
         """One occurrence a row, in their order; of a record that the viewer saw until then, but sees no more, without
         the record."""
         found = []
@@ -249,12 +257,12 @@ class Ledger:
             present = {record.id: record for record in records}
             lost = [row for key in keys if key not in present for row in about[key]]
             came = [row for row in lost if row.action in {Action.CREATED, Action.RESTORED}]
-            seen = await load_seen(session, viewer, model, [row for row in lost if row.existed])
-            seen |= await load_seen_then(session, viewer, model, came)
+            seen = await load_visible_before(session, viewer, model, [row for row in lost if row.existed])
+            seen |= await load_visible_after(session, viewer, model, came)
             for key in keys:
                 for row in about[key]:
                     if key in present or row.revision in seen:
-                        found.append(Occurrence(model, key, present.get(key), row.existed, row, (row,)))
+                        found.append(RecordEvent(model, key, present.get(key), row.existed, row, (row,)))
         return sorted(found, key=lambda each: each.last.revision)
 
 
@@ -324,8 +332,13 @@ def moving_rows(rows: Sequence[ChangeRow], sight: VisibilityScope, user_ids: Col
 
 
 async def load_log(
-    session: AsyncSession, viewer: Viewer, ledger: Ledger, after: Revision | None, first: int, retention: dt.timedelta
-) -> tuple[list[Occurrence], Revision, bool]:
+    session: AsyncSession,
+    viewer: Viewer,
+    ledger: LiveChangeLog,
+    after: Revision | None,
+    first: int,
+    retention: dt.timedelta,
+) -> tuple[list[RecordEvent], Revision, bool]:
     """At most `first` rows of the log after a revision, those among them that concern the viewer, where he then stands,
     and whether that is all. Without a revision: from now on, which is nothing.
 

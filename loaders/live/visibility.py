@@ -44,7 +44,9 @@ def reassigned(rows: Sequence[ChangeRow], viewer: Viewer) -> list[ChangeRow]:
     return found
 
 
-async def load_seen(session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[ChangeRow]) -> set[int]:
+async def load_visible_before(
+    session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[ChangeRow]
+) -> set[int]:
     """The revisions of those rows before which their records were visible, by what the viewer sees today."""
     seen = await _load_where(session, viewer, rows, was_visible(model, viewer))
     if model is Activity:
@@ -52,10 +54,10 @@ async def load_seen(session: AsyncSession, viewer: Viewer, model: type[Entity], 
     return seen
 
 
-async def load_seen_then(
+async def load_visible_after(
     session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[ChangeRow]
 ) -> set[int]:
-    """As `load_seen`, of those rows after which their records were visible."""
+    """As `load_visible_before`, of those rows after which their records were visible."""
     return await _load_where(session, viewer, rows, was_visible(model, viewer, "after"))
 
 
@@ -95,14 +97,14 @@ def _former(row: ChangeRow, name: str) -> set[str]:
     return set(old or ())
 
 
-async def load_shown(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> set[str]:
+async def load_visibility_changes(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> set[str]:
     """The ids of the records that came into the viewer's sight, or went out of it, by these rows."""
     found: set[str] = set()
     for entity in {row.entity for row in rows}:
         model, its = VISIBILITY_SOURCES[entity], [row for row in rows if row.entity == entity]
         here = visible(model, viewer, deleted=True), in_array(model.id, [row.record_id for row in its])
         now = set(await session.scalars(sa.select(model.id).where(*here)))
-        before = await load_seen(session, viewer, model, its)
+        before = await load_visible_before(session, viewer, model, its)
         found |= {row.record_id for row in its if (row.revision in before) != (row.record_id in now)}
     return found
 
@@ -121,7 +123,7 @@ async def load_contacts(
     return set(await session.scalars(statement))
 
 
-async def have_followers(
+async def have_dependents(
     session: AsyncSession, viewer: Viewer, ids: Collection[str], kinds: Collection[type[Entity]]
 ) -> bool:
     """Whether records of these kinds follow any of these."""

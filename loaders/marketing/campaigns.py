@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.access import Viewer, visible
 from crm_graph.database import in_array
 from crm_graph.models import Campaign, CampaignMember
-from loaders.core.pages import Relation, Whose
+from loaders.core.pages import ParentCondition, Relation
 
 CHILDREN = Relation(Campaign, by="parent_id")
 MEMBERS = Relation(CampaignMember, by="campaign_id")
@@ -27,7 +27,7 @@ class Response:
     response_count: int = 0
 
 
-def reached(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
+def reached(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
     """How many are members, and how many of them have responded."""
     return sa.select(sa.func.count(), sa.func.count(CampaignMember.first_responded_at)).where(
         visible(CampaignMember, viewer), whose(CampaignMember.campaign_id)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from crm_graph.access import Viewer, visible
 from crm_graph.models import Account, ApiToken, Case, Lead, Membership, Opportunity, Team, User
-from loaders.core.pages import Relation, Whose
+from loaders.core.pages import ParentCondition, Relation
 
 DIRECT_REPORTS = Relation(User, by="manager_id")
 OWNED_ACCOUNTS = Relation(Account, by="owner_id")
@@ -19,13 +19,13 @@ API_TOKENS = Relation(ApiToken, by="user_id")
 QUEUE = Relation(Case, by="team_id")
 
 
-def _teams(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
+def _teams(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
     return sa.select(Membership.user_id, Membership.team_id).where(
         visible(Membership, viewer), whose(Membership.user_id)
     )
 
 
-def _members(viewer: Viewer, whose: Whose) -> sa.Select[Any, Any]:
+def _members(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
     return sa.select(Membership.team_id, Membership.user_id).where(
         visible(Membership, viewer), whose(Membership.team_id)
     )

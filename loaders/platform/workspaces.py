@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.access import Viewer
 from crm_graph.changelog import log
 from crm_graph.models import Workspace
-from loaders.sql_json.expressions import Plain
+from loaders.sql_json.expressions import PlainText
 
 
 def revision_of(viewer: Viewer) -> sa.Select[Any]:
     """As `load_revision`, in SQL."""
     number = sa.cast(Workspace.revision, sa.String())
-    revision = sa.type_coerce(Workspace.epoch.concat(".").concat(number), Plain())
+    revision = sa.type_coerce(Workspace.epoch.concat(".").concat(number), PlainText())
     return sa.select(revision).where(Workspace.id == viewer.workspace_id)
 
 

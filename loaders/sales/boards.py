@@ -15,7 +15,7 @@ from crm_graph.database import in_array
 from crm_graph.models import Opportunity, Stage, StageTotal
 from crm_graph.models.sales.stage_totals import SPLIT
 from crm_graph.models.types import AMOUNT_SCALE
-from loaders.core.pages import Where, Whose
+from loaders.core.pages import ParentCondition, Where
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ async def load_stage_totals(
     return [totals[stage_id] for stage_id in stage_ids]
 
 
-def stage_totals(viewer: Viewer, where: Where | None, whose: Whose) -> sa.Select[*tuple[Any, ...]]:
+def stage_totals(viewer: Viewer, where: Where | None, whose: ParentCondition) -> sa.Select[*tuple[Any, ...]]:
     """The totals of stages: rows of the stage, and then of what `Totals.add` takes."""
     if where is not None:
         here = [visible(Opportunity, viewer), whose(Opportunity.stage_id), where(Opportunity, viewer)]
@@ -85,7 +85,7 @@ def stage_totals(viewer: Viewer, where: Where | None, whose: Whose) -> sa.Select
     )
 
 
-def stages_of(viewer: Viewer, whose: Whose) -> sa.Select[Any]:
+def stages_of(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any]:
     """All stages of pipelines, in their order."""
     return sa.select(Stage).where(visible(Stage, viewer), whose(Stage.pipeline_id)).order_by(Stage.position, Stage.id)
 

@@ -28,7 +28,7 @@ from loaders.core.cursors import mark, text_of
 _NAME = re.compile(r'[\w."]+')
 
 
-class Document(UserDefinedType[Any]):
+class JsonText(UserDefinedType[Any]):
     """Text that is JSON already; SQL's null stands for JSON's."""
 
     cache_ok = True
@@ -37,7 +37,7 @@ class Document(UserDefinedType[Any]):
         return "TEXT"
 
 
-class Plain(UserDefinedType[Any]):
+class PlainText(UserDefinedType[Any]):
     """Text without anything that JSON escapes."""
 
     cache_ok = True
@@ -46,38 +46,38 @@ class Plain(UserDefinedType[Any]):
         return "TEXT"
 
 
-class Piece(NamedTuple):
+class Fragment(NamedTuple):
     """A piece of an answer's text: as it stands, or an SQL expression of text."""
 
     text: str
     is_sql: bool
 
 
-class Written(FunctionElement[Any]):
+class JsonExpression(FunctionElement[Any]):
     """What writes JSON, as the pieces of its text, none of which is ever null."""
 
     inherit_cache = False
-    type = Document()
+    type = JsonText()
 
-    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
         raise NotImplementedError
 
 
-@compiles(Written)
-def _compile(element: Written, compiler: SQLCompiler, **kwargs: Any) -> str:
+@compiles(JsonExpression)
+def _compile(element: JsonExpression, compiler: SQLCompiler, **kwargs: Any) -> str:
     joined = []
-    for is_sql, pieces in groupby(element.pieces(compiler, **kwargs), key=lambda piece: piece.is_sql):
-        texts = [piece.text for piece in pieces]
+    for is_sql, fragments in groupby(element.fragments(compiler, **kwargs), key=lambda piece: piece.is_sql):
+        texts = [piece.text for piece in fragments]
         joined.extend(texts if is_sql else [compiler.render_literal_value("".join(texts), sa.String())])
     return " || ".join(joined)
 
 
-def written(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """A value as JSON has it. What is JSON already stays as it is."""
-    return value if isinstance(value.type, Document) else Value(value)
+    return value if isinstance(value.type, JsonText) else JsonValue(value)
 
 
-class Literal(Written):
+class JsonLiteral(JsonExpression):
     """What is known when the statement is compiled: a text without quotes in it, true, false or null."""
 
     name = "literal"
@@ -86,11 +86,11 @@ class Literal(Written):
         super().__init__()
         self.text = orjson.dumps(value).decode()
 
-    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
-        yield Piece(self.text, False)
+    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
+        yield Fragment(self.text, False)
 
 
-class Value(Written):
+class JsonValue(JsonExpression):
     """A column's value."""
 
     name = "value"
@@ -100,7 +100,7 @@ class Value(Written):
         self.kind = value.type
         self.nullable = getattr(value, "nullable", True)
 
-    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
         sql = compiler.process(self.clauses, **kwargs)
         sql = sql if _NAME.fullmatch(sql) else f"({sql})"
         sqlite = compiler.dialect.name == "sqlite"
@@ -115,17 +115,21 @@ class Value(Written):
                 text, quoted, empty = sql if sqlite else _moment(sql), True, "null"
             case types.Amount():
                 text, quoted, empty = f"amount_text({sql})" if sqlite else _amount(sql), True, "null"
-            case Plain() | types.Id() | types.Currency() | types.Enum() | types.Date():
+            case PlainText() | types.Id() | types.Currency() | types.Enum() | types.Date():
                 text, quoted, empty = sql if sqlite else f"{sql}::text", True, "null"
             case _ if sqlite:
-                yield Piece(f"json_quote({sql})", True)
+                yield Fragment(f"json_quote({sql})", True)
                 return
             case _:
                 text, quoted, empty = f"to_json({sql})::text", False, "null"
         if not self.nullable:
-            yield from (Piece('"', False), Piece(text, True), Piece('"', False)) if quoted else (Piece(text, True),)
+            yield from (
+                (Fragment('"', False), Fragment(text, True), Fragment('"', False))
+                if quoted
+                else (Fragment(text, True),)
+            )
         else:
-            yield Piece(
+            yield Fragment(
                 f"coalesce('\"' || {text} || '\"', '{empty}')" if quoted else f"coalesce({text}, '{empty}')", True
             )
 
@@ -142,24 +146,24 @@ def _amount(sql: str) -> str:
     return f"trim_scale({sql} * {1 / AMOUNT_SCALE:.4f})::text"
 
 
-class Object(Written):
+class JsonObject(JsonExpression):
     """A JSON object. Its members stand in their order."""
 
     name = "object"
 
     def __init__(self, members: Mapping[str, Any]) -> None:
-        super().__init__(*(written(value) for value in members.values()))
+        super().__init__(*(as_json(value) for value in members.values()))
         self.keys = list(members)
 
-    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
-        yield Piece("{", False)
+    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
+        yield Fragment("{", False)
         for place, (key, value) in enumerate(zip(self.keys, self.clauses, strict=True)):
-            yield Piece(f'{"," if place else ""}"{key}":', False)
-            yield from _pieces(value, compiler, **kwargs)
-        yield Piece("}", False)
+            yield Fragment(f'{"," if place else ""}"{key}":', False)
+            yield from _fragments(value, compiler, **kwargs)
+        yield Fragment("}", False)
 
 
-class List(Written):
+class JsonRows(JsonExpression):
     """All rows' values as a JSON list, in the order that the rows come in; of some rows only, where `when` is given."""
 
     name = "list"
@@ -167,16 +171,16 @@ class List(Written):
     def __init__(self, value: Any, when: sa.ColumnElement[bool] | None = None) -> None:
         super().__init__(value, *([] if when is None else [when]))
 
-    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
         value, *when = self.clauses
         chosen = f" FILTER (WHERE {compiler.process(when[0], **kwargs)})" if when else ""
         join = "group_concat" if compiler.dialect.name == "sqlite" else "string_agg"
-        yield Piece("[", False)
-        yield Piece(f"coalesce({join}({_text(value, compiler, **kwargs)}, ','){chosen}, '')", True)
-        yield Piece("]", False)
+        yield Fragment("[", False)
+        yield Fragment(f"coalesce({join}({_text(value, compiler, **kwargs)}, ','){chosen}, '')", True)
+        yield Fragment("]", False)
 
 
-class Part(Written):
+class JsonMember(JsonExpression):
     """A member of a JSON column, by its name."""
 
     name = "part"
@@ -185,10 +189,10 @@ class Part(Written):
         super().__init__(value)
         self.key = key
 
-    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
         sql = compiler.process(self.clauses, **kwargs)
         sqlite = compiler.dialect.name == "sqlite"
-        yield Piece(
+        yield Fragment(
             f"coalesce({sql} -> '$.{self.key}', 'null')"
             if sqlite
             else f"coalesce(({sql} -> '{self.key}')::text, 'null')",
@@ -196,30 +200,30 @@ class Part(Written):
         )
 
 
-ITEM: Any = sa.literal_column("item.value", Plain())
+ITEM: Any = sa.literal_column("item.value", PlainText())
 
 
-class Items(Written):
+class JsonArray(JsonExpression):
     """The list of what is made of each item of a JSON column's list; within it, the item is `ITEM`."""
 
     name = "items"
     source = "jsonb_array_elements({})"
 
-    def pieces(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
         array, made = self.clauses
         sql, text = compiler.process(array, **kwargs), _text(made, compiler, **kwargs)
         if compiler.dialect.name == "sqlite":
-            yield Piece(
+            yield Fragment(
                 f"(SELECT '[' || coalesce(group_concat({text}, ','), '') || ']' FROM json_each({sql}) AS item)", True
             )
         else:
             source = f"{self.source.format(sql)} WITH ORDINALITY AS item(value, place)"
-            yield Piece(
+            yield Fragment(
                 f"(SELECT '[' || coalesce(string_agg({text}, ',' ORDER BY item.place), '') || ']' FROM {source})", True
             )
 
 
-class Each(Items):
+class JsonTextArray(JsonArray):
     """The list of what is made of each text of an array; within it, the text is `ITEM`."""
 
     name = "each"
@@ -244,11 +248,11 @@ class CursorText(FunctionElement[str]):
     """A row's place in a list, as clients get it: see loaders/core/cursors.py."""
 
     name = "cursor_text"
-    type = Plain()
+    type = PlainText()
     inherit_cache = False
 
     def __init__(self, of: str, keys: list[Any]) -> None:
-        super().__init__(*(written(key) for key in keys))
+        super().__init__(*(as_json(key) for key in keys))
         self.mark = mark(of)
 
 
@@ -261,11 +265,11 @@ def _cursor(element: CursorText, compiler: SQLCompiler, **kwargs: Any) -> str:
     return f"translate(encode(convert_to({content}, 'UTF8'), 'base64'), E'+/\\n', '-_')"
 
 
-class Sum(FunctionElement[str]):
+class SplitSum(FunctionElement[str]):
     """A sum that was kept in halves, divided by a power of ten, as a decimal number: see models/totals.py."""
 
     name = "sum_text"
-    type = Plain()
+    type = PlainText()
     inherit_cache = False
 
     def __init__(self, high: Any, low: Any, places: int) -> None:
@@ -273,24 +277,24 @@ class Sum(FunctionElement[str]):
         self.places = places
 
 
-@compiles(Sum)
-def _sum(element: Sum, compiler: SQLCompiler, **kwargs: Any) -> str:
+@compiles(SplitSum)
+def _sum(element: SplitSum, compiler: SQLCompiler, **kwargs: Any) -> str:
     high, low = (compiler.process(clause, **kwargs) for clause in element.clauses)
     if compiler.dialect.name == "sqlite":
         return f"sum_text({high}, {low}, {element.places})"
     return f"trim_scale(({high}::numeric * {SPLIT} + {low}) * 1e-{element.places})::text"
 
 
-def _pieces(value: Any, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Piece]:
+def _fragments(value: Any, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
     """The pieces of what writes JSON, or of an expression of JSON that may be null."""
-    if isinstance(value, Written):
-        yield from value.pieces(compiler, **kwargs)
+    if isinstance(value, JsonExpression):
+        yield from value.fragments(compiler, **kwargs)
     else:
-        yield Piece(f"coalesce({compiler.process(value, **kwargs)}, 'null')", True)
+        yield Fragment(f"coalesce({compiler.process(value, **kwargs)}, 'null')", True)
 
 
 def _text(value: Any, compiler: SQLCompiler, **kwargs: Any) -> str:
-    if isinstance(value, Written):
+    if isinstance(value, JsonExpression):
         return compiler.process(value, **kwargs)
     return f"coalesce({compiler.process(value, **kwargs)}, 'null')"
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm import aliased
 
 from crm_graph.access import Viewer
 from crm_graph.models import Entity
-from loaders.core.pages import PageRequest, Relation, Whose, bounds, condition, list_name, ordering
-from loaders.sql_json.expressions import CursorText, List
+from loaders.core.pages import PageRequest, ParentCondition, Relation, bounds, condition, list_name, ordering
+from loaders.sql_json.expressions import CursorText, JsonRows
 
 
 class Columns:
@@ -34,26 +34,26 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class At:
-    """A record in a statement: `row` has its columns; `around` are the rows it stands among, its own included."""
+class RowScope:
+    """A record in a statement: `row` has its columns; `enclosing` are the rows it stands among, its own included."""
 
     row: Any = None
-    around: tuple[Any, ...] = ()
+    enclosing: tuple[Any, ...] = ()
 
     def alias(self, model: Any) -> Any:
         """An alias of a model, for rows within this record's."""
-        return _alias(model, len(self.around))
+        return _alias(model, len(self.enclosing))
 
-    def inside(self, row: Any) -> At:
+    def within(self, row: Any) -> RowScope:
         """A row of a select within this record's."""
-        return At(row, (*self.around, sa.inspect(row).selectable))
+        return RowScope(row, (*self.enclosing, sa.inspect(row).selectable))
 
-    def in_array(self, find: Callable[[str], Any], select: sa.Select[Any]) -> tuple[At, sa.Subquery]:
+    def from_select(self, find: Callable[[str], Any], select: sa.Select[Any]) -> tuple[RowScope, sa.Subquery]:
         """A row of a select within this record's, and what to select such rows from. `find` has the expressions of
         the row's columns in the select, by their names."""
         bare: sa.Select[Any] = select.with_only_columns(sa.literal_column("1").label("_"), maintain_column_froms=True)
-        rows = bare.correlate(*self.around).subquery()
-        return At(Columns(find, rows), (*self.around, rows)), rows
+        rows = bare.correlate(*self.enclosing).subquery()
+        return RowScope(Columns(find, rows), (*self.enclosing, rows)), rows
 
 
 @functools.lru_cache(1000)
@@ -62,16 +62,16 @@ def _alias(model: Any, depth: int) -> Any:
     return aliased(model)
 
 
-def alone(select: sa.Select[Any], at: At) -> sa.ScalarSelect[Any]:
+def scalar(select: sa.Select[Any], scope: RowScope) -> sa.ScalarSelect[Any]:
     """A select of one value, to stand where the record does."""
-    return select.correlate(*at.around).scalar_subquery()
+    return select.correlate(*scope.enclosing).scalar_subquery()
 
 
 @dataclass(frozen=True)
-class Rows:
+class PageRows:
     """The rows of a page. With `more`, one row too many was read where the list goes on."""
 
-    at: At
+    scope: RowScope
     request: PageRequest
     model: type[Entity]
     source: Any
@@ -79,7 +79,7 @@ class Rows:
 
     def list(self, value: Any) -> Any:
         """What is made of each row, in the page's order."""
-        return List(value, self._place <= self.request.size if self.more else None)
+        return JsonRows(value, self._place <= self.request.size if self.more else None)
 
     @property
     def goes_on(self) -> Any:
@@ -88,64 +88,75 @@ class Rows:
 
     def cursor(self) -> Any:
         """The cursor of a row."""
-        keys = [getattr(self.at.row, f"_key_{place}") for place in range(len(self.request.order))]
+        keys = [getattr(self.scope.row, f"_key_{place}") for place in range(len(self.request.order))]
         return CursorText(list_name(self.model, self.request.order), keys)
 
     def end(self, *, last: bool) -> Any:
         """The cursor of the first or the last row of the page."""
-        count, size = self.at.row._count, self.request.size
+        count, size = self.scope.row._count, self.request.size
         farthest = sa.case((count > size, size), else_=count)
         place = farthest if last is not self.request.backward else sa.literal_column("1")
         return sa.func.max(self.cursor()).filter(self._place == place)
 
     @property
     def _place(self) -> Any:
-        return self.at.row._place
+        return self.scope.row._place
 
 
-def rows_of(
-    viewer: Viewer, model: type[Entity], request: PageRequest, mine: Whose | None, at: At, *, more: bool, ends: bool
-) -> Rows:
-    """The page of a list whose records meet `mine`. `more` is to know whether the list goes on, `ends` to have the
+def select_page(
+    viewer: Viewer,
+    model: type[Entity],
+    request: PageRequest,
+    belongs: ParentCondition | None,
+    scope: RowScope,
+    *,
+    more: bool,
+    ends: bool,
+) -> PageRows:
+    """The page of a list whose records meet `belongs`. `more` is to know whether the list goes on, `ends` to have the
     cursors of its ends."""
-    row = at.alias(model)
+    row = scope.alias(model)
     keys = [order.key(row) for order in request.order]
     named = {f"_key_{place}": key for place, key in enumerate(keys)}
     size: Any = sa.literal_column(str(request.size + more))
     page = (
         sa.select(row.id)
-        .where(*_holds(viewer, row, request, mine), *bounds(model, request, keys))
+        .where(*_holds(viewer, row, request, belongs), *bounds(model, request, keys))
         .order_by(*ordering(model, request, keys))
         .limit(size)
     )
-    here, source = at.in_array(lambda name: named[name] if name in named else getattr(row, name), page)
+    here, source = scope.from_select(lambda name: named[name] if name in named else getattr(row, name), page)
     if more or ends or request.backward:
         read, place = here.row, sa.func.row_number().over()
         counted = {"_place": place, "_count": sa.func.count().over()}
         page = sa.select(read.id).order_by(place.desc()) if request.backward else sa.select(read.id)
-        here, source = at.in_array(lambda name: counted[name] if name in counted else getattr(read, name), page)
-    return Rows(here, request, model, source, more)
+        here, source = scope.from_select(lambda name: counted[name] if name in counted else getattr(read, name), page)
+    return PageRows(here, request, model, source, more)
 
 
-def total_of(viewer: Viewer, model: type[Entity], request: PageRequest, mine: Whose | None, at: At) -> Any:
+def count_rows(
+    viewer: Viewer, model: type[Entity], request: PageRequest, belongs: ParentCondition | None, scope: RowScope
+) -> Any:
     """How many rows all pages of a list have together."""
-    row = at.alias(model)
-    count = sa.select(sa.func.count()).select_from(row).where(*_holds(viewer, row, request, mine))
-    return alone(count, at)
+    row = scope.alias(model)
+    count = sa.select(sa.func.count()).select_from(row).where(*_holds(viewer, row, request, belongs))
+    return scalar(count, scope)
 
 
-def belonging(viewer: Viewer, relation: Relation, at: At) -> Whose:
+def belonging(viewer: Viewer, relation: Relation, scope: RowScope) -> ParentCondition:
     """The condition on a row that it belongs to a record by a relation."""
-    parent_id = at.row.id
+    parent_id = scope.row.id
 
     def belongs(row: Any) -> sa.ColumnElement[bool]:
         if relation.pairs is None:
             return getattr(row, relation.by or "") == parent_id  # type: ignore[no-any-return]
         pairs = relation.pairs(viewer, lambda column: column == parent_id)
-        return row.id.in_(pairs.with_only_columns(list(pairs.selected_columns)[1]).correlate(*at.around))  # type: ignore[no-any-return]
+        return row.id.in_(pairs.with_only_columns(list(pairs.selected_columns)[1]).correlate(*scope.enclosing))  # type: ignore[no-any-return]
 
     return belongs
 
 
-def _holds(viewer: Viewer, row: Any, request: PageRequest, mine: Whose | None) -> Sequence[sa.ColumnElement[bool]]:
-    return [condition(row, viewer, request), *([] if mine is None else [mine(row)])]
+def _holds(
+    viewer: Viewer, row: Any, request: PageRequest, belongs: ParentCondition | None
+) -> Sequence[sa.ColumnElement[bool]]:
+    return [condition(row, viewer, request), *([] if belongs is None else [belongs(row)])]

@@ -53,14 +53,14 @@ class Statement:
         return await database.fetch_text(self.text, values)
 
 
-def pattern(viewer: Viewer) -> Viewer:
+def placeholder_viewer(viewer: Viewer) -> Viewer:
     """A viewer who stands for all who see by the same rules: his ids are parameters."""
     user_id: Any = None if viewer.user_id is None else sa.bindparam(USER, type_=Id())
     workspace_id: Any = sa.bindparam(WORKSPACE, type_=Id())
     return Viewer(workspace_id, user_id, viewer.role, "", "", "", viewer.defaults)
 
 
-def ids_of(viewer: Viewer) -> dict[str, Any]:
+def viewer_parameters(viewer: Viewer) -> dict[str, Any]:
     """The values of those parameters."""
     return {WORKSPACE: viewer.workspace_id, USER: viewer.user_id}
 

@@ -18,16 +18,16 @@ _SCALARS = (str, int, float, Decimal, dt.date)
 
 @dataclass
 class Parameters:
-    """What a statement needs to know of a request. `pins` are what it was compiled for: for a request that has other
-    values there, it has to be compiled anew."""
+    """Parameters of a statement that is being compiled. The values read by `specialized_on` are baked into its SQL: a
+    request with other values there needs another statement."""
 
     variables: Variables
     """Those of the request that it is compiled for."""
     reads: dict[str, Read] = field(default_factory=dict)
-    pins: list[Read] = field(default_factory=list)
+    specialized_on: list[Read] = field(default_factory=list)
 
     def placeholders(self) -> dict[str, Any]:
-        """The variables, with what may differ from request to request as `Given`."""
+        """The variables, with what may differ from request to request as `VariableRef`."""
         return {name: self._placeholder(value, _variable(name)) for name, value in self.variables.items()}
 
     def _placeholder(self, value: Any, read: Read) -> Any:
@@ -35,9 +35,9 @@ class Parameters:
             return {name: self._placeholder(each, _part(read, name)) for name, each in value.items()}
         if isinstance(value, list):
             if _are_scalars(value):
-                return [Given(self, read, many=True)]
+                return [VariableRef(self, read, many=True)]
             return [self._placeholder(each, _part(read, place)) for place, each in enumerate(value)]
-        return Given(self, read) if _is_scalar(value) else value
+        return VariableRef(self, read) if _is_scalar(value) else value
 
     def bind(self, read: Read, kind: Any) -> sa.BindParameter[Any]:
         """A parameter of the statement, of a column's type."""
@@ -47,60 +47,60 @@ class Parameters:
 
 
 @dataclass(frozen=True)
-class Given:
+class VariableRef:
     """A value that comes with a request; `many` stands in a list for all of its items."""
 
     parameters: Parameters
     read: Read
     many: bool = False
 
-    def then(self, make: Callable[[Any], Any]) -> Given:
+    def then(self, make: Callable[[Any], Any]) -> VariableRef:
         """What is made of the value."""
         read = self.read
-        return Given(self.parameters, lambda variables: make(read(variables)))
+        return VariableRef(self.parameters, lambda variables: make(read(variables)))
 
     def bind(self, kind: Any) -> sa.BindParameter[Any]:
         return self.parameters.bind(self.read, kind)
 
-    def pin(self) -> Any:
+    def specialize(self) -> Any:
         """The value itself. It becomes a part of the statement."""
-        self.parameters.pins.append(self.read)
+        self.parameters.specialized_on.append(self.read)
         return self.read(self.parameters.variables)
 
 
-def bound(value: Any, kind: Any) -> Any:
+def as_bind(value: Any, kind: Any) -> Any:
     """A value as a part of an SQL expression."""
     if isinstance(value, sa.BindParameter):
         return value
-    return value.bind(kind) if isinstance(value, Given) else sa.literal(value, kind)
+    return value.bind(kind) if isinstance(value, VariableRef) else sa.literal(value, kind)
 
 
-def pinned(value: Any) -> Any:
-    return value.pin() if isinstance(value, Given) else value
+def specialized(value: Any) -> Any:
+    return value.specialize() if isinstance(value, VariableRef) else value
 
 
-def gathered(values: list[Any]) -> list[Any] | Given:
+def merge_list(values: list[Any]) -> list[Any] | VariableRef:
     """A list, as one given value where any of its items is."""
-    givens = [each for each in values if isinstance(each, Given)]
+    givens = [each for each in values if isinstance(each, VariableRef)]
     if not givens:
         return values
 
     def read(variables: Variables) -> list[Any]:
         items: list[Any] = []
         for each in values:
-            item = each.read(variables) if isinstance(each, Given) else each
-            items.extend(item if isinstance(each, Given) and each.many else [item])
+            item = each.read(variables) if isinstance(each, VariableRef) else each
+            items.extend(item if isinstance(each, VariableRef) and each.many else [item])
         return items
 
-    return Given(givens[0].parameters, read)
+    return VariableRef(givens[0].parameters, read)
 
 
-def shape(value: Any) -> Hashable:
+def variable_shape(value: Any) -> Hashable:
     """What of a variable's value decides which statement answers: not the scalars in it, unless they are pinned."""
     if isinstance(value, dict):
-        return tuple([(name, shape(each)) for name, each in value.items()])
+        return tuple([(name, variable_shape(each)) for name, each in value.items()])
     if isinstance(value, list):
-        return "list" if _are_scalars(value) else tuple([shape(each) for each in value])
+        return "list" if _are_scalars(value) else tuple([variable_shape(each) for each in value])
     return "scalar" if _is_scalar(value) else value
 
 

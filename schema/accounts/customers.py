@@ -12,7 +12,7 @@ from crm_graph import models
 from crm_graph.changelog import Revision
 from crm_graph.errors import BadUserInput
 from loaders.accounts.customers import customer
-from loaders.live.lists import Occurrence
+from loaders.live.lists import RecordEvent
 from schema.core import Node
 from schema.core.context import Info
 from schema.core.declared import argument
@@ -39,10 +39,10 @@ class CustomerUpdate(LiveUpdate):
 
 
 async def _follow_customer(info: Info, *, account_id: str, after: Revision | None) -> SubscriptionSource:
-    if await info.context.loaders.one(models.Account).load(account_id) is None:
+    if await info.context.loaders.by_key(models.Account).load(account_id) is None:
         raise BadUserInput("There is no such account.", "accountId")
 
-    def answer(occurrences: Sequence[Occurrence], revision: str, caught_up: bool) -> CustomerUpdate:
+    def answer(occurrences: Sequence[RecordEvent], revision: str, caught_up: bool) -> CustomerUpdate:
         events = events_of(CustomerEvent, occurrences, revision)
         return CustomerUpdate(revision=revision, caught_up=caught_up, events=events)
 

@@ -21,7 +21,7 @@ from loaders.accounts.summaries import (
     nearest,
     open_cases,
 )
-from loaders.sql_json.pages import At, alone
+from loaders.sql_json.pages import RowScope, scalar
 from schema.core import Money, compile_first, computed
 from schema.core.costs import TOTAL
 from schema.core.declared import DeclaredField
@@ -38,14 +38,14 @@ class _Deals(DeclaredField):
     category: StageCategory
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        deals = await info.context.loaders.values(load_deals).load(source.id)
+        deals = await info.context.loaders.by_parent_ids(load_deals).load(source.id)
         return getattr(deals, self.category.lower())
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
-        return compile_totals(selection, at, self.select(selection, at))
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+        return compile_totals(selection, scope, self.select(selection, scope))
 
-    def select(self, selection: FieldSelection, at: At) -> Any:
-        here = deals(selection.viewer, lambda column: column == at.row.id)
+    def select(self, selection: FieldSelection, scope: RowScope) -> Any:
+        here = deals(selection.viewer, lambda column: column == scope.row.id)
         return here.where(models.Stage.category == sa.literal(self.category, models.Stage.category.type))
 
 
@@ -61,8 +61,8 @@ class _Worth(_Deals):
             for each in totals.sums
         ]
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
-        return compile_worth(selection, at, self.select(selection, at), weighted=self.weighted)
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+        return compile_worth(selection, scope, self.select(selection, scope), weighted=self.weighted)
 
 
 def _deals(description: str, category: StageCategory) -> Any:
@@ -77,10 +77,10 @@ def _worth(description: str, category: StageCategory, *, weighted: bool) -> Any:
     return field
 
 
-def _write_nearest(condition: Any, *, newest: bool) -> Callable[[FieldSelection, At], Any]:
-    def write(selection: FieldSelection, at: At) -> Any:
+def _write_nearest(condition: Any, *, newest: bool) -> Callable[[FieldSelection, RowScope], Any]:
+    def write(selection: FieldSelection, scope: RowScope) -> Any:
         return compile_first(
-            selection, at, models.Activity, nearest(selection.viewer, at.row.id, condition, newest=newest)
+            selection, scope, models.Activity, nearest(selection.viewer, scope.row.id, condition, newest=newest)
         )
 
     return write
@@ -102,7 +102,7 @@ class AccountSummary:
     open_cases: int = computed(
         "Number of cases that are neither resolved nor closed.",
         load_open_cases,
-        lambda selection, at: alone(open_cases(selection.viewer, lambda column: column == at.row.id), at),
+        lambda selection, scope: scalar(open_cases(selection.viewer, lambda column: column == scope.row.id), scope),
         cost=TOTAL,
     )
     last_activity: Activity | None = computed(
@@ -119,8 +119,8 @@ class Summary(DeclaredField):
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return source
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
-        return selection.record(at)
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+        return selection.record(scope)
 
 
 def summary(description: str) -> Any:

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 async def _change(entry: Any, info: Info) -> Change:
-    change: Change = await info.context.loaders.values(load_changes).load(entry.revision)
+    change: Change = await info.context.loaders.by_parent_ids(load_changes).load(entry.revision)
     return change
 
 
 async def _one(info: Info, model: Any, record_id: str | None) -> Any:
-    return None if record_id is None else await info.context.loaders.one(model).load(record_id)
+    return None if record_id is None else await info.context.loaders.by_key(model).load(record_id)
 
 
 @strawberry.interface(description="An event in the history of an account.")
@@ -123,7 +123,7 @@ class Timeline(DeclaredField):
         pages = loaders.batch(
             ("timeline", request), lambda session, ids: load_timelines(session, loaders.viewer, request, ids)
         )
-        counts = loaders.values(load_timeline_counts)
+        counts = loaders.by_parent_ids(load_timeline_counts)
         page = await pages.load(source.id)
         entries = [
             ENTRIES[row.kind](

@@ -10,7 +10,7 @@ import strawberry
 from crm_graph import models
 from crm_graph.models import ActivityDirection, ActivityType, Priority
 from crm_graph.services.activities import activities
-from loaders import Order
+from loaders import SortKey
 from loaders.activities.activities import load_participants, participants_of, targets_of
 from schema.core import (
     Connection,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from schema.core.node_types import Account, Campaign, Case, Contact, Lead, Opportunity, Team, User
 
 
-@node(models.Activity, "Something done or planned.", order=(Order("happens_at", descending=True),))
+@node(models.Activity, "Something done or planned.", order=(SortKey("happens_at", descending=True),))
 class Activity(Node):
     type: ActivityType = column("Kind of activity.", write="create")
     subject: str = column("Subject in one line.")
@@ -50,8 +50,8 @@ class Activity(Node):
     participants: list[Participant] = computed(
         "The people who took part.",
         load_participants,
-        lambda selection, at: compile_rows(
-            selection, at, models.Participant, participants_of(selection.viewer, at.row.id)
+        lambda selection, scope: compile_rows(
+            selection, scope, models.Participant, participants_of(selection.viewer, scope.row.id)
         ),
     )
     accounts: Connection[Account] = connection(

@@ -16,8 +16,8 @@ from strawberry.types.base import StrawberryList, StrawberryOptional
 
 from crm_graph.models import Entity
 from crm_graph.records import label
-from loaders import Order, Relation, Values
-from loaders.sql_json.pages import At
+from loaders import Relation, SortKey, Values
+from loaders.sql_json.pages import RowScope
 from schema.core.costs import FREE, costs
 from schema.core.fields import ById, Column, ComputedField, MoneyColumn, ToMany, ToOne, Writable
 from schema.core.filters import INPUT_TYPES, comparison_of, filter_type, input_type, order_type
@@ -57,7 +57,7 @@ def edge(description: str, *, by: str, write: Writable = True, optional: bool = 
 
 
 def computed(
-    description: str, load: Values, write: Callable[[FieldSelection, At], Any], *, cost: int | None = None
+    description: str, load: Values, write: Callable[[FieldSelection, RowScope], Any], *, cost: int | None = None
 ) -> Any:
     """A value per record, in both executions: `load` returns it in Python, one value for each id, in their order;
     `write` returns the SQL expression. `cost` replaces the one of its type."""
@@ -79,7 +79,7 @@ def connection(description: str, relation: Relation | None = None) -> Any:
 
 
 def node(
-    model: type[Entity], description: str, *, order: tuple[Order, ...] = (Order("id"),)
+    model: type[Entity], description: str, *, order: tuple[SortKey, ...] = (SortKey("id"),)
 ) -> Callable[[type[T]], type[T]]:
     """Declare the type of a model. `order` is how lists of it are sorted when nobody asks otherwise."""
 

@@ -44,7 +44,7 @@ class _Entities(DeclaredField):
 
 
 async def _load(loaders: Loaders, model: type[Entity], column: str, key: str | None) -> Entity | None:
-    return None if key is None else await loaders.one(model, column).load(key)
+    return None if key is None else await loaders.by_key(model, column).load(key)
 
 
 def _read(path: str, representation: Any) -> tuple[type[Entity], str, str | None]:

@@ -21,9 +21,9 @@ from strawberry.types.lazy_type import LazyType
 from crm_graph.access import visible
 from crm_graph.models import types
 from loaders import Loaders, PageRequest, Relation, Values
-from loaders.sql_json.expressions import ITEM, IsObject, Items, List, Part, written
-from loaders.sql_json.pages import At, alone, belonging
-from loaders.sql_json.variables import bound
+from loaders.sql_json.expressions import ITEM, IsObject, JsonArray, JsonMember, JsonRows, as_json
+from loaders.sql_json.pages import RowScope, belonging, scalar
+from loaders.sql_json.variables import as_bind
 from schema.core.connections import ConnectionPage, Money
 from schema.core.context import Info
 from schema.core.declared import DeclaredField, DeferredValue, argument
@@ -54,14 +54,14 @@ class Column(StrawberryField):
     write: Writable
     sortable: bool
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
-        value = getattr(at.row, self.python_name)
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+        value = getattr(scope.row, self.python_name)
         match value.type:
             case types.Values():
-                return Items(value, _members(selection, ITEM))
+                return JsonArray(value, _members(selection, ITEM))
             case types.Value():
                 return sa.case((IsObject(value), _members(selection, value)))
-        return written(value)
+        return as_json(value)
 
 
 class MoneyColumn(RelationField):
@@ -71,9 +71,9 @@ class MoneyColumn(RelationField):
         amount = getattr(source, self.python_name)
         return None if amount is None else Money(amount=amount, currency=CurrencyCode(source.currency))
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
-        amount = getattr(at.row, self.python_name)
-        return sa.case((amount.is_not(None), selection.write({"amount": amount, "currency": at.row.currency})))
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+        amount = getattr(scope.row, self.python_name)
+        return sa.case((amount.is_not(None), selection.write({"amount": amount, "currency": scope.row.currency})))
 
 
 class ToOne(RelationField):
@@ -83,23 +83,23 @@ class ToOne(RelationField):
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         key = getattr(source, self.by)
-        return None if key is None else info.context.loaders.one(self.target.__model__).load(key)
+        return None if key is None else info.context.loaders.by_key(self.target.__model__).load(key)
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
-        return compile_one(selection, at, self.target.__model__, getattr(at.row, self.by))
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+        return compile_one(selection, scope, self.target.__model__, getattr(scope.row, self.by))
 
 
 class ComputedField(DeclaredField):
     """A value computed in SQL, for all records of a level at once."""
 
     load: Values
-    compile_expression: Callable[[FieldSelection, At], Any]
+    compile_expression: Callable[[FieldSelection, RowScope], Any]
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return info.context.loaders.values(self.load).load(source.id)
+        return info.context.loaders.by_parent_ids(self.load).load(source.id)
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
-        return self.compile_expression(selection, at)
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+        return self.compile_expression(selection, scope)
 
 
 class ById(RelationField):
@@ -109,11 +109,11 @@ class ById(RelationField):
         return [argument("id", strawberry.ID, "Its id.", UNSET)]
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return info.context.loaders.one(self.target.__model__).load(kwargs["id"])
+        return info.context.loaders.by_key(self.target.__model__).load(kwargs["id"])
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
         model = self.target.__model__
-        return compile_one(selection, at, model, bound(selection.arguments["id"], model.id.type))
+        return compile_one(selection, scope, model, as_bind(selection.arguments["id"], model.id.type))
 
 
 class ToMany(RelationField):
@@ -138,7 +138,7 @@ class ToMany(RelationField):
         if self.relation is None:  # a root field
             return lambda source: self._all(context.loaders, self._request(kwargs))
         key = (self.origin, self.python_name, repr(kwargs))
-        relation, request = self.relation, context.loaders.remember(key, lambda: self._request(kwargs))
+        relation, request = self.relation, context.loaders.memoize(key, lambda: self._request(kwargs))
 
         def read(source: Any) -> DeferredValue:
             loaders, parent = context.loaders, source.id
@@ -158,10 +158,10 @@ class ToMany(RelationField):
         total = lambda: asyncio.ensure_future(loaders.total(model, request))  # noqa: E731
         return ConnectionPage(await loaders.page(model, request), total)
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
         request = self._request(selection.arguments)
-        mine = None if self.relation is None else belonging(selection.viewer, self.relation, at)
-        return compile_list(selection, at, self.target.__model__, request, mine)
+        belongs = None if self.relation is None else belonging(selection.viewer, self.relation, scope)
+        return compile_list(selection, scope, self.target.__model__, request, belongs)
 
 
 def page_arguments() -> list[StrawberryArgument]:
@@ -174,36 +174,36 @@ def page_arguments() -> list[StrawberryArgument]:
     ]
 
 
-def compile_one(selection: FieldSelection, at: At, model: Any, key: Any, kind: Any = None) -> Any:
+def compile_one(selection: FieldSelection, scope: RowScope, model: Any, key: Any, kind: Any = None) -> Any:
     """The record with an id, null where the viewer may not see it; of type `kind` where the field's type leaves that
     open."""
-    row = at.alias(model)
-    record = selection.record(at.inside(row), kind)
-    return alone(sa.select(record).select_from(row).where(row.id == key, visible(row, selection.viewer)), at)
+    row = scope.alias(model)
+    record = selection.record(scope.within(row), kind)
+    return scalar(sa.select(record).select_from(row).where(row.id == key, visible(row, selection.viewer)), scope)
 
 
-def compile_first(selection: FieldSelection, at: At, model: Any, select: sa.Select[Any]) -> Any:
+def compile_first(selection: FieldSelection, scope: RowScope, model: Any, select: sa.Select[Any]) -> Any:
     """The first of a select's records, or null."""
-    row, rows = at.in_array(partial(getattr, model), select.limit(sa.literal_column("1")))
-    return alone(sa.select(selection.record(row)).select_from(rows), at)
+    row, rows = scope.from_select(partial(getattr, model), select.limit(sa.literal_column("1")))
+    return scalar(sa.select(selection.record(row)).select_from(rows), scope)
 
 
-def compile_rows(selection: FieldSelection, at: At, model: Any, select: sa.Select[Any]) -> Any:
+def compile_rows(selection: FieldSelection, scope: RowScope, model: Any, select: sa.Select[Any]) -> Any:
     """The list of a select's records."""
-    row, rows = at.in_array(partial(getattr, model), select)
-    return alone(sa.select(List(selection.record(row))).select_from(rows), at)
+    row, rows = scope.from_select(partial(getattr, model), select)
+    return scalar(sa.select(JsonRows(selection.record(row))).select_from(rows), scope)
 
 
-def compile_value(at: At, select: sa.Select[Any], make: Callable[..., Any]) -> Any:
+def compile_value(scope: RowScope, select: sa.Select[Any], make: Callable[..., Any]) -> Any:
     """What is made of the columns of a select: of its only row, or of all of them by aggregates."""
-    row = select.correlate(*at.around).subquery()
-    return alone(sa.select(make(*row.c)).select_from(row), at)
+    row = select.correlate(*scope.enclosing).subquery()
+    return scalar(sa.select(make(*row.c)).select_from(row), scope)
 
 
 def _members(selection: FieldSelection, value: Any) -> Any:
     """The object of what is asked of a small record in a column."""
     return selection.operation.fields_of(
-        selection.kind, selection.details, lambda name, selection: Part(value, selection.declaration.python_name)
+        selection.kind, selection.details, lambda name, selection: JsonMember(value, selection.declaration.python_name)
     )
 
 

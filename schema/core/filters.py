@@ -29,9 +29,9 @@ from crm_graph.database import TextArray, casefold_text, casefolded, in_array, i
 from crm_graph.errors import BadUserInput
 from crm_graph.models.types import Enum, Text
 from crm_graph.records import TABLES
-from loaders import Order, PageRequest
-from loaders.live.lists import Reached
-from loaders.sql_json.variables import Given, bound, gathered, pinned
+from loaders import PageRequest, SortKey
+from loaders.live.lists import Dependencies
+from loaders.sql_json.variables import VariableRef, as_bind, merge_list, specialized
 from schema.core.scalars import enum_type
 
 MAX_TEXT_LENGTH = 1000
@@ -58,8 +58,8 @@ class Comparison:
         return sa.and_(sa.true(), *conditions)
 
     def _clean(self, value: Any, name: str) -> Any:
-        value = gathered(value) if isinstance(value, list) else value
-        if isinstance(value, Given):
+        value = merge_list(value) if isinstance(value, list) else value
+        if isinstance(value, VariableRef):
             return value.then(lambda given: self._clean(given, name))
         if isinstance(value, list):
             if len(value) > MAX_VALUES:
@@ -82,22 +82,22 @@ class Comparison:
             case "in_" | "not_in":
                 condition = self._among(side, column.type, value)
             case "contains":
-                condition = side.contains(bound(_escaped(value), sa.String()), escape="/")
+                condition = side.contains(as_bind(_escaped(value), sa.String()), escape="/")
             case "starts_with":
-                condition = side.startswith(bound(_escaped(value), sa.String()), escape="/")
+                condition = side.startswith(as_bind(_escaped(value), sa.String()), escape="/")
             case _:
-                condition = _OPERATORS[name](side, bound(value, side.type))
+                condition = _OPERATORS[name](side, as_bind(value, side.type))
         known = sa.and_(present, condition)
         return sa.not_(known) if name == "not_in" else known
 
-    def _among(self, side: Any, kind: Any, values: list[Any] | Given) -> sa.ColumnElement[bool]:
+    def _among(self, side: Any, kind: Any, values: list[Any] | VariableRef) -> sa.ColumnElement[bool]:
         if isinstance(kind, (Text, Enum)):
             return in_array(
-                side, values.bind(TextArray()) if isinstance(values, Given) else [str(each) for each in values]
+                side, values.bind(TextArray()) if isinstance(values, VariableRef) else [str(each) for each in values]
             )
-        if isinstance(values, Given):
-            values = [values.then(itemgetter(place)) for place in range(values.then(len).pin())]
-        return side.in_([bound(each, kind) for each in values]) if values else sa.false()
+        if isinstance(values, VariableRef):
+            values = [values.then(itemgetter(place)) for place in range(values.then(len).specialize())]
+        return side.in_([as_bind(each, kind) for each in values]) if values else sa.false()
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -111,7 +111,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 def _escaped(text: Any) -> Any:
     """A text without meaning to LIKE."""
-    if isinstance(text, Given):
+    if isinstance(text, VariableRef):
         return text.then(_escaped)
     return re.sub("[/%_]", r"/\g<0>", text)
 
@@ -233,7 +233,7 @@ class Filter:
                 conditions.append(value.where(column, name, present))
         return sa.and_(sa.true(), *conditions)
 
-    def reaches(self) -> Reached:
+    def reaches(self) -> Dependencies:
         """The models of other records that decide whether a record meets the condition, each with the names of the
         columns that are looked at."""
         found: dict[Any, set[str]] = defaultdict(set)
@@ -268,7 +268,7 @@ class Filter:
         return vars(self).get(name) not in (UNSET, None) or any(each.mentions(name) for each in nested)
 
 
-def _merge(found: dict[Any, set[str]], *others: Reached) -> None:
+def _merge(found: dict[Any, set[str]], *others: Dependencies) -> None:
     for other in others:
         for model, names in other.items():
             found[model] |= names
@@ -287,7 +287,7 @@ def _parts(part: Any) -> list[Any]:
 
 def _length(values: list[Any]) -> int:
     """How many values a list has, at most."""
-    return sum(MAX_VALUES if isinstance(each, Given) and each.many else 1 for each in values)
+    return sum(MAX_VALUES if isinstance(each, VariableRef) and each.many else 1 for each in values)
 
 
 def _exists(target: Any, column: Any, viewer: Viewer, where: Any = None) -> sa.ColumnElement[bool]:
@@ -364,9 +364,9 @@ def page_request(target: Any, arguments: dict[str, Any]) -> PageRequest:
     condition = arguments.get("filter")
     request = PageRequest(
         order=order_terms(target, arguments.get("order_by")),
-        first=pinned(arguments.get("first")),
+        first=specialized(arguments.get("first")),
         after=arguments.get("after"),
-        last=pinned(arguments.get("last")),
+        last=specialized(arguments.get("last")),
         before=arguments.get("before"),
         where=condition and condition.where,
         deleted=condition is not None and condition.mentions("deleted_at"),
@@ -375,16 +375,16 @@ def page_request(target: Any, arguments: dict[str, Any]) -> PageRequest:
     return request
 
 
-def order_terms(target: Any, chosen: list[Any] | None) -> tuple[Order, ...]:
+def order_terms(target: Any, chosen: list[Any] | None) -> tuple[SortKey, ...]:
     """The columns of an order; the id ends it, so that it is total. Raises BadUserInput."""
     if len(chosen or ()) > MAX_ORDER_TERMS:
         raise BadUserInput(f"Rows can be sorted by at most {MAX_ORDER_TERMS} fields.", "orderBy")
     terms = [
-        Order(each.field.value, each.direction.value == "DESC", each.nulls.value == "FIRST") for each in chosen or ()
+        SortKey(each.field.value, each.direction.value == "DESC", each.nulls.value == "FIRST") for each in chosen or ()
     ] or list(target.__order__)
     names = [term.column for term in terms]
     terms = [term for place, term in enumerate(terms) if term.column not in names[:place]]
-    return (*terms, *(() if "id" in names else (Order("id"),)))
+    return (*terms, *(() if "id" in names else (SortKey("id"),)))
 
 
 def _camel(name: str) -> str:

@@ -7,41 +7,47 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_graph.models import Entity
-from loaders.core.pages import PageRequest, Whose
-from loaders.sql_json.expressions import Literal
-from loaders.sql_json.pages import At, Rows, alone, rows_of, total_of
+from loaders.core.pages import PageRequest, ParentCondition
+from loaders.sql_json.expressions import JsonLiteral
+from loaders.sql_json.pages import PageRows, RowScope, count_rows, scalar, select_page
 from schema.core.selection import FieldSelection
 
 
 def compile_list(
-    selection: FieldSelection, at: At, model: type[Entity], request: PageRequest, mine: Whose | None
+    selection: FieldSelection,
+    scope: RowScope,
+    model: type[Entity],
+    request: PageRequest,
+    belongs: ParentCondition | None,
 ) -> Any:
-    """The connection of those records of an entity that meet `mine`."""
+    """The connection of those records of an entity that meet `belongs`."""
     subfields = selection.subfields()
     names = {name for name, _ in subfields}
     told = {name for each, page_info in subfields if each == "pageInfo" for name, _ in page_info.subfields()}
     more = ("hasPreviousPage" if request.backward else "hasNextPage") in told
     ends = not told.isdisjoint({"startCursor", "endCursor"})
-    rows = rows_of(selection.viewer, model, request, mine, at, more=more, ends=ends)  # it refuses a wrong cursor
+    rows = select_page(
+        selection.viewer, model, request, belongs, scope, more=more, ends=ends
+    )  # it refuses a wrong cursor
     parts = {
-        "nodes": lambda selection: rows.list(selection.record(rows.at)),
+        "nodes": lambda selection: rows.list(selection.record(rows.scope)),
         "edges": lambda selection: rows.list(_edge(selection, rows)),
         "pageInfo": lambda selection: _page_info(selection, rows),
-        "totalCount": lambda selection: total_of(selection.viewer, model, request, mine, at),
+        "totalCount": lambda selection: count_rows(selection.viewer, model, request, belongs, scope),
     }
     page = selection.write(parts)
     if more or ends or not names.isdisjoint({"nodes", "edges"}):
-        return alone(sa.select(page).select_from(rows.source), at)
+        return scalar(sa.select(page).select_from(rows.source), scope)
     return page  # nothing in it is made of the rows
 
 
-def _edge(selection: FieldSelection, rows: Rows) -> Any:
+def _edge(selection: FieldSelection, rows: PageRows) -> Any:
     return selection.write(
-        {"cursor": lambda selection: rows.cursor(), "node": lambda selection: selection.record(rows.at)}
+        {"cursor": lambda selection: rows.cursor(), "node": lambda selection: selection.record(rows.scope)}
     )
 
 
-def _page_info(selection: FieldSelection, rows: Rows) -> Any:
+def _page_info(selection: FieldSelection, rows: PageRows) -> Any:
     request = rows.request
     return selection.write(
         {
@@ -55,4 +61,4 @@ def _page_info(selection: FieldSelection, rows: Rows) -> Any:
 
 def _told(condition: Any) -> Any:
     """A condition, or what is known of it."""
-    return Literal(condition) if isinstance(condition, bool) else condition
+    return JsonLiteral(condition) if isinstance(condition, bool) else condition

@@ -162,7 +162,7 @@ class Mutation(DeclaredField):
             if isinstance(answer, Entity):
                 ids = {"record_id": answer.id}
                 await flush(session)
-                renew = await context.loaders.look(session, answer)
+                renew = await context.loaders.preload_written(session, answer)
             revision = await advance(session)
             if key is not None:
                 await idempotency.remember(session, viewer, key, ids, revision)

@@ -13,10 +13,10 @@ from strawberry.types.arguments import StrawberryArgument
 from crm_graph.database import TextArray, is_storable
 from crm_graph.errors import BadUserInput
 from crm_graph.models.types import Id
-from loaders.core.pages import LARGEST_PAGE
-from loaders.sql_json.expressions import ITEM, Document, Each, Literal
-from loaders.sql_json.pages import At
-from loaders.sql_json.variables import Given, bound, gathered, pinned
+from loaders.core.pages import MAX_PAGE_SIZE
+from loaders.sql_json.expressions import ITEM, JsonLiteral, JsonText, JsonTextArray
+from loaders.sql_json.pages import RowScope
+from loaders.sql_json.variables import VariableRef, as_bind, merge_list, specialized
 from schema.core import TYPES, Node, compile_one
 from schema.core.context import Info
 from schema.core.declared import DeclaredField, argument
@@ -34,12 +34,12 @@ def _type_of(record_id: str) -> Any:
 
 async def _load(info: Info, record_id: str) -> Any:
     kind = _type_of(record_id)
-    return None if kind is None else await info.context.loaders.one(kind.__model__).load(record_id)
+    return None if kind is None else await info.context.loaders.by_key(kind.__model__).load(record_id)
 
 
-def _write(selection: FieldSelection, at: At, kind: Any, key: Any) -> Any:
+def _write(selection: FieldSelection, scope: RowScope, kind: Any, key: Any) -> Any:
     """The record of a type whose id is `key`. The type decides what is asked of it."""
-    return compile_one(selection, at, kind.__model__, key, selection.operation.schema.type_map[kind.__name__])
+    return compile_one(selection, scope, kind.__model__, key, selection.operation.schema.type_map[kind.__name__])
 
 
 class _ById(DeclaredField):
@@ -51,10 +51,10 @@ class _ById(DeclaredField):
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return await _load(info, kwargs["id"])
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
         record_id = selection.arguments["id"]
-        kind = pinned(record_id.then(_type_of)) if isinstance(record_id, Given) else _type_of(record_id)
-        return Literal(None) if kind is None else _write(selection, at, kind, bound(record_id, ID))
+        kind = specialized(record_id.then(_type_of)) if isinstance(record_id, VariableRef) else _type_of(record_id)
+        return JsonLiteral(None) if kind is None else _write(selection, scope, kind, as_bind(record_id, ID))
 
 
 class _ByIds(DeclaredField):
@@ -67,13 +67,15 @@ class _ByIds(DeclaredField):
         ids = _few(kwargs["ids"])
         return list(await asyncio.gather(*(_load(info, each) for each in ids)))
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
-        ids = gathered(selection.arguments["ids"])
-        kinds = pinned(ids.then(_types_of)) if isinstance(ids, Given) else _types_of(ids)
-        found = [_write(selection, at, TYPES[name], ITEM) for name in kinds]
-        record = sa.func.coalesce(*found, type_=Document()) if len(found) > 1 else found[0] if found else Literal(None)
-        kept = ids.then(_storable) if isinstance(ids, Given) else _storable(ids)
-        return Each(bound(kept, TextArray()), record)
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+        ids = merge_list(selection.arguments["ids"])
+        kinds = specialized(ids.then(_types_of)) if isinstance(ids, VariableRef) else _types_of(ids)
+        found = [_write(selection, scope, TYPES[name], ITEM) for name in kinds]
+        record = (
+            sa.func.coalesce(*found, type_=JsonText()) if len(found) > 1 else found[0] if found else JsonLiteral(None)
+        )
+        kept = ids.then(_storable) if isinstance(ids, VariableRef) else _storable(ids)
+        return JsonTextArray(as_bind(kept, TextArray()), record)
 
 
 def _types_of(ids: list[str]) -> tuple[str, ...]:
@@ -87,8 +89,8 @@ def _storable(ids: list[str]) -> list[str]:
 
 
 def _few(ids: list[str]) -> list[str]:
-    if len(ids) > LARGEST_PAGE:
-        raise BadUserInput(f"At most {LARGEST_PAGE} ids can be asked for at once, not {len(ids)}.", "ids")
+    if len(ids) > MAX_PAGE_SIZE:
+        raise BadUserInput(f"At most {MAX_PAGE_SIZE} ids can be asked for at once, not {len(ids)}.", "ids")
     return ids
 
 

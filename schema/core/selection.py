@@ -30,8 +30,8 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
 
 from crm_graph.access import Viewer
-from loaders.sql_json.expressions import Literal, Object, written
-from loaders.sql_json.pages import At
+from loaders.sql_json.expressions import JsonLiteral, JsonObject, as_json
+from loaders.sql_json.pages import RowScope
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 
@@ -44,7 +44,7 @@ class NotCompilable(Exception):
 class Compilable(Protocol):
     """A field that can be written by the database."""
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
         """The SQL expression of the field's value at a record. Raises NotCompilable."""
 
 
@@ -69,7 +69,7 @@ class OperationSelection:
         root = self.schema.query_type
         assert root is not None
         found = collect_fields(self.schema, self._fragments, self.values, root, self.node)
-        return self._object(root, found, lambda name, selection: selection.column(At()))
+        return self._object(root, found, lambda name, selection: selection.column(RowScope()))
 
     def fields_of(
         self, kind: GraphQLObjectType, details: FieldDetailsList, part: Callable[[str, FieldSelection], Any]
@@ -87,12 +87,12 @@ class OperationSelection:
         for key, details in found.grouped_field_set.items():
             name = details[0].node.name.value
             if name == "__typename":
-                members[key] = Literal(kind.name)
+                members[key] = JsonLiteral(kind.name)
             elif name.startswith("__") or details[0].fragment_variable_values:
                 raise NotCompilable
             else:
                 members[key] = part(name, FieldSelection(self, kind.fields[name], details))
-        return Object(members)
+        return JsonObject(members)
 
     @functools.cached_property
     def _fragments(self) -> dict[str, FragmentDetails]:
@@ -118,7 +118,7 @@ class FieldSelection:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """As resolvers get them; what may differ from request to request is `Given`."""
+        """As resolvers get them; what may differ from request to request is `VariableRef`."""
         operation = self.operation
         values = get_argument_values(self.field, self.details[0].node, operation.values)
         return convert_arguments(values, self.declaration.arguments, operation.scalars, operation.config)
@@ -136,23 +136,25 @@ class FieldSelection:
 
         def note(name: str, selection: FieldSelection) -> Any:
             found.append((name, selection))
-            return Literal(None)
+            return JsonLiteral(None)
 
         self.operation.fields_of(self.kind, self.details, note)
         return found
 
-    def column(self, at: At) -> Any:
+    def column(self, scope: RowScope) -> Any:
         """The field's own value at a record."""
         declaration = self.declaration
         if isinstance(declaration, Compilable):
-            return declaration.compile(self, at)
-        if declaration.is_basic_field and hasattr(at.row, declaration.python_name):
-            return written(getattr(at.row, declaration.python_name))
+            return declaration.compile(self, scope)
+        if declaration.is_basic_field and hasattr(scope.row, declaration.python_name):
+            return as_json(getattr(scope.row, declaration.python_name))
         raise NotCompilable
 
-    def record(self, at: At, kind: GraphQLObjectType | None = None) -> Any:
+    def record(self, scope: RowScope, kind: GraphQLObjectType | None = None) -> Any:
         """A record as the field's value: what its own fields are declared as."""
-        return self.operation.fields_of(kind or self.kind, self.details, lambda name, selection: selection.column(at))
+        return self.operation.fields_of(
+            kind or self.kind, self.details, lambda name, selection: selection.column(scope)
+        )
 
     def write(self, parts: Mapping[str, Part]) -> Any:
         """An object as the field's value, of parts by their names in GraphQL."""

@@ -36,7 +36,7 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.models.types import decimal_text, time_text
-from loaders.core.dataloaders import hear
+from loaders.core.dataloaders import ignore_result
 from schema.core.declared import DeclaredField, DeferredValue
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
@@ -134,7 +134,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         except Exception:
             self._failed = True
             for value, *_ in (*awaited, *run.awaited):
-                hear(value.value if isinstance(value, DeferredValue) else value)
+                ignore_result(value.value if isinstance(value, DeferredValue) else value)
             return await await_maybe(again())
         return completed
 

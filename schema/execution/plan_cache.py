@@ -34,8 +34,8 @@ from crm_graph.access import Viewer
 from crm_graph.auth import KEY, Principal, valid_session_condition
 from crm_graph.database import StatementTooDeep
 from crm_graph.errors import BadUserInput
-from loaders.sql_json.statement import USER, WORKSPACE, Statement, pattern
-from loaders.sql_json.variables import Parameters, Read, shape
+from loaders.sql_json.statement import USER, WORKSPACE, Statement, placeholder_viewer
+from loaders.sql_json.variables import Parameters, Read, variable_shape
 from schema.core.context import Context
 from schema.core.selection import NotCompilable, OperationSelection
 from schema.execution.documents import ParsedDocument
@@ -179,7 +179,7 @@ class PlanCache:
         values: VariableValues,
     ) -> PlanNode:
         """The end of the way of a request. Raises BadUserInput."""
-        key = (dialect.name, asker.kind, shape(values.coerced))
+        key = (dialect.name, asker.kind, variable_shape(values.coerced))
         way = known.ways.get(key)
         while way is not None and way.pin is not None:
             way = way.ways.get(way.pin(values.coerced))
@@ -187,7 +187,7 @@ class PlanCache:
             parameters = Parameters(values.coerced)
             way = PlanNode(self._compile(dialect, asker, document, known.node, values, parameters))
             path: _PlanPath = [(known.ways, key)]
-            for pin in parameters.pins:
+            for pin in parameters.specialized_on:
                 ways, turn = path[-1]
                 fork = ways.setdefault(turn, PlanNode(pin=pin))
                 path.append((fork.ways, pin(values.coerced)))
@@ -210,7 +210,7 @@ class PlanCache:
         fragments = {
             each.name.value: each for each in document.node.definitions if isinstance(each, FragmentDefinitionNode)
         }
-        schema, viewer = self._schema, pattern(asker.viewer)
+        schema, viewer = self._schema, placeholder_viewer(asker.viewer)
         asked = OperationSelection(
             schema._schema,
             operation,

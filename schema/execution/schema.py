@@ -194,7 +194,7 @@ def _record_execution(context: Context, execution: str) -> None:
 def _snapshot(context: Context, document: ParsedDocument, name: str | None) -> AbstractAsyncContextManager[None]:
     """Inside the block, a query that may ask at which revision its answer stands reads from one snapshot."""
     stands = document.operation_type(name) is OperationType.QUERY and _READS_REVISION.search(document.text) is not None
-    return context.loaders.freeze() if stands and context.viewer_or_none is not None else contextlib.nullcontext()
+    return context.loaders.snapshot() if stands and context.viewer_or_none is not None else contextlib.nullcontext()
 
 
 def format_response(data: object, errors: Sequence[GraphQLError] | None) -> dict[str, Any]:

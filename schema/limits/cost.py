@@ -40,7 +40,7 @@ from graphql import (
     value_from_ast_untyped,
 )
 
-from loaders.core.pages import LARGEST_PAGE, USUAL_PAGE
+from loaders.core.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from schema.core.costs import cost_of
 from schema.core.selection import DEFINITION
 
@@ -249,7 +249,7 @@ class _Analysis:
         if "first" not in declared.args:
             return None
         definition = declared.extensions.get(DEFINITION)
-        usual, largest = getattr(definition, "page_sizes", None) or (USUAL_PAGE, LARGEST_PAGE)
+        usual, largest = getattr(definition, "page_sizes", None) or (DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         first, last = (self._value(given.get(name), _number) for name in ("first", "last"))
         return lambda variables: min(first(variables) or last(variables) or usual, largest)
 
@@ -300,7 +300,7 @@ def _number(value: Any) -> int:
 
 def _length(value: Any) -> int:
     """More are refused."""
-    return min(_whole_length(value), LARGEST_PAGE)
+    return min(_whole_length(value), MAX_PAGE_SIZE)
 
 
 def _whole_length(value: Any) -> int:

@@ -66,9 +66,9 @@ class Campaign(Node):
     response: CampaignResponse = computed(
         "Members and responses, counting the members that you may see.",
         relations.load_responses,
-        lambda selection, at: compile_value(
-            at,
-            relations.reached(selection.viewer, lambda column: column == at.row.id),
+        lambda selection, scope: compile_value(
+            scope,
+            relations.reached(selection.viewer, lambda column: column == scope.row.id),
             lambda members, responses: selection.write({"memberCount": members, "responseCount": responses}),
         ),
     )

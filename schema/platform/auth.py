@@ -16,8 +16,8 @@ from crm_graph.auth import SignedIn
 from crm_graph.changelog import advance
 from crm_graph.errors import DomainError
 from crm_graph.services.platform import users
-from loaders.sql_json.expressions import Literal
-from loaders.sql_json.pages import At
+from loaders.sql_json.expressions import JsonLiteral
+from loaders.sql_json.pages import RowScope
 from schema.core import compile_one, edge
 from schema.core.context import Context, Info
 from schema.core.costs import FREE, costs
@@ -122,11 +122,11 @@ class _ViewerField(DeclaredField):
 
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         user_id = info.context.viewer.user_id
-        return None if user_id is None else info.context.loaders.one(models.User).load(user_id)
+        return None if user_id is None else info.context.loaders.by_key(models.User).load(user_id)
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
         user_id = selection.viewer.user_id
-        return Literal(None) if user_id is None else compile_one(selection, at, models.User, user_id)
+        return JsonLiteral(None) if user_id is None else compile_one(selection, scope, models.User, user_id)
 
 
 def _viewer(description: str) -> Any:

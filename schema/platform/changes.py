@@ -14,7 +14,7 @@ from strawberry.utils.str_converters import to_camel_case
 from crm_graph.changelog import Revision
 from crm_graph.errors import BadUserInput
 from crm_graph.models import Action
-from loaders.live.lists import NO_CHANGES, Ledger, Occurrence, load_log
+from loaders.live.lists import SIGN_IN_ACTIONS, LiveChangeLog, RecordEvent, load_log
 from schema.core import TYPES, Node
 from schema.core.context import Info
 from schema.core.declared import DeclaredField, argument
@@ -36,7 +36,7 @@ def _record_type() -> enum.EnumType:
     return enum_type(members)
 
 
-_actions: Any = enum.Enum("ChangeAction", {each.name: each.value for each in Action if each not in NO_CHANGES})  # type: ignore[misc]
+_actions: Any = enum.Enum("ChangeAction", {each.name: each.value for each in Action if each not in SIGN_IN_ACTIONS})  # type: ignore[misc]
 _actions.__doc__ = Action.__doc__
 ChangeAction: Any = enum_type(_actions)
 
@@ -83,14 +83,14 @@ class ChangePage(LiveUpdate):
     changes: list[Change] = strawberry.field(description="The changes in their order; empty for a checkpoint.")
 
 
-def _page(occurrences: Sequence[Occurrence], revision: str, caught_up: bool) -> ChangePage:
+def _page(occurrences: Sequence[RecordEvent], revision: str, caught_up: bool) -> ChangePage:
     changes = events_of(Change, occurrences, revision)
     return ChangePage(revision=revision, caught_up=caught_up, changes=changes)
 
 
-def _ledger(types: Sequence[Any] | None) -> Ledger:
+def _ledger(types: Sequence[Any] | None) -> LiveChangeLog:
     names = TYPES if types is None else {each.value for each in types}
-    return Ledger({name: TYPES[name].__model__ for name in names})
+    return LiveChangeLog({name: TYPES[name].__model__ for name in names})
 
 
 def _types() -> list[StrawberryArgument]:

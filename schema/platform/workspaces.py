@@ -13,8 +13,8 @@ from crm_graph.access.defaults import complete
 from crm_graph.models import Visibility
 from crm_graph.services.platform import workspaces
 from loaders.platform.workspaces import load_revision, load_workspace, revision_of
-from loaders.sql_json.expressions import written
-from loaders.sql_json.pages import At, alone
+from loaders.sql_json.expressions import as_json
+from loaders.sql_json.pages import RowScope, scalar
 from schema.core import maybe
 from schema.core.context import Info
 from schema.core.declared import DeclaredField
@@ -50,8 +50,8 @@ class _VisibilityDefault(DeclaredField):
     def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Visibility:
         return complete(source.visibility_defaults)[ENTITIES[self.python_name]]
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
-        return written(default_column(at.row.visibility_defaults, ENTITIES[self.python_name]))
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+        return as_json(default_column(scope.row.visibility_defaults, ENTITIES[self.python_name]))
 
 
 class _Revision(DeclaredField):
@@ -61,8 +61,8 @@ class _Revision(DeclaredField):
         loaders = info.context.loaders
         return await loaders.read(lambda session: load_revision(session, loaders.viewer))
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
-        return alone(revision_of(selection.viewer), at)
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+        return scalar(revision_of(selection.viewer), scope)
 
 
 class _Workspace(DeclaredField):
@@ -71,10 +71,10 @@ class _Workspace(DeclaredField):
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return await _load(info)
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
-        row = at.alias(models.Workspace)
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+        row = scope.alias(models.Workspace)
         here = row.id == selection.viewer.workspace_id
-        return alone(sa.select(selection.record(at.inside(row))).select_from(row).where(here), at)
+        return scalar(sa.select(selection.record(scope.within(row))).select_from(row).where(here), scope)
 
 
 def _with_defaults(cls: type[T]) -> type[T]:

@@ -16,15 +16,15 @@ from crm_graph import models
 from crm_graph.access import Viewer, visible
 from crm_graph.changelog import ChangeRow, Revision
 from crm_graph.errors import BadUserInput
-from loaders import Loaders, Order, PageRequest
+from loaders import Loaders, PageRequest, SortKey
 from loaders.core.pages import Where
-from loaders.live.lists import Listing, Occurrence, Reached, Scope, unsettled_by
+from loaders.live.lists import Dependencies, ListSource, LiveList, RecordEvent, invalidated_by
 from loaders.platform.workspaces import load_revision, revision_of
 from loaders.sales.boards import load_stage_totals, load_stages, stage_totals, stages_of
 from loaders.sales.opportunities import IN_STAGE
-from loaders.sql_json.expressions import List
-from loaders.sql_json.pages import At, alone
-from loaders.sql_json.variables import bound, pinned
+from loaders.sql_json.expressions import JsonRows
+from loaders.sql_json.pages import RowScope, scalar
+from loaders.sql_json.variables import as_bind, specialized
 from schema.core import Connection, ConnectionPage
 from schema.core.context import Info
 from schema.core.declared import DeclaredField, argument
@@ -82,13 +82,13 @@ class PipelineBoard:
         return await self.columns(info.context.loaders)
 
     async def columns(self, loaders: Loaders) -> list[BoardStage]:
-        stages = await loaders.values(load_stages).load(self.pipeline.id)
+        stages = await loaders.by_parent_ids(load_stages).load(self.pipeline.id)
         return [BoardStage(stage=stage, board=self) for stage in stages]
 
 
 def _cards(first: int | None, after: str | None, where: Where | None) -> PageRequest:
     """The page request for a column's cards. Raises BadUserInput."""
-    request = PageRequest(order=(Order("rank"), Order("id")), first=first, after=after, where=where)
+    request = PageRequest(order=(SortKey("rank"), SortKey("id")), first=first, after=after, where=where)
     request.check()
     return request
 
@@ -108,32 +108,32 @@ class Board(DeclaredField):
         return board_arguments()
 
     async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> PipelineBoard | None:
-        pipeline: Any = await info.context.loaders.one(models.Pipeline).load(kwargs["pipeline_id"])
+        pipeline: Any = await info.context.loaders.by_key(models.Pipeline).load(kwargs["pipeline_id"])
         condition = kwargs.get("filter")
         if pipeline is None:
             return None
         return PipelineBoard(pipeline=pipeline, where=condition and condition.where, key=repr(condition))
 
-    def compile(self, selection: FieldSelection, at: At) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
         arguments = selection.arguments
         condition = arguments.get("filter")
         where = condition and condition.where
-        pipeline = at.alias(models.Pipeline)
-        here, viewer = at.inside(pipeline), selection.viewer
+        pipeline = scope.alias(models.Pipeline)
+        here, viewer = scope.within(pipeline), selection.viewer
         parts: dict[str, Any] = {
             "pipeline": lambda selection: selection.record(here),
-            "revision": lambda selection: alone(revision_of(viewer), here),
+            "revision": lambda selection: scalar(revision_of(viewer), here),
             "stages": lambda selection: _compile_stages(selection, here, where),
         }
-        chosen = pipeline.id == bound(arguments["pipeline_id"], pipeline.id.type)
-        return alone(
-            sa.select(selection.write(parts)).select_from(pipeline).where(chosen, visible(pipeline, viewer)), at
+        chosen = pipeline.id == as_bind(arguments["pipeline_id"], pipeline.id.type)
+        return scalar(
+            sa.select(selection.write(parts)).select_from(pipeline).where(chosen, visible(pipeline, viewer)), scope
         )
 
 
-def _compile_stages(selection: FieldSelection, at: At, where: Where | None) -> Any:
-    chosen = stages_of(selection.viewer, lambda column: column == at.row.id)
-    stage, stages = at.in_array(partial(getattr, models.Stage), chosen)
+def _compile_stages(selection: FieldSelection, scope: RowScope, where: Where | None) -> Any:
+    chosen = stages_of(selection.viewer, lambda column: column == scope.row.id)
+    stage, stages = scope.from_select(partial(getattr, models.Stage), chosen)
     parts: dict[str, Any] = {
         "stage": lambda selection: selection.record(stage),
         "totals": lambda selection: compile_totals(
@@ -141,13 +141,13 @@ def _compile_stages(selection: FieldSelection, at: At, where: Where | None) -> A
         ),
         "cards": lambda selection: _compile_cards(selection, stage, where),
     }
-    return alone(sa.select(List(selection.write(parts))).select_from(stages), at)
+    return scalar(sa.select(JsonRows(selection.write(parts))).select_from(stages), scope)
 
 
-def _compile_cards(selection: FieldSelection, at: At, where: Where | None) -> Any:
+def _compile_cards(selection: FieldSelection, scope: RowScope, where: Where | None) -> Any:
     arguments = selection.arguments
-    request = _cards(pinned(arguments.get("first")), arguments.get("after"), where)
-    return compile_list(selection, at, models.Opportunity, request, lambda row: row.stage_id == at.row.id)
+    request = _cards(specialized(arguments.get("first")), arguments.get("after"), where)
+    return compile_list(selection, scope, models.Opportunity, request, lambda row: row.stage_id == scope.row.id)
 
 
 def board(description: str) -> Any:
@@ -184,7 +184,7 @@ live_event(
 class BoardUpdate(LiveUpdate):
     events: list[BoardEvent] = strawberry.field(description="The changes to its cards; empty for a checkpoint.")
     board: strawberry.Private[PipelineBoard]
-    columns: strawberry.Private[Sequence[Occurrence]]
+    columns: strawberry.Private[Sequence[RecordEvent]]
 
     @strawberry.field(description="The stages whose totals changed, and those that are new or changed themselves.")
     async def stages(self, info: Info) -> list[BoardStage]:
@@ -201,7 +201,7 @@ class BoardUpdate(LiveUpdate):
         return [strawberry.ID(each.record_id) for each in self.columns if each.record is None]
 
 
-def _stages_touched(occurrences: Sequence[Occurrence]) -> set[str] | None:
+def _stages_touched(occurrences: Sequence[RecordEvent]) -> set[str] | None:
     """The stages that cards left and entered; None if the change log does not have them for each card."""
     touched = set()
     for each in occurrences:
@@ -217,7 +217,7 @@ def _stages_touched(occurrences: Sequence[Occurrence]) -> set[str] | None:
 async def _follow_board(
     info: Info, *, pipeline_id: str, filter: Any = None, after: Revision | None
 ) -> SubscriptionSource:
-    pipeline: Any = await info.context.loaders.one(models.Pipeline).load(pipeline_id)
+    pipeline: Any = await info.context.loaders.by_key(models.Pipeline).load(pipeline_id)
     if pipeline is None:
         raise BadUserInput("There is no such pipeline.", "pipelineId")
     where = filter and filter.where
@@ -232,7 +232,7 @@ async def _follow_board(
         here = model.pipeline_id == pipeline_id
         return here if where is None else sa.and_(here, where(model, viewer))
 
-    def answer(occurrences: Sequence[Occurrence], revision: str, caught_up: bool) -> BoardUpdate:
+    def answer(occurrences: Sequence[RecordEvent], revision: str, caught_up: bool) -> BoardUpdate:
         return BoardUpdate(
             revision=revision,
             caught_up=caught_up,
@@ -241,10 +241,10 @@ async def _follow_board(
             columns=[each for each in occurrences if each.model is models.Stage],
         )
 
-    cards = Scope(models.Opportunity, belongs, on_board, was_on_board)
-    columns = Scope(models.Stage, lambda model, viewer: model.pipeline_id == pipeline_id, on_board, was_on_board)
-    reached: Reached = {} if filter is None else filter.reaches()
-    live_list = Listing([cards, columns], unsettled_by(reached))
+    cards = ListSource(models.Opportunity, belongs, on_board, was_on_board)
+    columns = ListSource(models.Stage, lambda model, viewer: model.pipeline_id == pipeline_id, on_board, was_on_board)
+    reached: Dependencies = {} if filter is None else filter.reaches()
+    live_list = LiveList([cards, columns], invalidated_by(reached))
     return SubscriptionSource(live_list, answer, {models.Opportunity, models.Stage, *reached}, after)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from crm_graph import models
 from crm_graph.models import ForecastCategory, RequiredField, StageCategory
 from crm_graph.services.sales import pipelines
-from loaders import Order
+from loaders import SortKey
 from loaders.sales import opportunities as relations
 from schema.core import Connection, Money, Node, column, connection, crud, edge, money, node
 from schema.core.scalars import enum_type
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 enum_type(RequiredField, "GateField")
 
 
-@node(models.Pipeline, "A series of stages that deals go through.", order=(Order("position"),))
+@node(models.Pipeline, "A series of stages that deals go through.", order=(SortKey("position"),))
 class Pipeline(Node):
     name: str = column("Name of the pipeline.")
     description: str | None = column("Free text.")
@@ -28,7 +28,7 @@ class Pipeline(Node):
     opportunities: Connection[Opportunity] = connection("The deals in it.", relations.IN_PIPELINE)
 
 
-@node(models.Stage, "A step of a pipeline and a column of its board.", order=(Order("position"),))
+@node(models.Stage, "A step of a pipeline and a column of its board.", order=(SortKey("position"),))
 class Stage(Node):
     name: str = column("Name of the stage.")
     position: int = column("Position in the pipeline.")

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 import strawberry
 
-from loaders.sql_json.expressions import List, Sum
-from loaders.sql_json.pages import At
+from loaders.sql_json.expressions import JsonRows, SplitSum
+from loaders.sql_json.pages import RowScope
 from schema.core import compile_value
 from schema.core.costs import FREE, TOTAL, costs
 from schema.core.scalars import CurrencyCode
@@ -33,18 +33,20 @@ class DealTotals:
     sums: list[CurrencyTotal] = strawberry.field(description="Totals per currency. Currencies are never added.")
 
 
-def compile_worth(selection: FieldSelection, at: At, select: sa.Select[*tuple[Any, ...]], *, weighted: bool) -> Any:
+def compile_worth(
+    selection: FieldSelection, scope: RowScope, select: sa.Select[*tuple[Any, ...]], *, weighted: bool
+) -> Any:
     """Expression for a list of Money: the sums of such rows per currency."""
 
     def make(*columns: Any) -> Any:
         sums = _sums(columns)
         worth = {"amount": sums["weighted" if weighted else "amount"], "currency": sums["currency"]}
-        return List(selection.write(worth), sums["currency"].is_not(None))
+        return JsonRows(selection.write(worth), sums["currency"].is_not(None))
 
-    return compile_value(at, select, make)
+    return compile_value(scope, select, make)
 
 
-def compile_totals(selection: FieldSelection, at: At, select: sa.Select[*tuple[Any, ...]]) -> Any:
+def compile_totals(selection: FieldSelection, scope: RowScope, select: sa.Select[*tuple[Any, ...]]) -> Any:
     """Expression for the DealTotals of rows of (currency, count, amounts, weighted amounts)."""
     if not selection.subfields():
         return selection.write({})  # no field needs the rows
@@ -53,15 +55,15 @@ def compile_totals(selection: FieldSelection, at: At, select: sa.Select[*tuple[A
         sums = _sums(columns)
         parts = {
             "count": sa.func.coalesce(sa.func.sum(sums["count"]), 0, type_=sa.BigInteger()),
-            "sums": lambda selection: List(selection.write(sums), sums["currency"].is_not(None)),
+            "sums": lambda selection: JsonRows(selection.write(sums), sums["currency"].is_not(None)),
         }
         return selection.write(parts)
 
-    return compile_value(at, select, make)
+    return compile_value(scope, select, make)
 
 
 def _sums(columns: Sequence[Any]) -> dict[str, Any]:
     """The members of a CurrencyTotal, from the last six columns of such a row."""
     currency, count, high, low, weighted_high, weighted_low = columns[-6:]
-    amount, weighted = Sum(high, low, 4), Sum(weighted_high, weighted_low, 6)
+    amount, weighted = SplitSum(high, low, 4), SplitSum(weighted_high, weighted_low, 6)
     return {"currency": currency, "count": count, "amount": amount, "weighted": weighted}

@@ -15,7 +15,7 @@ from crm_graph.access import Viewer, VisibilityScope, is_private, visibility_sco
 from crm_graph.changelog import ChangeRow
 from crm_graph.errors import ResyncRequired, Unauthenticated
 from crm_graph.models import Entity
-from loaders.live.lists import MOST_MEMBERS, Audience, Members, Occurrence, load_viewers, moving_rows
+from loaders.live.lists import MAX_MEMBERS, Audience, Members, RecordEvent, load_viewers, moving_rows
 from schema.subscriptions.operations import SubscriptionOperation
 from schema.subscriptions.source import SubscriptionSource
 
@@ -52,7 +52,7 @@ class SubscriptionRequest:
         return (*self.operation.key(self.variables), visibility_scope(viewer, self.kinds))
 
 
-RenderPayload = Callable[[AsyncSession, Viewer, SubscriptionRequest, Sequence[Occurrence], Position], Awaitable[str]]
+RenderPayload = Callable[[AsyncSession, Viewer, SubscriptionRequest, Sequence[RecordEvent], Position], Awaitable[str]]
 
 
 @dataclass(eq=False)
@@ -124,7 +124,7 @@ async def build_update(
     elif known is not None and occurrences:
         members = known | {each.record_id for each in occurrences if each.record is not None}
         members -= {each.record_id for each in occurrences if each.record is None}
-        if len(members) > MOST_MEMBERS:
+        if len(members) > MAX_MEMBERS:
             members = None
     return Update(await render_payload(session, viewer, request, occurrences, end) if occurrences else None, members)
 

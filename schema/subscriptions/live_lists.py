@@ -20,7 +20,7 @@ from crm_graph.changelog import Revision
 from crm_graph.errors import BadUserInput
 from crm_graph.models import Action
 from crm_graph.records import label
-from loaders.live.lists import Listing, Occurrence, Reached, Scope, everything, unsettled_by
+from loaders.live.lists import Dependencies, ListSource, LiveList, RecordEvent, everything, invalidated_by
 from schema.core.context import Info
 from schema.core.declare import declared_class, snake_case
 from schema.core.declared import argument
@@ -29,12 +29,12 @@ from schema.core.registry import named_type, subscription_fields
 from schema.core.scalars import enum_type
 from schema.subscriptions.source import LiveEvent, LiveUpdate, SubscriptionSource, events_of, live
 
-Kinds = Mapping[str, tuple[str, Callable[[Occurrence], bool]]]
+Kinds = Mapping[str, tuple[str, Callable[[RecordEvent], bool]]]
 """Kinds of changes to a record of the list, by name: a description, and the condition on the change. The first kind
 whose condition holds is the event's."""
 
 
-def changed(*columns: str) -> Callable[[Occurrence], bool]:
+def changed(*columns: str) -> Callable[[RecordEvent], bool]:
     """The condition that one of these columns changed."""
     names = frozenset(columns)
     return lambda occurrence: not names.isdisjoint(occurrence.names)
@@ -66,7 +66,7 @@ class EventKinds:
         members.__doc__ = f"What happened to a {self.noun} of {self.place}.\n\n{lines}"
         object.__setattr__(self, "enum", enum_type(members))
 
-    def of(self, occurrence: Occurrence) -> enum.Enum:
+    def of(self, occurrence: RecordEvent) -> enum.Enum:
         """The kind of an event."""
         if occurrence.record is None:
             return self.enum["LEFT"]
@@ -108,16 +108,16 @@ def live_list(
     update: Any = declared_class(f"{prefix}Update", module, {"events": (list[event], events)}, LiveUpdate)  # type: ignore[valid-type]
     update = named_type(strawberry.type(update, description=f"Changes to a list of {plural}, at one revision."))
 
-    def answer(occurrences: Sequence[Occurrence], revision: str, caught_up: bool) -> object:
+    def answer(occurrences: Sequence[RecordEvent], revision: str, caught_up: bool) -> object:
         return update(revision=revision, caught_up=caught_up, events=events_of(event, occurrences, revision))
 
     async def follow(info: Info, *, filter: Any = None, after: Revision | None) -> SubscriptionSource:
         if filter is not None and filter.mentions("deleted_at"):
             raise BadUserInput(f"Deleted {plural} cannot be followed.", "filter.deletedAt")
         where = everything if filter is None else filter.where
-        scope = Scope(model, where, lambda row, members: True, lambda row: True)
-        reached: Reached = {} if filter is None else filter.reaches()
-        return SubscriptionSource(Listing([scope], unsettled_by(reached)), answer, {model, *reached}, after)
+        scope = ListSource(model, where, lambda row, members: True, lambda row: True)
+        reached: Dependencies = {} if filter is None else filter.reaches()
+        return SubscriptionSource(LiveList([scope], invalidated_by(reached)), answer, {model, *reached}, after)
 
     def arguments() -> list[StrawberryArgument]:
         return [argument("filter", INPUT_TYPES[f"{prefix}Filter"] | None, f"Only these {plural}.")]

@@ -18,7 +18,7 @@ from crm_graph.changelog import ChangeLog, Revision, log
 from crm_graph.database import CONNECTION_ERRORS, Database
 from crm_graph.errors import RequestError, TimedOut, Unauthenticated
 from crm_graph.settings import Settings
-from loaders.live.lists import Occurrence, load_viewers
+from loaders.live.lists import RecordEvent, load_viewers
 from schema.core import TYPES
 from schema.core.context import Context
 from schema.execution.executor import Plans
@@ -125,7 +125,7 @@ class SubscriptionManager:
         session: AsyncSession,
         viewer: Viewer,
         question: SubscriptionRequest,
-        occurrences: Sequence[Occurrence],
+        occurrences: Sequence[RecordEvent],
         end: Position,
     ) -> str:
         """The payload that tells a viewer what occurred. Raises GraphQLError where there is no answer to be made, and
@@ -135,11 +135,11 @@ class SubscriptionManager:
             context.until = asyncio.get_running_loop().time() + self.settings.query_seconds
         for each in occurrences:
             if each.record is not None:
-                context.loaders.one(each.model).prime(each.record_id, each.record)
+                context.loaders.by_key(each.model).prime(each.record_id, each.record)
         operation, value = question.operation, question.source.make_value(occurrences, end.revision, end.caught_up)
         variables = operation.variables(question.variables)
         executor = self._executor(operation.node, variables, operation.name, context, value, operation.plans)
-        async with context.loaders.hold(session):
+        async with context.loaders.use_session(session):
             result: Any = await await_maybe(execute_subscription_event(executor))
         context.forget()
         for error in result.errors or ():

@@ -13,7 +13,7 @@ from strawberry.types.arguments import StrawberryArgument
 from crm_graph import models
 from crm_graph.changelog import Revision
 from crm_graph.models import Entity
-from loaders.live.lists import Ledger, Listing, Occurrence
+from loaders.live.lists import LiveChangeLog, LiveList, RecordEvent
 from schema.core.context import Info
 from schema.core.costs import FREE, costs
 from schema.core.declared import DeclaredField, argument
@@ -32,8 +32,8 @@ class SubscriptionSource:
     that is all there is. `kinds` are the models that the list depends on.
     """
 
-    live_list: Listing | Ledger
-    make_value: Callable[[Sequence[Occurrence], str, bool], Any]
+    live_list: LiveList | LiveChangeLog
+    make_value: Callable[[Sequence[RecordEvent], str, bool], Any]
     kinds: Collection[type[Entity]]
     after: Revision | None
 
@@ -72,17 +72,17 @@ def live(
 class LiveEvent:
     revision: str = strawberry.field(description="The revision of the record's last change.")
     happened_at: dt.datetime = strawberry.field(description="Time of that change.")
-    occurrence: strawberry.Private[Occurrence]
+    occurrence: strawberry.Private[RecordEvent]
 
     @staticmethod
-    def values_of(occurrence: Occurrence) -> dict[str, Any]:
+    def values_of(occurrence: RecordEvent) -> dict[str, Any]:
         """The values of the fields that a type of events adds."""
         return {}
 
     @strawberry.field(description="The user who made the change; null for the system.")
     async def actor(self, info: Info) -> User | None:
         user_id = self.occurrence.last.user_id
-        return None if user_id is None else await info.context.loaders.one(models.User).load(user_id)
+        return None if user_id is None else await info.context.loaders.by_key(models.User).load(user_id)
 
 
 @costs(FREE)
@@ -96,7 +96,7 @@ class LiveUpdate:
     )
 
 
-def events_of(kind: type[LiveEvent], occurrences: Sequence[Occurrence], revision: str) -> list[Any]:
+def events_of(kind: type[LiveEvent], occurrences: Sequence[RecordEvent], revision: str) -> list[Any]:
     """An event of a type for each occurrence."""
     epoch = Revision.parse(revision, "revision").epoch
     return [

@@ -15,7 +15,7 @@ from graphql import GraphQLField, GraphQLSchema, get_named_type
 from crm_graph import models
 from crm_graph.database import casefold_text
 from crm_graph.models.types import Amount, Enum, Text, Time, wire
-from loaders import Order
+from loaders import SortKey
 from loaders.core.cursors import encode
 from schema.core import TYPES
 from schema.core.filters import INPUT_TYPES, order_terms
@@ -23,7 +23,7 @@ from tests.support.differential.dataset import HERE, THERE, Row, rows_of
 
 DEEPEST_FILTER = 2
 NO_IDS = ["", "acc_", "acc_999", "nonsense", "\0", "'; --", "acc_001 ", "ACC_001", "ws_here", 7]
-CARDS = (Order("rank"), Order("id"))
+CARDS = (SortKey("rank"), SortKey("id"))
 
 
 class Arguments:
@@ -72,7 +72,7 @@ class Arguments:
 
     # Pages
 
-    def page(self, target: str, names: Any, order: Callable[[], tuple[Order, ...]]) -> Row:
+    def page(self, target: str, names: Any, order: Callable[[], tuple[SortKey, ...]]) -> Row:
         """Which page; `order` is the one of its cursors."""
         kinds = ["all", "first", "after"] + (["last", "before", "between", "odd"] if "last" in names else [])
         kind = self.chance.choices(kinds, [3, 5, 4, 3, 2, 1, 0.2][: len(kinds)])[0]
@@ -97,15 +97,15 @@ class Arguments:
     def _sized(self, name: str, size: int) -> Row:
         return {name: size} if self.chance.random() < 0.8 else {}
 
-    def cursor(self, target: str, terms: tuple[Order, ...]) -> str:
+    def cursor(self, target: str, terms: tuple[SortKey, ...]) -> str:
         """The cursor that a page has for one of the rows, deleted ones included."""
         model = TYPES[target].__model__
         row = self.chance.choice(rows_of(HERE)[model])
         if self.chance.random() < 0.01:
-            terms = (Order("version"), Order("id"))
+            terms = (SortKey("version"), SortKey("id"))
         return encode(f"{model.__name__}{terms}", [_key(model, term, row) for term in terms])
 
-    def _order(self, target: str, arguments: Row, names: Any) -> tuple[Order, ...]:
+    def _order(self, target: str, arguments: Row, names: Any) -> tuple[SortKey, ...]:
         if "orderBy" not in names:
             return CARDS
         chosen = arguments.get("orderBy")
@@ -222,7 +222,7 @@ def model_kind(value: Any) -> str:
     return kinds.get(type(value).__name__, "")
 
 
-def _key(model: Any, term: Order, row: Row) -> Any:
+def _key(model: Any, term: SortKey, row: Row) -> Any:
     """The value of a row that a cursor holds for a term of an order."""
     kind, value = model.__table__.columns[term.column].type, row[term.column]
     if value is None or isinstance(kind, (Amount, Time)):

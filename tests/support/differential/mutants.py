@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from graphql.execution import collect_fields
 
 from crm_graph.access import Viewer, policies, visibility
-from loaders import Order
+from loaders import SortKey
 from loaders.core import pages as shared
 from loaders.sql_json import pages
 from schema.core import fields, lists
@@ -102,7 +102,7 @@ def _gate_of_edges() -> AbstractContextManager[Any]:
     return patch.object(fields.ToOne, "compile", compile)
 
 
-def _order(change: Callable[[Order], Order | None]) -> AbstractContextManager[Any]:
+def _order(change: Callable[[SortKey], SortKey | None]) -> AbstractContextManager[Any]:
     """Orders of which each term is changed; without those that become None."""
     right = shared.ordering
 
@@ -114,30 +114,30 @@ def _order(change: Callable[[Order], Order | None]) -> AbstractContextManager[An
     return patch.object(pages, "ordering", ordering)
 
 
-def _no_tiebreak(term: Order) -> Order | None:
+def _no_tiebreak(term: SortKey) -> SortKey | None:
     return None if term.column == "id" else term
 
 
-def _other_nulls(term: Order) -> Order:
+def _other_nulls(term: SortKey) -> SortKey:
     return dataclasses.replace(term, nulls_first=not term.nulls_first)
 
 
-def _other_direction(term: Order) -> Order:
+def _other_direction(term: SortKey) -> SortKey:
     return dataclasses.replace(term, descending=not term.descending)
 
 
 def _goes_on() -> AbstractContextManager[Any]:
     wrong = property(lambda self: sa.func.count() >= self.request.size)
-    return patch.object(pages.Rows, "goes_on", wrong)
+    return patch.object(pages.PageRows, "goes_on", wrong)
 
 
 def _total() -> AbstractContextManager[Any]:
-    right = pages.total_of
+    right = pages.count_rows
 
-    def total_of(viewer: Viewer, model: Any, request: Any, *rest: Any) -> Any:
+    def count_rows(viewer: Viewer, model: Any, request: Any, *rest: Any) -> Any:
         return right(viewer, model, dataclasses.replace(request, where=None), *rest)
 
-    return patch.object(lists, "total_of", total_of)
+    return patch.object(lists, "count_rows", count_rows)
 
 
 def _alias() -> AbstractContextManager[Any]:
