@@ -19,8 +19,8 @@ SPREAD = "n * 7919::bigint"
 
 
 def counts(deals: int) -> dict[Any, int]:
-    """How many rows each table gets."""
-    return {
+    """The number of rows of each table; `deals` for an entity that is not listed."""
+    listed: dict[Any, int] = {
         models.Team: 5,
         models.User: 50,
         models.Membership: 50,
@@ -41,6 +41,7 @@ def counts(deals: int) -> dict[Any, int]:
         models.Participant: deals,
         models.CampaignMember: deals,
     }
+    return {**listed, **{each: deals for each in models.ENTITIES.values() if each not in listed}}
 
 
 def key(model: Any, number: object = 1) -> str:

@@ -49,7 +49,8 @@ COUNTS = {
     models.Participant: 50,
     models.CampaignMember: 60,
 }
-"""How many rows a table gets, each table behind those that it refers to."""
+COUNTS |= {each: 30 for each in models.ENTITIES.values() if each not in COUNTS}
+"""The number of rows of each table, each table after those that it refers to."""
 
 UTC = dt.UTC
 TIMES = [
