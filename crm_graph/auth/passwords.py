@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import unicodedata
-
-import argon2
+from typing import TYPE_CHECKING
 
 from crm_graph.errors import Invalid, Required
 
+if TYPE_CHECKING:
+    import argon2
+
 MIN_LENGTH = 8
 MAX_LENGTH = 200
-# OWASP's parameters for a server that hashes many at once: 19 MiB for each, not 64.
-_hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 # Nobody's: no password has it, and comparing with it takes as long as with any other.
 _DUMMY_HASH = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
 
@@ -26,7 +27,7 @@ async def hashed(password: str) -> str:
     content = _bytes(password)
     if content is None:
         raise Invalid("Unpaired surrogates are not text.")
-    return await asyncio.to_thread(_hasher.hash, content)
+    return await asyncio.to_thread(_hasher().hash, content)
 
 
 async def matches(password_hash: str | None, password: str) -> bool:
@@ -46,8 +47,18 @@ def _bytes(password: str) -> bytes | None:
         return None
 
 
+@functools.cache
+def _hasher() -> argon2.PasswordHasher:
+    import argon2
+
+    # OWASP's parameters for a server that hashes many at once: 19 MiB for each, not 64.
+    return argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+
+
 def _verify(password_hash: str, content: bytes) -> bool:
+    import argon2
+
     try:
-        return _hasher.verify(password_hash, content)
+        return _hasher().verify(password_hash, content)
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
         return False

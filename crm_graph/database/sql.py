@@ -1,13 +1,12 @@
-"""SQL that differs between SQLite and PostgreSQL."""
+"""SQL that differs between SQLite and PostgreSQL. Only the dialect in use is imported."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
@@ -16,6 +15,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 F = TypeVar("F", bound=Callable[..., object])
 SQLITE_FUNCTIONS: dict[str, tuple[int, Callable[..., object]]] = {}
@@ -71,7 +74,7 @@ class TextArray(TypeDecorator[Sequence[str]]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(postgresql.ARRAY(sa.String()) if dialect.name == "postgresql" else sa.JSON())
+        return dialect.type_descriptor(sa.ARRAY(sa.String()) if dialect.name == "postgresql" else sa.JSON())
 
     def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> list[str]:
         return [each for each in value or () if is_storable(each)]
@@ -124,13 +127,21 @@ Excluded = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
 
 def upsert(
     dialect: str, model: type[DeclarativeBase], update: Callable[[Excluded], Mapping[str, object]] | None = None
-) -> sqlite.Insert | postgresql.Insert:
+) -> SqliteInsert | PostgresqlInsert:
     """An INSERT that, if a row with the same primary key exists, updates it instead.
 
     `update` returns the new values by column name, and may refer to the rejected row's columns, which it is given.
     Without it the existing row stays as it is.
     """
-    insert = sqlite.insert(model) if dialect == "sqlite" else postgresql.insert(model)
+    insert: SqliteInsert | PostgresqlInsert
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        insert = sqlite.insert(model)
+    else:
+        from sqlalchemy.dialects import postgresql
+
+        insert = postgresql.insert(model)
     if update is None:
         return insert.on_conflict_do_nothing()
     key = [column.name for column in sa.inspect(model).primary_key]

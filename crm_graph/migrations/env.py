@@ -74,7 +74,18 @@ def server_default(added: ops.AddColumnOp) -> str | sa.ColumnElement[bool]:
     return sa.true() if value is True else sa.false() if value is False else str(value)
 
 
+def set_index_conditions(metadata: sa.MetaData) -> None:
+    """Make indexes with `info={"where": …}` partial. With the dialects' own arguments in the models, every start of a
+    server would import both dialects."""
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            if "where" in index.info:
+                for dialect in ("postgresql", "sqlite"):
+                    index.dialect_options[dialect]["where"] = index.info["where"]
+
+
 def run(connection: sa.Connection) -> None:
+    set_index_conditions(Base.metadata)
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

@@ -63,9 +63,7 @@ class Change(Base):
     __tablename__ = "changes"
     __table_args__ = (
         sa.Index(None, "workspace_id", "record_id", "action", "revision"),
-        sa.Index(
-            "ix_changes_audited", "workspace_id", "revision", postgresql_where=IS_AUDITED, sqlite_where=IS_AUDITED
-        ),
+        sa.Index("ix_changes_audited", "workspace_id", "revision", info={"where": IS_AUDITED}),
     )
 
     workspace_id: Mapped[str] = mapped_column(types.Id(), sa.ForeignKey("workspaces.id"), primary_key=True)
