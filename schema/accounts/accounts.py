@@ -12,9 +12,10 @@ from crm_graph.models import AccountType
 from crm_graph.services.accounts import contacts
 from loaders.accounts import accounts as relations
 from loaders.activities.activities import activities_of
-from schema.accounts.summaries import AccountSummary, summary
-from schema.accounts.timelines import TimelineEntry, timeline
+from schema.accounts.summaries import AccountSummary, Summary
+from schema.accounts.timelines import Timeline, TimelineEntry
 from schema.core import Connection, Money, Node, column, connection, crud, edge, money, node, value_type
+from schema.core.declared import declared
 from schema.core.values import Address
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ class Account(Node):
     cases: Connection[Case] = connection("Its cases.", relations.CASES)
     activities: Connection[Activity] = connection("Activities with the account.", activities_of("account_id"))
     campaigns: Connection[Campaign] = connection("Campaigns that reach its contacts.", relations.CAMPAIGNS)
-    timeline: Connection[TimelineEntry] = timeline("The account's history, newest first.")
-    summary: AccountSummary = summary("The account in figures.")
+    timeline: Connection[TimelineEntry] = declared(Timeline, "The account's history, newest first.")
+    summary: AccountSummary = declared(Summary, "The account in figures.")
 
 
 @value_type("One of a person's email addresses.")

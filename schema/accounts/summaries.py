@@ -21,11 +21,14 @@ from loaders.accounts.summaries import (
     nearest,
     open_cases,
 )
+from loaders.sales.boards import Totals
 from loaders.sql_json.pages import RowScope, scalar
 from schema.core import Money, compile_first, computed
+from schema.core.context import Info
 from schema.core.costs import TOTAL
-from schema.core.declared import DeclaredField
-from schema.core.selection import FieldSelection
+from schema.core.declared import Arguments, DeclaredField, declared
+from schema.core.scalars import CurrencyCode
+from schema.core.selection import Expression, FieldSelection
 from schema.sales import DealTotals, compile_totals, compile_worth
 
 if TYPE_CHECKING:
@@ -37,11 +40,15 @@ class _Deals(DeclaredField):
 
     category: StageCategory
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        deals = await info.context.loaders.by_parent_ids(load_deals).load(source.id)
-        return getattr(deals, self.category.lower())
+    async def resolve(self, source: models.Account, info: Info, arguments: Arguments) -> object:
+        return await self.load(source, info)
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    async def load(self, account: models.Account, info: Info) -> Totals:
+        deals = await info.context.loaders.by_parent_ids(load_deals).load(account.id)
+        totals: Totals = getattr(deals, self.category.lower())
+        return totals
+
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         return compile_totals(selection, scope, self.select(selection, scope))
 
     def select(self, selection: FieldSelection, scope: RowScope) -> Any:
@@ -54,31 +61,21 @@ class _Worth(_Deals):
 
     weighted: bool
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> list[Money]:
-        totals = await super().get_result(source, info, args, kwargs)
+    async def resolve(self, source: models.Account, info: Info, arguments: Arguments) -> list[Money]:
+        totals = await self.load(source, info)
         return [
-            Money(amount=each.weighted if self.weighted else each.amount, currency=each.currency)
+            Money(amount=each.weighted if self.weighted else each.amount, currency=CurrencyCode(each.currency))
             for each in totals.sums
         ]
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         return compile_worth(selection, scope, self.select(selection, scope), weighted=self.weighted)
 
 
-def _deals(description: str, category: StageCategory) -> Any:
-    field = _Deals(description=description)
-    field.category = category
-    return field
-
-
-def _worth(description: str, category: StageCategory, *, weighted: bool) -> Any:
-    field = _Worth(description=description)
-    field.category, field.weighted = category, weighted
-    return field
-
-
-def _write_nearest(condition: Any, *, newest: bool) -> Callable[[FieldSelection, RowScope], Any]:
-    def write(selection: FieldSelection, scope: RowScope) -> Any:
+def _compile_nearest(
+    condition: sa.ColumnElement[bool], *, newest: bool
+) -> Callable[[FieldSelection, RowScope], Expression]:
+    def write(selection: FieldSelection, scope: RowScope) -> Expression:
         return compile_first(
             selection, scope, models.Activity, nearest(selection.viewer, scope.row.id, condition, newest=newest)
         )
@@ -88,17 +85,18 @@ def _write_nearest(condition: Any, *, newest: bool) -> Callable[[FieldSelection,
 
 @strawberry.type(description="An account in figures, over the records that you may see. Currencies are never added.")
 class AccountSummary:
-    open_pipeline: DealTotals = _deals(
-        "Number of open deals, their sums, and the sums weighted by probability.", StageCategory.OPEN
+    open_pipeline: DealTotals = declared(
+        _Deals, "Number of open deals, their sums, and the sums weighted by probability.", category=StageCategory.OPEN
     )
-    weighted_pipeline: list[Money] = _worth(
+    weighted_pipeline: list[Money] = declared(
+        _Worth,
         "Expected value of its open deals: amount x probability / 100.",
-        StageCategory.OPEN,
+        category=StageCategory.OPEN,
         weighted=True,
     )
-    won: DealTotals = _deals("Its won deals.", StageCategory.WON)
-    won_revenue: list[Money] = _worth("Value of its won deals.", StageCategory.WON, weighted=False)
-    lost: DealTotals = _deals("Its lost deals.", StageCategory.LOST)
+    won: DealTotals = declared(_Deals, "Its won deals.", category=StageCategory.WON)
+    won_revenue: list[Money] = declared(_Worth, "Value of its won deals.", category=StageCategory.WON, weighted=False)
+    lost: DealTotals = declared(_Deals, "Its lost deals.", category=StageCategory.LOST)
     open_cases: int = computed(
         "Number of cases that are neither resolved nor closed.",
         load_open_cases,
@@ -106,23 +104,18 @@ class AccountSummary:
         cost=TOTAL,
     )
     last_activity: Activity | None = computed(
-        "The latest past activity.", load_last_activities, _write_nearest(HAPPENED, newest=True)
+        "The latest past activity.", load_last_activities, _compile_nearest(HAPPENED, newest=True)
     )
     next_activity: Activity | None = computed(
-        "The next planned activity.", load_next_activities, _write_nearest(PLANNED, newest=False)
+        "The next planned activity.", load_next_activities, _compile_nearest(PLANNED, newest=False)
     )
 
 
 class Summary(DeclaredField):
     """The field from an account to its figures. The account itself is their source."""
 
-    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def resolve(self, source: models.Account, info: Info, arguments: Arguments) -> object:
         return source
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         return selection.record(scope)
-
-
-def summary(description: str) -> Any:
-    """The figures of an account."""
-    return Summary(description=description)

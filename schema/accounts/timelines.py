@@ -6,6 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import strawberry
+from strawberry.dataloader import DataLoader
 from strawberry.types.arguments import StrawberryArgument
 
 from crm_graph import models
@@ -22,7 +23,7 @@ from loaders.accounts.timelines import (
 )
 from schema.core import ConnectionPage, page_arguments
 from schema.core.context import Info
-from schema.core.declared import DeclaredField
+from schema.core.declared import Arguments, DeclaredField
 from schema.core.registry import interface_type
 
 if TYPE_CHECKING:
@@ -117,10 +118,10 @@ class Timeline(DeclaredField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return page_arguments()
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> ConnectionPage:
-        loaders, request = info.context.loaders, PageRequest(**kwargs)
+    async def resolve(self, source: models.Account, info: Info, arguments: Arguments) -> ConnectionPage:
+        loaders, request = info.context.loaders, PageRequest(**arguments)
         request.check()
-        pages = loaders.batch(
+        pages: DataLoader[str, Page] = loaders.batch(
             ("timeline", request), lambda session, ids: load_timelines(session, loaders.viewer, request, ids)
         )
         counts = loaders.by_parent_ids(load_timeline_counts)
@@ -137,8 +138,3 @@ class Timeline(DeclaredField):
         return ConnectionPage(
             Page(entries, page.cursors, page.has_next, page.has_previous), lambda: counts.load(source.id)
         )
-
-
-def timeline(description: str) -> Any:
-    """The timeline of an account."""
-    return Timeline(description=description)

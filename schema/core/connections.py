@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeVar
 import strawberry
 
 from loaders import Page
+from schema.core.context import Info
 from schema.core.costs import FREE, TOTAL, costs
-from schema.core.declared import DeclaredField
+from schema.core.declared import Arguments, DeclaredField, declared
 from schema.core.scalars import CurrencyCode
 
 T = TypeVar("T")
@@ -50,12 +51,8 @@ class _Count(DeclaredField):
 
     cost = TOTAL
 
-    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         return source.count()
-
-
-def _count(description: str) -> Any:
-    return _Count(description=description)
 
 
 @costs(FREE)
@@ -64,7 +61,7 @@ class Connection(Generic[T]):
     edges: list[Edge[T]] = strawberry.field(description="The rows with their cursors.")
     nodes: list[T] = strawberry.field(description="The rows.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
-    total_count: int = _count("How many rows all pages have together. Counted only when asked for.")
+    total_count: int = declared(_Count, "How many rows all pages have together. Counted only when asked for.")
 
 
 @dataclass

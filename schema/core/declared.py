@@ -1,4 +1,4 @@
-"""Fields that are declared in Python rather than resolved by a function: what they share."""
+"""The base of fields that are declared by classes rather than resolved by functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 
+from schema.core.context import Info
+
+Arguments = dict[str, Any]
+"""The values of a field's arguments, by name."""
+
 
 class DeclaredField(StrawberryField):
-    """A field that is more than an attribute. Subclasses resolve it in `get_result`.
+    """A field that is more than an attribute.
 
-    A `get_result` that is not a coroutine function returns a value, a future or a `DeferredValue`. It then gets the
-    same `info` for all rows of a list, and this `info` has no path.
+    A `resolve` that is not a coroutine function returns a value, a future or a `DeferredValue`. It then gets the same
+    `info` for all rows of a list, and this `info` has no path.
     """
 
     cost: int | None = None
@@ -29,7 +34,7 @@ class DeclaredField(StrawberryField):
 
     @property
     def arguments(self) -> list[StrawberryArgument]:
-        # Made late: the inputs of other types may be among them.
+        # Declared when the schema is built: the inputs of other types may be among them.
         if self._arguments is None:
             self._arguments = self.declare_arguments()
         return self._arguments
@@ -38,21 +43,37 @@ class DeclaredField(StrawberryField):
     def arguments(self, value: list[StrawberryArgument]) -> None:
         self._arguments = value
 
-    def bind(self, info: Any, kwargs: dict[str, Any]) -> Callable[[Any], Any]:
-        """What answers the field of any row, its arguments being the same for all."""
-        return lambda source: self.get_result(source, info, [], kwargs)
+    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> object:
+        return self.resolve(source, info, kwargs)
+
+    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+        """The field's value for a record, or for what else its parent field returned."""
+        raise NotImplementedError
+
+    def bind(self, info: Info, arguments: Arguments) -> Callable[[object], object]:
+        """A function from a record to the field's value, with the same arguments for all records."""
+        return lambda source: self.resolve(source, info, arguments)
 
     def declare_arguments(self) -> list[StrawberryArgument]:
+        """The arguments of the field. The types of all inputs exist when this is called."""
         return []
 
 
-def argument(name: str, annotation: Any, description: str, default: Any = None) -> StrawberryArgument:
-    """An argument of such a field."""
+def declared(kind: type[DeclaredField], description: str, **attributes: object) -> Any:
+    """A field of a class, with these attributes."""
+    field = kind(description=description)
+    for name, value in attributes.items():
+        setattr(field, name, value)
+    return field
+
+
+def argument(name: str, annotation: object, description: str, default: object = None) -> StrawberryArgument:
+    """An argument of a declared field."""
     return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, default=default)
 
 
 class DeferredValue:
-    """What will be made of a value that is being loaded. Unlike a coroutine's, the loading has begun."""
+    """A value derived from one that is being loaded. Unlike with a coroutine, the load has already started."""
 
     def __init__(self, value: asyncio.Future[Any], make: Callable[[Any], Any]) -> None:
         self.value, self.make, self.done = value, make, value.done

@@ -20,7 +20,8 @@ from crm_graph.errors import BadUserInput
 from crm_graph.models import Entity
 from loaders import Loaders
 from schema.core import TYPES
-from schema.core.declared import DeclaredField, argument
+from schema.core.context import Info
+from schema.core.declared import Arguments, DeclaredField, argument
 from schema.core.scalars import Representation
 
 LINK = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key", "@shareable"])'
@@ -37,9 +38,9 @@ class _Entities(DeclaredField):
         about = "Each with `__typename` and a key of that type: `id`, or `externalId` where the type has one."
         return [argument("representations", list[Representation], about, UNSET)]
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> list[Any]:
         loaders = info.context.loaders
-        selection = [_read(f"representations.{place}", each) for place, each in enumerate(kwargs["representations"])]
+        selection = [_read(f"representations.{place}", each) for place, each in enumerate(arguments["representations"])]
         return list(await asyncio.gather(*(_load(loaders, *each) for each in selection)))
 
 
@@ -79,7 +80,7 @@ class Service:
 class _Service(DeclaredField):
     """What gateways compose."""
 
-    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Service:
+    def resolve(self, source: Any, info: Info, arguments: Arguments) -> Service:
         return Service(sdl=print_subgraph(info.schema))
 
 

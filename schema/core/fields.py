@@ -26,11 +26,11 @@ from loaders.sql_json.pages import RowScope, belonging, scalar
 from loaders.sql_json.variables import as_bind
 from schema.core.connections import ConnectionPage, Money
 from schema.core.context import Info
-from schema.core.declared import DeclaredField, DeferredValue, argument
+from schema.core.declared import Arguments, DeclaredField, DeferredValue, argument
 from schema.core.filters import INPUT_TYPES, page_request
 from schema.core.lists import compile_list
 from schema.core.scalars import CurrencyCode
-from schema.core.selection import FieldSelection
+from schema.core.selection import Expression, FieldSelection
 
 Writable = bool | Literal["create"]
 """Whether clients may set a field: always, never, or only when they create the record."""
@@ -54,7 +54,7 @@ class Column(StrawberryField):
     write: Writable
     sortable: bool
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         value = getattr(scope.row, self.python_name)
         match value.type:
             case types.Values():
@@ -67,11 +67,11 @@ class Column(StrawberryField):
 class MoneyColumn(RelationField):
     """An amount in a column with the field's name, in the currency of the model's column `currency`."""
 
-    def get_result(self, source: Any, info: Info | None, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         amount = getattr(source, self.python_name)
         return None if amount is None else Money(amount=amount, currency=CurrencyCode(source.currency))
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         amount = getattr(scope.row, self.python_name)
         return sa.case((amount.is_not(None), selection.write({"amount": amount, "currency": scope.row.currency})))
 
@@ -81,11 +81,11 @@ class ToOne(RelationField):
 
     optional: bool
 
-    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         key = getattr(source, self.by)
         return None if key is None else info.context.loaders.by_key(self.target.__model__).load(key)
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         return compile_one(selection, scope, self.target.__model__, getattr(scope.row, self.by))
 
 
@@ -95,10 +95,10 @@ class ComputedField(DeclaredField):
     load: Values
     compile_expression: Callable[[FieldSelection, RowScope], Any]
 
-    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         return info.context.loaders.by_parent_ids(self.load).load(source.id)
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         return self.compile_expression(selection, scope)
 
 
@@ -108,10 +108,10 @@ class ById(RelationField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [argument("id", strawberry.ID, "Its id.", UNSET)]
 
-    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return info.context.loaders.by_key(self.target.__model__).load(kwargs["id"])
+    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+        return info.context.loaders.by_key(self.target.__model__).load(arguments["id"])
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         model = self.target.__model__
         return compile_one(selection, scope, model, as_bind(selection.arguments["id"], model.id.type))
 
@@ -130,8 +130,8 @@ class ToMany(RelationField):
             argument("order_by", list[order] | None, "What the rows are sorted by, first things first."),
         ]
 
-    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return self.bind(info, kwargs)(source)
+    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+        return self.bind(info, arguments)(source)
 
     def bind(self, info: Any, kwargs: dict[str, Any]) -> Callable[[Any], Any]:
         context = info.context
@@ -158,7 +158,7 @@ class ToMany(RelationField):
         total = lambda: asyncio.ensure_future(loaders.total(model, request))  # noqa: E731
         return ConnectionPage(await loaders.page(model, request), total)
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         request = self._request(selection.arguments)
         belongs = None if self.relation is None else belonging(selection.viewer, self.relation, scope)
         return compile_list(selection, scope, self.target.__model__, request, belongs)
@@ -174,7 +174,7 @@ def page_arguments() -> list[StrawberryArgument]:
     ]
 
 
-def compile_one(selection: FieldSelection, scope: RowScope, model: Any, key: Any, kind: Any = None) -> Any:
+def compile_one(selection: FieldSelection, scope: RowScope, model: Any, key: Any, kind: Any = None) -> Expression:
     """The record with an id, null where the viewer may not see it; of type `kind` where the field's type leaves that
     open."""
     row = scope.alias(model)
@@ -182,13 +182,13 @@ def compile_one(selection: FieldSelection, scope: RowScope, model: Any, key: Any
     return scalar(sa.select(record).select_from(row).where(row.id == key, visible(row, selection.viewer)), scope)
 
 
-def compile_first(selection: FieldSelection, scope: RowScope, model: Any, select: sa.Select[Any]) -> Any:
+def compile_first(selection: FieldSelection, scope: RowScope, model: Any, select: sa.Select[Any]) -> Expression:
     """The first of a select's records, or null."""
     row, rows = scope.from_select(partial(getattr, model), select.limit(sa.literal_column("1")))
     return scalar(sa.select(selection.record(row)).select_from(rows), scope)
 
 
-def compile_rows(selection: FieldSelection, scope: RowScope, model: Any, select: sa.Select[Any]) -> Any:
+def compile_rows(selection: FieldSelection, scope: RowScope, model: Any, select: sa.Select[Any]) -> Expression:
     """The list of a select's records."""
     row, rows = scope.from_select(partial(getattr, model), select)
     return scalar(sa.select(JsonRows(selection.record(row))).select_from(rows), scope)

@@ -24,8 +24,9 @@ from crm_graph.changelog import advance, flush
 from crm_graph.errors import Code, Conflict, DomainError, Duplicate, Invalid
 from crm_graph.models import Entity
 from crm_graph.records import idempotency
+from schema.core.context import Info
 from schema.core.costs import FREE, costs
-from schema.core.declared import DeclaredField, argument
+from schema.core.declared import Arguments, DeclaredField, argument
 from schema.core.filters import INPUT_TYPES, input_type
 from schema.core.scalars import CurrencyCode, enum_type
 
@@ -127,8 +128,8 @@ class Mutation(DeclaredField):
         kind = self.input or INPUT_TYPES[f"{capitalize_first(to_camel_case(self.python_name))}Input"]
         return [argument("input", kind, "What to write.", UNSET)]
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> PayloadSource:
-        context, write = info.context, kwargs["input"]
+    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> PayloadSource:
+        context, write = info.context, arguments["input"]
         viewer = context.viewer
         try:
             try:

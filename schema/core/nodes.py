@@ -19,9 +19,9 @@ from loaders.sql_json.pages import RowScope
 from loaders.sql_json.variables import VariableRef, as_bind, merge_list, specialized
 from schema.core import TYPES, Node, compile_one
 from schema.core.context import Info
-from schema.core.declared import DeclaredField, argument
+from schema.core.declared import Arguments, DeclaredField, argument, declared
 from schema.core.registry import query_fields
-from schema.core.selection import FieldSelection
+from schema.core.selection import Expression, FieldSelection
 
 ID = Id()
 
@@ -48,10 +48,10 @@ class _ById(DeclaredField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [argument("id", strawberry.ID, "Its id.", UNSET)]
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return await _load(info, kwargs["id"])
+    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+        return await _load(info, arguments["id"])
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         record_id = selection.arguments["id"]
         kind = specialized(record_id.then(_type_of)) if isinstance(record_id, VariableRef) else _type_of(record_id)
         return JsonLiteral(None) if kind is None else _write(selection, scope, kind, as_bind(record_id, ID))
@@ -63,11 +63,11 @@ class _ByIds(DeclaredField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [argument("ids", list[strawberry.ID], "At most 100 ids.", UNSET)]
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
-        ids = _few(kwargs["ids"])
+    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> list[Any]:
+        ids = _few(arguments["ids"])
         return list(await asyncio.gather(*(_load(info, each) for each in ids)))
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         ids = merge_list(selection.arguments["ids"])
         kinds = specialized(ids.then(_types_of)) if isinstance(ids, VariableRef) else _types_of(ids)
         found = [_write(selection, scope, TYPES[name], ITEM) for name in kinds]
@@ -94,17 +94,9 @@ def _few(ids: list[str]) -> list[str]:
     return ids
 
 
-def _by_id(description: str) -> Any:
-    return _ById(description=description)
-
-
-def _by_ids(description: str) -> Any:
-    return _ByIds(description=description)
-
-
 @query_fields(0)
 class NodeQuery:
-    node: Node | None = _by_id("The record with an id; null if there is none, or if it may not be seen.")
-    nodes: list[Node | None] = _by_ids(
-        "The records with these ids, in their order; null in the place of one not to be seen."
+    node: Node | None = declared(_ById, "The record with an id; null if there is none, or if it may not be seen.")
+    nodes: list[Node | None] = declared(
+        _ByIds, "The records with these ids, in their order; null in the place of one not to be seen."
     )

@@ -36,6 +36,10 @@ from loaders.sql_json.pages import RowScope
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 
 
+Expression = sa.ColumnElement[Any]
+"""An SQL expression: a value, or JSON text."""
+
+
 class NotCompilable(Exception):
     """Something that is asked for is answered in Python only."""
 
@@ -44,7 +48,7 @@ class NotCompilable(Exception):
 class Compilable(Protocol):
     """A field that can be written by the database."""
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         """The SQL expression of the field's value at a record. Raises NotCompilable."""
 
 

@@ -83,7 +83,7 @@ class Source:
         self, field: GraphQLField, definition: DeclaredField, kind: GraphQLObjectType, details: FieldDetailsList
     ) -> None:
         # A coroutine loads nothing before it is awaited, and then each for itself.
-        if definition.extensions or inspect.iscoroutinefunction(definition.get_result):
+        if definition.extensions or inspect.iscoroutinefunction(definition.resolve):
             raise Unplanned
         self.field, self.definition, self.kind, self.details = field, definition, kind, details
 

@@ -15,8 +15,9 @@ from crm_graph.models import Action
 from loaders.core.pages import PageRequest
 from loaders.platform.audit import AuditFilter, count_audit, load_audit
 from schema.core import Connection, ConnectionPage, edge, page_arguments
+from schema.core.context import Info
 from schema.core.costs import FREE, costs
-from schema.core.declared import DeclaredField, argument
+from schema.core.declared import Arguments, DeclaredField, argument, declared
 from schema.core.registry import query_fields
 from schema.core.scalars import enum_type
 
@@ -85,21 +86,21 @@ class _Audit(DeclaredField):
             argument("about", strawberry.ID | None, "Only actions on this record or by this user."),
         ]
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> ConnectionPage:
-        loaders, filter_ = info.context.loaders, AuditFilter(kwargs.pop("actions", None), kwargs.pop("about", None))
-        request = PageRequest(**kwargs)
+    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> ConnectionPage:
+        loaders, filter_ = (
+            info.context.loaders,
+            AuditFilter(arguments.pop("actions", None), arguments.pop("about", None)),
+        )
+        request = PageRequest(**arguments)
         request.check()
         page = await loaders.read(lambda session: load_audit(session, loaders.viewer, request, filter_))
         return ConnectionPage(page, lambda: loaders.read(lambda session: count_audit(session, loaders.viewer, filter_)))
 
 
-def _audit(description: str) -> Any:
-    return _Audit(description=description)
-
-
 @query_fields(14)
 class AuditQuery:
-    audit: Connection[AuditEvent] = _audit(
+    audit: Connection[AuditEvent] = declared(
+        _Audit,
         "The audit log, newest first: sign-ins, including failed ones, and actions on users, teams, API tokens and the "
-        "workspace. For admins."
+        "workspace. For admins.",
     )

@@ -21,11 +21,11 @@ from loaders.sql_json.pages import RowScope
 from schema.core import compile_one, edge
 from schema.core.context import Context, Info
 from schema.core.costs import FREE, costs
-from schema.core.declared import DeclaredField
+from schema.core.declared import Arguments, DeclaredField, declared
 from schema.core.filters import input_type
 from schema.core.mutations import MutationInput, Payload, PayloadSource, UserError, mutation, user_error
 from schema.core.registry import mutation_fields, query_fields
-from schema.core.selection import FieldSelection
+from schema.core.selection import Expression, FieldSelection
 from schema.platform.users import UserPayload
 
 if TYPE_CHECKING:
@@ -120,22 +120,18 @@ class ApiTokenPayload(Payload):
 class _ViewerField(DeclaredField):
     """The viewer's user."""
 
-    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         user_id = info.context.viewer.user_id
         return None if user_id is None else info.context.loaders.by_key(models.User).load(user_id)
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         user_id = selection.viewer.user_id
         return JsonLiteral(None) if user_id is None else compile_one(selection, scope, models.User, user_id)
 
 
-def _viewer(description: str) -> Any:
-    return _ViewerField(description=description)
-
-
 @query_fields(10)
 class AuthQuery:
-    viewer: User | None = _viewer("The signed-in user.")
+    viewer: User | None = declared(_ViewerField, "The signed-in user.")
 
 
 @mutation_fields(10)

@@ -17,7 +17,7 @@ from crm_graph.models import Action
 from loaders.live.lists import SIGN_IN_ACTIONS, LiveChangeLog, RecordEvent, load_log
 from schema.core import TYPES, Node
 from schema.core.context import Info
-from schema.core.declared import DeclaredField, argument
+from schema.core.declared import Arguments, DeclaredField, argument, declared
 from schema.core.registry import derived_type, query_fields, subscription_fields
 from schema.core.scalars import enum_type
 from schema.subscriptions.source import AFTER, LiveEvent, LiveUpdate, SubscriptionSource, events_of, live
@@ -109,9 +109,9 @@ class Changes(DeclaredField):
             argument("first", int | None, "Number of log rows to read: 1 to 500; 100 if omitted."),
         ]
 
-    async def get_result(self, source: Any, info: Info, args: list[Any], kwargs: dict[str, Any]) -> ChangePage:  # type: ignore[override]
-        loaders, ledger = info.context.loaders, _ledger(kwargs.get("types"))
-        text, first = kwargs.get("after"), kwargs.get("first")
+    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> ChangePage:
+        loaders, ledger = info.context.loaders, _ledger(arguments.get("types"))
+        text, first = arguments.get("after"), arguments.get("first")
         if first is not None and not 1 <= first <= MAX_PAGE_SIZE:
             raise BadUserInput(f"first is a number from 1 to {MAX_PAGE_SIZE}, not {first}.", "first")
         after = None if text is None else Revision.parse(text, "after")
@@ -120,10 +120,6 @@ class Changes(DeclaredField):
             lambda session: load_log(session, loaders.viewer, ledger, after, first or DEFAULT_PAGE_SIZE, retention)
         )
         return _page(occurrences, str(end), caught_up)
-
-
-def _changes(description: str) -> Any:
-    return Changes(description=description)
 
 
 async def _follow_changes(
@@ -135,8 +131,9 @@ async def _follow_changes(
 
 @query_fields(13)
 class ChangeQuery:
-    changes: ChangePage = _changes(
-        "Changes after a revision, in pages. Repeat with `after` set to the page's revision until it is caught up."
+    changes: ChangePage = declared(
+        Changes,
+        "Changes after a revision, in pages. Repeat with `after` set to the page's revision until it is caught up.",
     )
 
 

@@ -17,11 +17,11 @@ from loaders.sql_json.expressions import as_json
 from loaders.sql_json.pages import RowScope, scalar
 from schema.core import maybe
 from schema.core.context import Info
-from schema.core.declared import DeclaredField
+from schema.core.declared import Arguments, DeclaredField, declared
 from schema.core.mutations import Payload, mutation, write_input
 from schema.core.registry import mutation_fields, query_fields
 from schema.core.scalars import CurrencyCode, enum_type
-from schema.core.selection import FieldSelection
+from schema.core.selection import Expression, FieldSelection
 
 T = TypeVar("T")
 enum_type(Visibility)
@@ -47,31 +47,31 @@ ENTITIES = {name: entity for entity, name in DEFAULT_FIELDS.items()}
 class _VisibilityDefault(DeclaredField):
     """The visibility default of one entity."""
 
-    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Visibility:
+    def resolve(self, source: Any, info: Info, arguments: Arguments) -> Visibility:
         return complete(source.visibility_defaults)[ENTITIES[self.python_name]]
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         return as_json(default_column(scope.row.visibility_defaults, ENTITIES[self.python_name]))
 
 
 class _Revision(DeclaredField):
     """The revision of the answer."""
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         loaders = info.context.loaders
         return await loaders.read(lambda session: load_revision(session, loaders.viewer))
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         return scalar(revision_of(selection.viewer), scope)
 
 
 class _Workspace(DeclaredField):
     """The viewer's workspace."""
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         return await _load(info)
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         row = scope.alias(models.Workspace)
         here = row.id == selection.viewer.workspace_id
         return scalar(sa.select(selection.record(scope.within(row))).select_from(row).where(here), scope)
@@ -87,21 +87,13 @@ def _with_defaults(cls: type[T]) -> type[T]:
     return cls
 
 
-def _revision(description: str) -> Any:
-    return _Revision(description=description)
-
-
-def _workspace(description: str) -> Any:
-    return _Workspace(description=description)
-
-
 @strawberry.type(description="One company's CRM, isolated from all others.")
 @_with_defaults
 class Workspace:
     id: strawberry.ID = strawberry.field(description="Id of the workspace.")
     name: str = strawberry.field(description=NAME)
     currency: CurrencyCode = strawberry.field(description=CURRENCY)
-    revision: str = _revision("Revision of its last change.")
+    revision: str = declared(_Revision, "Revision of its last change.")
 
 
 write_input(
@@ -125,8 +117,8 @@ class WorkspacePayload(Payload):
 
 @query_fields(11)
 class WorkspaceQuery:
-    workspace: Workspace = _workspace("Your workspace.")
-    revision: str = _revision("The revision of this response. Subscribe `after` it to miss nothing.")
+    workspace: Workspace = declared(_Workspace, "Your workspace.")
+    revision: str = declared(_Revision, "The revision of this response. Subscribe `after` it to miss nothing.")
 
 
 @mutation_fields(11)

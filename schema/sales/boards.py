@@ -27,11 +27,11 @@ from loaders.sql_json.pages import RowScope, scalar
 from loaders.sql_json.variables import as_bind, specialized
 from schema.core import Connection, ConnectionPage
 from schema.core.context import Info
-from schema.core.declared import DeclaredField, argument
+from schema.core.declared import Arguments, DeclaredField, argument, declared
 from schema.core.filters import INPUT_TYPES
 from schema.core.lists import compile_list
 from schema.core.registry import query_fields, subscription_fields
-from schema.core.selection import FieldSelection
+from schema.core.selection import Expression, FieldSelection
 from schema.sales.totals import DealTotals, compile_totals
 from schema.subscriptions.live_lists import EventKinds, changed, live_event
 from schema.subscriptions.source import LiveUpdate, SubscriptionSource, events_of, live
@@ -107,14 +107,14 @@ class Board(DeclaredField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return board_arguments()
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> PipelineBoard | None:
-        pipeline: Any = await info.context.loaders.by_key(models.Pipeline).load(kwargs["pipeline_id"])
-        condition = kwargs.get("filter")
+    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> PipelineBoard | None:
+        pipeline: Any = await info.context.loaders.by_key(models.Pipeline).load(arguments["pipeline_id"])
+        condition = arguments.get("filter")
         if pipeline is None:
             return None
         return PipelineBoard(pipeline=pipeline, where=condition and condition.where, key=repr(condition))
 
-    def compile(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         arguments = selection.arguments
         condition = arguments.get("filter")
         where = condition and condition.where
@@ -131,7 +131,7 @@ class Board(DeclaredField):
         )
 
 
-def _compile_stages(selection: FieldSelection, scope: RowScope, where: Where | None) -> Any:
+def _compile_stages(selection: FieldSelection, scope: RowScope, where: Where | None) -> Expression:
     chosen = stages_of(selection.viewer, lambda column: column == scope.row.id)
     stage, stages = scope.from_select(partial(getattr, models.Stage), chosen)
     parts: dict[str, Any] = {
@@ -144,21 +144,16 @@ def _compile_stages(selection: FieldSelection, scope: RowScope, where: Where | N
     return scalar(sa.select(JsonRows(selection.write(parts))).select_from(stages), scope)
 
 
-def _compile_cards(selection: FieldSelection, scope: RowScope, where: Where | None) -> Any:
+def _compile_cards(selection: FieldSelection, scope: RowScope, where: Where | None) -> Expression:
     arguments = selection.arguments
     request = _cards(specialized(arguments.get("first")), arguments.get("after"), where)
     return compile_list(selection, scope, models.Opportunity, request, lambda row: row.stage_id == scope.row.id)
 
 
-def board(description: str) -> Any:
-    """The board of a pipeline."""
-    return Board(description=description)
-
-
 @query_fields(5)
 class BoardQuery:
-    pipeline_board: PipelineBoard | None = board(
-        "A pipeline as a board; null if it does not exist or you may not see it."
+    pipeline_board: PipelineBoard | None = declared(
+        Board, "A pipeline as a board; null if it does not exist or you may not see it."
     )
 
 

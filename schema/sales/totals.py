@@ -14,7 +14,7 @@ from loaders.sql_json.pages import RowScope
 from schema.core import compile_value
 from schema.core.costs import FREE, TOTAL, costs
 from schema.core.scalars import CurrencyCode
-from schema.core.selection import FieldSelection
+from schema.core.selection import Expression, FieldSelection
 
 
 @costs(FREE)
@@ -46,7 +46,7 @@ def compile_worth(
     return compile_value(scope, select, make)
 
 
-def compile_totals(selection: FieldSelection, scope: RowScope, select: sa.Select[*tuple[Any, ...]]) -> Any:
+def compile_totals(selection: FieldSelection, scope: RowScope, select: sa.Select[*tuple[Any, ...]]) -> Expression:
     """Expression for the DealTotals of rows of (currency, count, amounts, weighted amounts)."""
     if not selection.subfields():
         return selection.write({})  # no field needs the rows

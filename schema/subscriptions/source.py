@@ -16,7 +16,7 @@ from crm_graph.models import Entity
 from loaders.live.lists import LiveChangeLog, LiveList, RecordEvent
 from schema.core.context import Info
 from schema.core.costs import FREE, costs
-from schema.core.declared import DeclaredField, argument
+from schema.core.declared import Arguments, DeclaredField, argument
 
 if TYPE_CHECKING:
     from schema.core.node_types import User
@@ -51,10 +51,10 @@ class SubscriptionField(DeclaredField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [*self.own(), argument("after", str | None, AFTER)]
 
-    async def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> SubscriptionSource:
+    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> SubscriptionSource:
         info.context.viewer  # noqa: B018  # raises Unauthenticated
-        after = kwargs.pop("after", None)
-        return await self.watch(info, after=None if after is None else Revision.parse(after, "after"), **kwargs)
+        after = arguments.pop("after", None)
+        return await self.watch(info, after=None if after is None else Revision.parse(after, "after"), **arguments)
 
 
 def live(

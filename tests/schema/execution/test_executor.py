@@ -20,8 +20,8 @@ from strawberry.utils.await_maybe import await_maybe
 from crm_graph.models import Account
 from crm_graph.settings import Settings
 from loaders.core.dataloaders import Loaders
-from schema.core.context import Context
-from schema.core.declared import DeclaredField, DeferredValue
+from schema.core.context import Context, Info
+from schema.core.declared import Arguments, DeclaredField, DeferredValue
 from schema.core.scalars import JSON, config
 from schema.execution.executor import Executor
 from tests.schema.accounts.test_customers import CUSTOMER
@@ -66,7 +66,7 @@ class Colour(enum.Enum):
 class Loaded(DeclaredField):
     """A value that is there, or is on its way, or does not come."""
 
-    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         given = source.given
         if isinstance(given, Late):
             future = asyncio.get_running_loop().create_future()
