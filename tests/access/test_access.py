@@ -8,21 +8,26 @@ from typing import Any
 
 import pytest
 
-from crm_graph.models import Role, Visibility
+from crm_graph.access.policies import target_of
+from crm_graph.models import ENTITIES, Entity, Role, Visibility, WorkspaceRow
+from crm_graph.models.policies import InheritsFrom, WorkspaceDefault
 from tests.schema.sales.test_opportunities import pipeline
+from tests.support.records import field_name, make_all
 from tests.support.world import Person, World
 
-DEFAULTS = {
-    "account": "account",
-    "contact": "account",
-    "lead": "lead",
-    "opportunity": "opportunity",
-    "contactRole": "opportunity",
-    "opportunityLine": "opportunity",
-    "case": "case",
-    "campaign": "campaign",
-    "campaignMember": "campaign",
-}
+
+def decider(kind: type[WorkspaceRow]) -> type[WorkspaceRow] | None:
+    """The entity whose default decides who edits the records of a kind, if that depends on one."""
+    match kind.edit_policy if issubclass(kind, Entity) else None:
+        case WorkspaceDefault():
+            return kind
+        case InheritsFrom(column):
+            return decider(target_of(kind, column))
+    return None
+
+
+DEFAULTS = {field_name(name): field_name(other.__name__) for name, kind in ENTITIES.items() if (other := decider(kind))}
+"""The entities that a default decides about, in camel case, and the entity that has the default."""
 
 
 @dataclass
@@ -101,7 +106,7 @@ async def everything_of(world: World, owner: Person) -> dict[str, str]:
     )
     members = {bool(each["contact"]): each["id"] for each in added["campaign"]["members"]["nodes"]}
     await world.write("setCampaignMemberStatus", "revision", by=owner, memberId=members[True], status="RESPONDED")
-    return {
+    ids = {
         "account": account,
         "contact": contact,
         "lead": lead,
@@ -117,6 +122,7 @@ async def everything_of(world: World, owner: Person) -> dict[str, str]:
         "product": product,
         "owner": owner.id,
     }
+    return await make_all(world, owner, ids, DEFAULTS)
 
 
 @dataclass(frozen=True)

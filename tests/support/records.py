@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from graphql import GraphQLInputObjectType, GraphQLSchema, get_named_type, is_non_null_type
@@ -70,10 +70,11 @@ WRITES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 for the record's id."""
 
 
-async def make_all(world: World, owner: Person, ids: Ids) -> Ids:
-    """These records, and one of each other entity."""
+async def make_all(world: World, owner: Person, ids: Ids, names: Collection[str] | None = None) -> Ids:
+    """These records, and one of each other entity, or of those with these names in camel case."""
     for entity in ENTITIES:
-        await _id_of(world, owner, ids, entity)
+        if names is None or field_name(entity) in names:
+            await _id_of(world, owner, ids, entity)
     return ids
 
 
