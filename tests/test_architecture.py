@@ -41,7 +41,7 @@ UNSCOPED = {
     "services.importing.lookup_index._load: model": "rows are compared with, and point to, what nobody sees too",
     "services.importing.bulk_writer._differing: model": "an import changes what it says, whoever sees it",
     "services.importing.bulk_writer._load: model": "an import changes what it says, whoever sees it",
-    "services.importing.bulk_writer._next_ranks: Opportunity": "unseen cards keep their places",
+    "services.sales.opportunities._next_ranks: Opportunity": "unseen cards keep their places",
     "services.sales.leads._latest_campaign: Campaign": "a deal came from its campaign whoever converts the lead",
     "services.sales.leads._latest_campaign: CampaignMember": "a deal came from its campaign whoever converts the lead",
     "services.sales.leads._move_activities: Activity": "a lead takes along what the viewer cannot see",

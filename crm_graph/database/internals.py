@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import sqlalchemy as sa
@@ -49,6 +49,20 @@ def new_record(model: type[M], names: Iterable[str], values: Iterable[object]) -
     record = model.__new__(model)
     record.__dict__ = dict(zip(names, values, strict=False))
     return record
+
+
+def detached_record(model: type[M], values: Mapping[str, object]) -> M:
+    """A record that no session tracks, but that can be changed. Take its values back with `values_of`."""
+    record = new_record(model, values.keys(), values.values())
+    record.__mapper__.class_manager.setup_instance(record)
+    return record
+
+
+def values_of(record: DeclarativeBase) -> dict[str, Any]:
+    """The values of a detached record, which is not used again."""
+    values = vars(record)
+    del values["_sa_instance_state"]
+    return values
 
 
 def attach_to_session(session: AsyncSession, record: M) -> M:

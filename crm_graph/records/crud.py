@@ -1,10 +1,11 @@
-"""What is the same for every record: finding it through the gate, cleaning values, create, update, delete, restore."""
+"""Reads and writes of any entity: find, create, update, delete and restore, with the checks they share."""
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Container, Mapping
+from typing import Any, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,20 +14,36 @@ from sqlalchemy.orm import aliased
 from crm_graph import models
 from crm_graph.access import Permission, Viewer, editable, require, unscoped, visible
 from crm_graph.database.prepared import find_records
-from crm_graph.errors import Conflict, Duplicate, Invalid, NotFound, Required
-from crm_graph.models import Base, Entity, OwnedEntity
+from crm_graph.errors import Conflict, Duplicate, Forbidden, Invalid, NotFound, Required
+from crm_graph.models import ENTITIES, Base, Entity, OwnedEntity
 from crm_graph.models.types import Amount
 
 E = TypeVar("E", bound=Entity)
+
+
+class _Priced(Protocol):
+    currency: str | None
+
+
 Values = Mapping[str, Any]
-TABLES: Mapping[str, type[Entity]] = {
-    mapper.class_.__tablename__: mapper.class_ for mapper in Base.registry.mappers if issubclass(mapper.class_, Entity)
-}
+"""Column values by column name."""
+TABLES: Mapping[str, type[Entity]] = {each.__tablename__: each for each in ENTITIES.values()}
+REQUIRED = "A value is needed."
 
 
-def label(model: type[Any]) -> str:
-    """The name of an entity in a sentence: «opportunity line»."""
+def label(model: type[Base]) -> str:
+    """Name of an entity in a sentence: `opportunity line`."""
     return re.sub(r"(?<!^)(?=[A-Z])", " ", model.__name__).lower()
+
+
+def no_such(model: type[Base], field: str | None) -> NotFound:
+    """Error for an id that names no record the viewer may see."""
+    return NotFound(f"There is no such {label(model)}.", field)
+
+
+def cycle(model: type[Base], field: str) -> Invalid:
+    """Error for a parent that is the record itself or below it."""
+    return Invalid(f"This {label(model)} is above that one already: this would create a cycle.", field)
 
 
 async def find(
@@ -37,11 +54,13 @@ async def find(
     *,
     to: Permission | None = None,
     field: str | None = "id",
+    forbidden_field: str | None = None,
     deleted: bool = False,
 ) -> E:
-    """One record that the viewer may see, and with `to` also change; then its row is locked until the commit.
+    """Return a record that the viewer may see. With `to`, the viewer must also have that permission, and the row is
+    locked until the commit.
 
-    Raises NotFound and Forbidden, about `field`.
+    Raises NotFound about `field`, and Forbidden about `forbidden_field`.
     """
 
     def build() -> sa.Select[E, bool]:
@@ -53,19 +72,24 @@ async def find(
     statement = viewer.statement(("find", model, to is None, deleted), build)
     found = await find_records(session, model, statement, {"record_id": record_id})
     if not found:
-        raise NotFound(f"There is no such {label(model)}.", field)
+        raise no_such(model, field)
     record: E
     record, may_edit = found[0]
     if to is not None:
-        require(viewer, to, editable=may_edit)
+        try:
+            require(viewer, to, editable=may_edit)
+        except Forbidden as error:
+            error.field = forbidden_field
+            raise
     return record
 
 
 async def create(session: AsyncSession, viewer: Viewer, model: type[E], *, values: Values, **fixed: Any) -> E:
-    """A new record. Its owner is the viewer unless the values name another or nobody; its team the owner's home team.
+    """Create a record. Its owner is the viewer unless `values` names an owner or a team; its team is the owner's home
+    team unless `values` names one.
 
-    `fixed` are the columns that the service decides and vouches for: they may point to what the viewer cannot see.
-    Raises Forbidden, Invalid, Required, NotFound, Duplicate.
+    `fixed` are columns that the service sets itself: they are not checked, and may refer to records that the viewer
+    cannot see. Raises Forbidden, Invalid, Required, NotFound, Duplicate.
     """
     require(viewer, Permission.CREATE)
     cleaned = clean(model, values)
@@ -73,15 +97,12 @@ async def create(session: AsyncSession, viewer: Viewer, model: type[E], *, value
         if column.key in values or column.key in fixed or column.nullable or column.default is not None:
             continue
         if column.key != "workspace_id":
-            raise Required("A value is needed.", column.key)
+            raise Required(REQUIRED, column.key)
     await check_references(session, viewer, model, cleaned)
     await _check_external_id(session, viewer, model, cleaned)
     record = model(workspace_id=viewer.workspace_id, id=model.new_id(), **{**cleaned, **fixed})
-    if isinstance(record, OwnedEntity):
-        if "owner_id" not in values and "team_id" not in values:
-            record.owner_id = viewer.user_id
-        if "team_id" not in values and record.owner_id is not None:
-            record.team_id = await home_team(session, viewer, record.owner_id)
+    if isinstance(record, OwnedEntity) and default_owner(viewer, record, values) and record.owner_id is not None:
+        record.team_id = await home_team(session, viewer, record.owner_id)
     default_currency(viewer, record, values)
     session.add(record)
     return record
@@ -96,7 +117,7 @@ async def update(
     values: Values,
     expected_version: int | None = None,
 ) -> E:
-    """Change what is in `values`; None empties a field. A new owner brings his home team unless a team is named.
+    """Set `values`; None empties a column. A new owner brings their home team unless `values` names a team.
 
     Raises NotFound, Forbidden, Conflict, Invalid, Required, Duplicate.
     """
@@ -107,7 +128,10 @@ async def update(
 
 
 async def assign(session: AsyncSession, viewer: Viewer, record: Entity, values: Values) -> None:
-    """Set cleaned and checked values on a record that the viewer may change."""
+    """Clean, check and set values on a record that the viewer may change.
+
+    Raises Invalid, Required, NotFound, Duplicate.
+    """
     model = type(record)
     cleaned = clean(model, values)
     changed = {name: value for name, value in cleaned.items() if getattr(record, name) != value}
@@ -126,7 +150,7 @@ async def assign(session: AsyncSession, viewer: Viewer, record: Entity, values: 
 async def delete(
     session: AsyncSession, viewer: Viewer, model: type[E], *, id: str, expected_version: int | None = None
 ) -> E:
-    """Take a record out of all lists; `restore` brings it back. Raises NotFound, Forbidden, Conflict."""
+    """Delete a record softly: `restore` brings it back. Raises NotFound, Forbidden, Conflict."""
     record = await find(session, viewer, model, id, to=Permission.DELETE)
     check_version(record, expected_version)
     record.deleted_at = models.now()
@@ -136,7 +160,7 @@ async def delete(
 async def restore(
     session: AsyncSession, viewer: Viewer, model: type[E], *, id: str, expected_version: int | None = None
 ) -> E:
-    """Bring a deleted record back; one that is not deleted stays as it is. Raises NotFound, Forbidden, Conflict."""
+    """Restore a deleted record; others stay as they are. Raises NotFound, Forbidden, Conflict."""
     record = await find(session, viewer, model, id, to=Permission.DELETE, deleted=True)
     check_version(record, expected_version)
     record.deleted_at = None
@@ -144,7 +168,7 @@ async def restore(
 
 
 def check_version(record: Entity, expected: int | None) -> None:
-    """Raises Conflict, with the record as it is now, where the client knew an older version."""
+    """Raises Conflict, with the current record, if the client expected another version."""
     if expected is not None and expected != record.version:
         raise Conflict(
             f"The {label(type(record))} was changed meanwhile: it is at version {record.version}, not {expected}.",
@@ -154,14 +178,14 @@ def check_version(record: Entity, expected: int | None) -> None:
 
 
 def clean(model: type[Any], values: Values) -> dict[str, Any]:
-    """The values in standard form. Raises Invalid and Required, naming the field."""
+    """Values in the standard form of their columns' types. Raises Invalid and Required about the column."""
     cleaned: dict[str, Any] = {}
     for name, value in values.items():
         column = model.__table__.columns[name]
         try:
             if value is None:
                 if not column.nullable:
-                    raise Required("A value is needed.")
+                    raise Required(REQUIRED)
                 cleaned[name] = None
             else:
                 cleaned[name] = column.type.clean(value)
@@ -171,7 +195,7 @@ def clean(model: type[Any], values: Values) -> dict[str, Any]:
 
 
 async def check_references(session: AsyncSession, viewer: Viewer, model: type[Any], values: Values) -> None:
-    """Raises NotFound for an id that names no record the viewer may see."""
+    """Raises NotFound if a value refers to a record that the viewer cannot see."""
     for name, value in values.items():
         table = model.__table__.columns[name].info.get("references")
         if table is None or value is None:
@@ -179,16 +203,16 @@ async def check_references(session: AsyncSession, viewer: Viewer, model: type[An
         target = TABLES[table]
         found = sa.select(target.id).where(visible(target, viewer), target.id == value)
         if await session.scalar(found) is None:
-            raise NotFound(f"There is no such {label(target)}.", name)
+            raise no_such(target, name)
 
 
 async def check_acyclic(
     session: AsyncSession, viewer: Viewer, model: Any, record_id: str, parent_id: str | None, field: str
 ) -> None:
-    """Raises Invalid where the record is its new parent or stands above it."""
+    """Raises Invalid about `field` if the record is its new parent, or above it."""
     if parent_id is None:
         return
-    # Two moves at once could close a cycle that neither sees: the workspace's row lets them pass one by one.
+    # Two concurrent moves could close a cycle that neither can see. The lock on the workspace's row serializes them.
     await session.execute(
         sa.select(models.Workspace.id)
         .where(models.Workspace.id == viewer.workspace_id)
@@ -207,25 +231,46 @@ async def check_acyclic(
         .where(next_up.workspace_id == viewer.workspace_id, next_up.id == above.c.above)
     )
     if await session.scalar(sa.select(above.c.id).where(above.c.id == record_id)) is not None:
-        raise Invalid(f"This {label(model)} stands above that one already: it would close a circle.", field)
+        raise cycle(model, field)
 
 
-def default_currency(viewer: Viewer, record: Any, values: Values) -> None:
-    """Amounts without a currency are in the workspace's. Raises Invalid where a new currency would be that of an
-    amount which is not in `values`."""
-    columns = type(record).__table__.columns
+def default_owner(viewer: Viewer, record: OwnedEntity, named: Container[str]) -> bool:
+    """Make the viewer the owner of a new record unless its owner or team is `named`.
+
+    Returns whether the record's team is the owner's home team: unless a team is named.
+    """
+    if "owner_id" not in named and "team_id" not in named:
+        record.owner_id = viewer.user_id
+    return "team_id" not in named
+
+
+@functools.cache
+def amount_columns(model: type[Base]) -> tuple[str, ...]:
+    """Columns with money in the record's currency; none if the entity has no currency."""
+    columns = model.__table__.columns
     if "currency" not in columns:
+        return ()
+    return tuple(each.key for each in columns if isinstance(each.type, Amount) and each.key != "quantity")
+
+
+def default_currency(viewer: Viewer, record: Entity, values: Values) -> None:
+    """Give a record with an amount and no currency the workspace's currency.
+
+    Raises Invalid if `values` has a new currency, but not all of the record's amounts: it would revalue the others.
+    """
+    amounts = amount_columns(type(record))
+    if not amounts:
         return
-    amounts = [column.key for column in columns if isinstance(column.type, Amount) and column.key != "quantity"]
     kept = [name for name in amounts if name not in values and getattr(record, name) is not None]
     if kept and "currency" in values and sa.inspect(record).attrs.currency.history.deleted not in ((), [None]):
         raise Invalid("All amounts of one record are in one currency.", f"{amounts[0]}.currency")
-    if record.currency is None and any(getattr(record, name) is not None for name in amounts):
-        record.currency = viewer.currency
+    priced = cast(_Priced, record)
+    if priced.currency is None and any(getattr(record, name) is not None for name in amounts):
+        priced.currency = viewer.currency
 
 
 async def home_team(session: AsyncSession, viewer: Viewer, user_id: str) -> str | None:
-    """The team that the records of a user belong to."""
+    """Id of a user's home team, which owns the records of the user."""
     user = models.User
     return await session.scalar(sa.select(user.team_id).where(visible(user, viewer), user.id == user_id))
 

@@ -16,9 +16,9 @@ from crm_graph.changelog import advance, journal_of
 from crm_graph.database.prepared import insert_many
 from crm_graph.models import Opportunity, Stage, StageTotal
 from crm_graph.models.sales.stage_totals import SPLIT
+from crm_graph.records.import_rules import blank
 from crm_graph.services.demo.insert import insert_demo
 from crm_graph.services.importing import import_folder
-from crm_graph.services.importing.rules import blank
 from crm_graph.services.platform import setup
 from crm_graph.services.sales import opportunities
 from tests.support.board_scenarios import facts, kept_totals

@@ -1,7 +1,7 @@
-"""What was done or is to be done: about several records at once, with those who took part.
+"""Activities, the records that they are linked to, and their participants.
 
-Links and participants are rows beside the activity, but a part of it: its version counts for them, and the log has
-them as its fields `links` and `participants`, lists of ids and addresses.
+Links and participants are rows of their own tables, but part of the activity: they count for its version, and the log
+has them as its fields `links` and `participants`, lists of ids and addresses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crm_graph import records
 from crm_graph.access import Permission, Viewer, visible
 from crm_graph.changelog import journal_of
 from crm_graph.database import in_array
-from crm_graph.errors import Invalid, NotFound
+from crm_graph.errors import Invalid
 from crm_graph.models import (
     Account,
     Action,
@@ -34,17 +34,23 @@ from crm_graph.models import (
     types,
 )
 from crm_graph.models.types import part
-from crm_graph.records import Values, label
+from crm_graph.records import Values
 
 MAX_LINKS = 100
 RESPONSES = {ActivityType.EMAIL, ActivityType.CALL, ActivityType.MEETING}
 Part = tuple[str, str]
-"""What a link or a participant is: the column that is set, and its value."""
+"""A link or a participant: the column that is set, and its value."""
+ACCOUNT_SOURCES: Mapping[str, type[Contact] | type[Opportunity] | type[Case]] = {
+    "contact_id": Contact,
+    "opportunity_id": Opportunity,
+    "case_id": Case,
+}
+"""Columns of links whose records have an account: their activities are linked to the account too."""
 
 
 @dataclass(frozen=True)
 class Attendee:
-    """Who took part, as clients name them: exactly one of these."""
+    """A participant as clients name one: exactly one of the fields is set."""
 
     user_id: str | None = part(types.Id(), None)
     contact_id: str | None = part(types.Id(), None)
@@ -64,22 +70,26 @@ async def log(
     participants: Sequence[Any] | None = None,
     **about: Sequence[str] | None,
 ) -> Activity:
-    """A new activity, about the records that `account_ids`, `contact_ids` and so on name, and about their accounts.
+    """Log an activity, linked to the records that `account_ids`, `contact_ids` and so on name, and to their accounts.
 
-    A task is planned for the time it is due. The first that somebody sends or says to a customer about a case is the
-    response to it.
+    A task happens when it is due. The first outbound email, call or meeting about a case is the first response to it.
 
     Raises Forbidden, Invalid, Required, NotFound, Duplicate.
     """
     given = _cleaned(about)
     activity = await records.create(session, viewer, Activity, values=values)
-    if activity.type is ActivityType.TASK and activity.happens_at is None:
-        activity.happens_at = activity.due_at
+    plan_task(activity, values)
     await session.flush()
     await _relate(session, viewer, activity, given)
     await _invite(session, viewer, activity, participants)
     await _respond(session, viewer, activity, [*given.get("case_id", ())])
     return activity
+
+
+def plan_task(activity: Activity, given: Values) -> None:
+    """Let a new task happen when it is due, unless `given` says when it happens."""
+    if activity.type is ActivityType.TASK and given.get("happens_at") is None and activity.due_at is not None:
+        activity.happens_at = activity.due_at
 
 
 async def update(
@@ -92,8 +102,8 @@ async def update(
     participants: Sequence[Any] | None = None,
     **about: Sequence[str] | None,
 ) -> Activity:
-    """Change what is in `values`, and the participants and the kinds of links that are given: they replace the former
-    ones, except those that the viewer cannot see.
+    """Set `values`, and replace the participants and the kinds of links that are given. Links to records that the
+    viewer cannot see stay.
 
     Raises NotFound, Forbidden, Conflict, Invalid, Required, Duplicate.
     """
@@ -114,7 +124,7 @@ async def update(
 async def complete(
     session: AsyncSession, viewer: Viewer, *, id: str, outcome: str | None = None, expected_version: int | None = None
 ) -> Activity:
-    """Tick a task off; one that is done already stays as it is. Raises NotFound, Forbidden, Conflict, Invalid."""
+    """Mark a task as done; a done task stays as it is. Raises NotFound, Forbidden, Conflict, Invalid."""
     task = await _task(session, viewer, id)
     if task.done:
         return task
@@ -126,14 +136,14 @@ async def complete(
 
 
 async def reopen(session: AsyncSession, viewer: Viewer, *, id: str, expected_version: int | None = None) -> Activity:
-    """Take a task's tick back; one that is open stays as it is. Raises NotFound, Forbidden, Conflict, Invalid."""
+    """Mark a task as open again; an open task stays as it is. Raises NotFound, Forbidden, Conflict, Invalid."""
     task = await _task(session, viewer, id)
     if not task.done:
         return task
     records.check_version(task, expected_version)
     task.done, task.done_at = False, None
     await session.flush()
-    # By its columns the log would take this for a completion.
+    # Without this action the log derives COMPLETED from the change of `done`.
     journal_of(session).note(task, {}, Action.UPDATED)
     return task
 
@@ -148,7 +158,7 @@ async def _task(session: AsyncSession, viewer: Viewer, task_id: str) -> Activity
 async def _relate(
     session: AsyncSession, viewer: Viewer, activity: Activity, given: Mapping[str, Mapping[str, str]]
 ) -> bool:
-    """Make the activity about the given records. Answers whether that changed anything."""
+    """Replace the activity's links. Returns whether that changed anything."""
     if not given:
         return False
     old = await _parts(session, ActivityLink, ActivityLink.TARGETS, activity)
@@ -167,7 +177,7 @@ async def _relate(
 async def _invite(
     session: AsyncSession, viewer: Viewer, activity: Activity, participants: Sequence[Any] | None
 ) -> bool:
-    """Make these the activity's participants. Answers whether that changed anything."""
+    """Replace the activity's participants. Returns whether that changed anything."""
     if participants is None:
         return False
     given: dict[str, dict[str, str]] = {column: {} for column in PEOPLE}
@@ -203,7 +213,7 @@ async def _respond(session: AsyncSession, viewer: Viewer, activity: Activity, ca
 
 
 def _cleaned(about: Mapping[str, Sequence[str] | None]) -> dict[str, dict[str, str]]:
-    """The given kinds of links: {column: {id: its field in the input}}. Raises Invalid and Required."""
+    """The given links: {column: {id: its field in the input}}. Raises Invalid and Required."""
     given: dict[str, dict[str, str]] = {}
     for name, ids in about.items():
         if ids is None:
@@ -220,7 +230,7 @@ def _cleaned(about: Mapping[str, Sequence[str] | None]) -> dict[str, dict[str, s
 
 
 async def _parts(session: AsyncSession, model: Any, columns: Sequence[str], activity: Activity) -> dict[Part, Any]:
-    """The links or participants that an activity has, with their rows."""
+    """The rows of an activity's links or participants."""
     rows = await session.scalars(
         sa.select(model).where(model.workspace_id == activity.workspace_id, model.activity_id == activity.id)
     )
@@ -230,9 +240,9 @@ async def _parts(session: AsyncSession, model: Any, columns: Sequence[str], acti
 async def _settled(
     session: AsyncSession, viewer: Viewer, model: Any, old: Iterable[Part], given: Mapping[str, Mapping[str, str]]
 ) -> set[Part]:
-    """What is to be there instead of `old`. A column that is not given stays, and so does what the viewer cannot see.
+    """The parts that replace `old`. Parts of columns that are not given stay, and so do those the viewer cannot see.
 
-    Raises NotFound for a given id that names no record the viewer may see.
+    Raises NotFound for a given record that the viewer cannot see.
     """
     new = {each for each in old if each[0] not in given}
     for column, wanted in given.items():
@@ -240,7 +250,7 @@ async def _settled(
         seen = await _seen(session, viewer, model, column, {*former, *wanted})
         for value, field in wanted.items():
             if value not in seen:
-                raise NotFound(f"There is no such {label(_target(model, column))}.", field)
+                raise records.no_such(_target(model, column), field)
         new |= {(column, value) for value in (former - seen) | wanted.keys()}
     return new
 
@@ -259,10 +269,9 @@ def _target(model: Any, column: str) -> type[Entity]:
 
 
 async def _accounts_of(session: AsyncSession, viewer: Viewer, links: Iterable[Part]) -> set[Part]:
-    """The accounts of the contacts, deals and cases among the links: what is done with those shows at them too."""
-    sources: Mapping[str, Any] = {"contact_id": Contact, "opportunity_id": Opportunity, "case_id": Case}
+    """Links to the accounts of the contacts, deals and cases among the links."""
     conditions = []
-    for column, model in sources.items():
+    for column, model in ACCOUNT_SOURCES.items():
         ids = [value for name, value in links if name == column]
         if ids:
             owned = sa.select(model.account_id).where(visible(model, viewer), in_array(model.id, ids))
@@ -281,7 +290,7 @@ async def _replace(
     new: set[Part],
     rest: Callable[[Part], dict[str, Any]] = lambda part: {},
 ) -> None:
-    """Make the activity's rows of a model these. `rest` are the other columns of a new one."""
+    """Replace the activity's rows of a model. `rest` returns the other columns of a new row."""
     for gone in old.keys() - new:
         await session.delete(old[gone])
     for column, value in sorted(new - old.keys()):
@@ -290,8 +299,11 @@ async def _replace(
 
 
 def link_changes(before: Mapping[str, bool], after: Mapping[str, bool]) -> dict[str, Any]:
-    """What the log tells of an activity's links, which are given by the ids of their targets, each with whether it was
-    chosen. Those that were, which alone give sight of the activity, are told apart where there are others."""
+    """Log fields for changed links, which are {target id: whether it was chosen}.
+
+    `links` has all targets. `chosen_links` has the chosen ones, which alone make the activity visible; it is left out
+    while all links are chosen.
+    """
     changes: dict[str, Any] = {}
     if before.keys() != after.keys():
         changes["links"] = [sorted(before) or None, sorted(after) or None]
@@ -301,12 +313,12 @@ def link_changes(before: Mapping[str, bool], after: Mapping[str, bool]) -> dict[
 
 
 def _note(session: AsyncSession, activity: Activity, changes: dict[str, Any]) -> bool:
-    """Have the log tell of changes beside those of columns. Answers whether there are any."""
+    """Add changes of links or participants to the log. Returns whether there are any."""
     if changes:
         journal_of(session).note(activity, changes)
     return bool(changes)
 
 
 def _ids(parts: Iterable[Part]) -> list[str] | None:
-    """As the log has them."""
+    """The values as the log has them."""
     return sorted(value for _, value in parts) or None

@@ -1,46 +1,25 @@
-"""What is known of the records that rows are compared with and point to: loaded once, and kept up with what is made."""
+"""Index of the records that rows update or refer to: loaded once, and extended with the records that rows create."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, unscoped
+from crm_graph.database.internals import new_record
 from crm_graph.errors import Duplicate, Invalid, NotFound
-from crm_graph.models import (
-    Activity,
-    Campaign,
-    CampaignMember,
-    Case,
-    Contact,
-    Entity,
-    Opportunity,
-    OpportunityLine,
-    OwnedEntity,
-    Pipeline,
-    Product,
-    Stage,
-    User,
-)
-from crm_graph.records import label
-from crm_graph.services.importing.mapping import Record
+from crm_graph.models import Entity, OwnedEntity, User
+from crm_graph.records import cycle, label
+from crm_graph.records.import_rules import rules_for
+from crm_graph.services.importing.mapping import Record, unique_columns
 
-FACTS: Mapping[type[Entity], Mapping[type[Entity], tuple[str, ...]]] = {
-    Opportunity: {Stage: ("pipeline_id", "name", "probability", "forecast_category", "required_fields")},
-    OpportunityLine: {Opportunity: ("currency",), Product: ("price", "currency")},
-    CampaignMember: {Campaign: ("member_statuses",)},
-    Case: {Contact: ("account_id",)},
-    Activity: dict.fromkeys((Contact, Opportunity, Case), ("account_id",)),
-    Pipeline: {Pipeline: ("position",)},
-    Stage: {Stage: ("pipeline_id", "position")},
-}
-"""What the rules for an entity ask about others."""
-ALWAYS = {Stage, Product, Campaign}
-"""What there are few of; of others the facts are read where rows point to them."""
+E = TypeVar("E", bound=Entity)
+Key = Any
+"""A record's text in one column, or a tuple of the texts in several."""
 Unique = tuple[tuple[str, ...], dict[Any, str]]
 _ABSENT = object()
 
@@ -57,7 +36,7 @@ class LookupIndex:
         self._added: list[tuple[dict[Any, Any], Any, Any]] = []
 
     async def load(self, session: AsyncSession, viewer: Viewer, records: Iterable[Record]) -> None:
-        """Read what rows of these records will ask for: one statement a table."""
+        """Load what the rows of these records refer to: one statement for each table."""
         keys: dict[type[Entity], set[tuple[str, ...]]] = defaultdict(set)
         facts: dict[type[Entity], set[str]] = defaultdict(set)
         uniques: dict[type[Entity], set[tuple[str, ...]]] = defaultdict(set)
@@ -66,14 +45,14 @@ class LookupIndex:
             uniques[record.model].update(_uniques(record))
             for each in record.fields:
                 if each.target is not None:
-                    keys[each.target].update(_ways(each.target, each.by))
+                    keys[each.target].update(_link_keys(each.target, each.by))
                 if each.target is record.model:
                     facts[record.model].add(each.name)
             if issubclass(record.model, OwnedEntity):
                 facts[User].add("team_id")
-            near = {record.model, *ALWAYS, *(each.target for each in record.fields)}
-            for model, columns in FACTS.get(record.model, {}).items():
-                if model in near:
+            targets = {record.model, *(each.target for each in record.fields)}
+            for model, columns in rules_for(record.model).facts.items():
+                if model in targets or rules_for(model).always_loaded:
                     facts[model].update(columns)
         for model in keys.keys() | facts.keys():
             self._keys[model] = [(columns, {}) for columns in sorted(keys[model])]
@@ -83,7 +62,7 @@ class LookupIndex:
             self.facts[model] = {}
             await self._load(session, viewer, model)
 
-    async def _load(self, session: AsyncSession, viewer: Viewer, model: Any) -> None:
+    async def _load(self, session: AsyncSession, viewer: Viewer, model: type[Entity]) -> None:
         wanted = {name for columns, _ in (*self._keys[model], *self._uniques[model]) for name in columns}
         columns = [getattr(model, name) for name in sorted({"id", "deleted_at", *wanted, *self._facts[model]})]
         statement = (
@@ -99,7 +78,7 @@ class LookupIndex:
         self.commit()
 
     def add(self, model: type[Entity], record_id: str, values: Mapping[str, Any], *, deleted: bool = False) -> None:
-        """A record as it is now. A deleted one is found where no other has its name."""
+        """Add a record, or its new values. A deleted one is found only if no other record has its key."""
         for columns, ids in self._keys.get(model, ()):
             key = key_of(columns, values)
             if key is not None:
@@ -116,36 +95,48 @@ class LookupIndex:
             self._set(self.facts[model], record_id, facts)
 
     def find(self, target: type[Entity], by: str, text: str, row: Mapping[str, Any]) -> str:
-        """The id of the record that a text names. A stage's name is looked for in the row's pipeline.
+        """Id of the record whose column `by` has the text, within the row's `name_scope` if the target has one.
 
-        Raises NotFound; Invalid where several have the name.
+        Raises NotFound; Invalid if several records have it.
         """
-        key: Any = text
-        if target is Stage and by == "name" and "pipeline_id" in row:
-            by, key = "pipeline_id,name", (row["pipeline_id"], text)
-        found = self.ids[target, by].get(key, _ABSENT)
-        if found is _ABSENT:
-            raise NotFound(f"There is no {label(target)} with the {by.rpartition(',')[2]} «{text}».")
+        key: Key = text
+        columns, scope = by, rules_for(target).name_scope
+        if by == "name" and scope is not None and scope in row:
+            columns, key = f"{scope},name", (row[scope], text)
+        ids = self.ids[target, columns]
+        if key not in ids:
+            raise NotFound(f"There is no {label(target)} with the {by} '{text}'.")
+        found = ids[key]
         if found is None:
-            raise Invalid(f"Several {label(target)}s have the {by.rpartition(',')[2]} «{text}».")
-        return found  # type: ignore[return-value]  # neither of the two above
+            raise Invalid(f"Several {label(target)}s have the {by} '{text}'.")
+        return found
+
+    def facts_of(self, model: type[E], record_id: str | None) -> E | None:
+        """A read-only record with its id and its known columns. See `ImportRules.facts`."""
+        facts = self.facts.get(model, {}).get(record_id or "")
+        return None if facts is None else new_record(model, ("id", *facts), (record_id, *facts.values()))
+
+    def all_facts(self, model: type[E]) -> Iterator[E]:
+        """All known records of an entity, as `facts_of` returns them."""
+        for facts in self.facts[model].values():
+            yield new_record(model, facts, facts.values())
 
     def known(self, record: Record, values: Mapping[str, Any]) -> str | None:
-        """The id of the record that the values are of, if there is one."""
+        """Id of the existing record that a row's values identify."""
         return self.ids[record.model, ",".join(record.identity)].get(key_of(record.identity, values))
 
     def check_unique(self, model: type[Entity], record_id: str | None, values: Mapping[str, Any]) -> None:
-        """Raises Duplicate for values that only one record may have."""
+        """Raises Duplicate for unique values that another record has."""
         for columns, taken in self._uniques[model]:
             key = key_of(columns, values)
             if key is not None and taken.get(key, record_id) != record_id:
                 raise Duplicate(f"Another {label(model)} has this already.", columns[-1])
 
     def check_acyclic(self, model: type[Entity], record_id: str, name: str, above: str | None) -> None:
-        """Raises Invalid where the record is what it is put under, or stands above it."""
+        """Raises Invalid if the record is its new parent, or above it."""
         for _ in self.facts[model]:
             if above == record_id:
-                raise Invalid(f"This {label(model)} stands above that one already: it would close a circle.", name)
+                raise cycle(model, name)
             if above is None:
                 return
             above = self.facts[model][above][name]
@@ -166,21 +157,21 @@ class LookupIndex:
         entries[key] = value
 
 
-def _ways(target: type[Entity], by: str) -> set[tuple[str, ...]]:
-    return {(by,), ("pipeline_id", "name")} if target is Stage and by == "name" else {(by,)}
+def _link_keys(target: type[Entity], by: str) -> set[tuple[str, ...]]:
+    """Keys that a link by a column is found with."""
+    scope = rules_for(target).name_scope
+    return {(by,), (scope, by)} if scope is not None and by == "name" else {(by,)}
 
 
 def _uniques(record: Record) -> Iterable[tuple[str, ...]]:
-    """The columns of which no two records may have the same, where rows set them all; the identity apart."""
-    identity = record.identity
-    for constraint in record.model.__table__.constraints:  # type: ignore[attr-defined]  # it is a Table
-        columns = tuple(column.key for column in getattr(constraint, "columns", ()) if column.key != "workspace_id")
-        if isinstance(constraint, sa.UniqueConstraint) and record.names.issuperset(columns) and columns != identity:
+    """Columns of unique constraints, apart from the identity, that the record's rows set."""
+    for columns in unique_columns(record.model):
+        if record.names.issuperset(columns) and columns != record.identity:
             yield columns
 
 
-def key_of(columns: tuple[str, ...], values: Mapping[str, Any]) -> Any:
-    """What `ids` are found by; None where something of it is missing."""
+def key_of(columns: tuple[str, ...], values: Mapping[str, Any]) -> Key:
+    """Key of a record; None if one of its columns has no value."""
     if len(columns) == 1:
         return values.get(columns[0])
     key = tuple(values.get(column) for column in columns)

@@ -39,35 +39,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from crm_graph import models
-from crm_graph.errors import Invalid
-from crm_graph.models import ActivityLink, ContactRole, Entity, Membership, types
-from crm_graph.records import TABLES, label
+import sqlalchemy as sa
 
-IMPORTED: tuple[type[Entity], ...] = (
-    models.Team,
-    models.User,
-    models.Membership,
-    models.Product,
-    models.Account,
-    models.Contact,
-    models.Lead,
-    models.Pipeline,
-    models.Stage,
-    models.Campaign,
-    models.CampaignMember,
-    models.Opportunity,
-    models.ContactRole,
-    models.OpportunityLine,
-    models.Case,
-    models.Activity,
-)
-IDENTITY: Mapping[type[Entity], tuple[str, ...]] = {
-    Membership: ("user_id", "team_id"),
-    ContactRole: ("opportunity_id", "contact_id"),
-}
-"""What a record is known by where it has no external id."""
-NEVER = {"workspace_id", "id", "version", "created_at", "updated_at", "deleted_at", "custom", "rank", "number"}
+from crm_graph.errors import Invalid
+from crm_graph.models import ENTITIES, Entity, types
+from crm_graph.records import TABLES, label
+from crm_graph.services.importing.registry import rules_for
+
+NEVER = {"workspace_id", "id", "version", "created_at", "updated_at", "deleted_at", "custom"}
+"""Columns that a mapping cannot name, besides those that the import rules assign."""
 _COLUMN = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
 
 
@@ -137,8 +117,8 @@ class Record:
 
     @functools.cached_property
     def identity(self) -> tuple[str, ...]:
-        """The columns by which a row is known to be of a record that there is already."""
-        return IDENTITY.get(self.model, ("external_id",))
+        """Columns that identify the existing record of a row."""
+        return identity_of(self.model)
 
     @functools.cached_property
     def names(self) -> frozenset[str]:
@@ -173,11 +153,30 @@ class Step:
 
 @functools.cache
 def name_of(model: type[Entity]) -> str:
-    """An entity as mappings and reports call it: opportunity_line."""
+    """Name of an entity in mappings and reports: `opportunity_line`."""
     return label(model).replace(" ", "_")
 
 
-ENTITIES = {name_of(model): model for model in IMPORTED}
+def unique_columns(model: type[Entity]) -> Iterator[tuple[str, ...]]:
+    """Columns that are unique in a workspace, constraint by constraint."""
+    assert isinstance(model.__table__, sa.Table)
+    for constraint in model.__table__.constraints:
+        if isinstance(constraint, sa.UniqueConstraint) and "workspace_id" in constraint.columns:
+            yield tuple(column.key for column in constraint.columns if column.key != "workspace_id")
+
+
+@functools.cache
+def identity_of(model: type[Entity]) -> tuple[str, ...]:
+    """Columns that identify a record across imports: its external id or, without one, its unique columns.
+
+    Empty for an entity that cannot be imported.
+    """
+    if "external_id" in model.__table__.columns:
+        return ("external_id",)
+    return next(unique_columns(model), ())
+
+
+IMPORTED = {name_of(model): model for model in ENTITIES.values() if identity_of(model)}
 
 
 def read_mapping(path: Path) -> list[Step]:
@@ -204,7 +203,7 @@ def _step(step: Any, key: str) -> Step:
     )
     file = _text(step, "file", key)
     if file is None:
-        raise Invalid(f"{key}: either «file» or «rows» is needed.")
+        raise Invalid(f"{key}: either 'file' or 'rows' is needed.")
     records = []
     for number, each in enumerate(_list(step.get("record"), f"{key}.record"), 1):
         at = f"{key} ({file}), record {number}"
@@ -233,7 +232,7 @@ def _record(model: type[Entity], fields: Any, when: Template | None, key: str) -
         column = known[name]
         target = TABLES.get(column.info.get("references", ""))
         found.append(Field(column.key, column, _shape(value, column.type, target, at), target, at))
-    for needed in IDENTITY.get(model, ("external_id",)):
+    for needed in identity_of(model):
         if needed not in {each.name for each in found}:
             raise Invalid(f"{key}.{needed.removesuffix('_id') if needed != 'external_id' else needed}: is needed.")
     order = list(known.values())
@@ -242,11 +241,10 @@ def _record(model: type[Entity], fields: Any, when: Template | None, key: str) -
 
 def _columns_of(model: type[Entity]) -> dict[str, Any]:
     """The fields that a mapping may name, in the table's order: `account` is the column `account_id`."""
-    columns: list[Any] = [
-        each for each in model.__table__.columns if each.key not in NEVER and not each.info.get("secret")
-    ]
-    if model is models.Activity:
-        columns += [ActivityLink.__table__.columns[target] for target in ActivityLink.TARGETS]
+    rules = rules_for(model)
+    never = NEVER | rules.assigned
+    columns = [each for each in model.__table__.columns if each.key not in never and not each.info.get("secret")]
+    columns += rules.parts
     return {each.key.removesuffix("_id") if "references" in each.info else each.key: each for each in columns}
 
 
@@ -280,13 +278,13 @@ def _source(value: Any, target: type[Entity] | None, key: str, more: set[str] = 
         return Source(_template(value, key))
     _check_keys(value, key, {"from", "default", "translate", "scale", *more, *(["by"] if target else [])})
     if "from" not in value and "default" not in value:
-        raise Invalid(f"{key}: «from» or «default» is needed.")
+        raise Invalid(f"{key}: 'from' or 'default' is needed.")
     scale = value.get("scale")
     if scale is not None and (isinstance(scale, bool) or not isinstance(scale, int | float)):
         raise Invalid(f"{key}.scale: a number is expected.")
     by = _text(value, "by", key) or "external_id"
     if target is not None and by not in _names_of(target):
-        raise Invalid(f"{key}.by: there is no link by «{by}». There are {', '.join(sorted(_names_of(target)))}.")
+        raise Invalid(f"{key}.by: there is no link by '{by}'. There are {', '.join(sorted(_names_of(target)))}.")
     return Source(
         template=_template(value["from"], f"{key}.from") if "from" in value else None,
         default=_template(value["default"], f"{key}.default") if "default" in value else None,
@@ -322,10 +320,10 @@ def _template(value: Any, key: str) -> Template:
 
 def _entity(table: Any, key: str) -> type[Entity]:
     name = _text(table, "entity", key)
-    if name not in ENTITIES:
-        found = "is needed" if name is None else f"«{name}» is none that can be imported"
-        raise Invalid(f"{key}.entity: {found}. There are {', '.join(ENTITIES)}.")
-    return ENTITIES[name]
+    if name not in IMPORTED:
+        found = "is needed" if name is None else f"'{name}' cannot be imported"
+        raise Invalid(f"{key}.entity: {found}. There are {', '.join(IMPORTED)}.")
+    return IMPORTED[name]
 
 
 def _translate(step: Any, key: str) -> Iterator[tuple[str, Any]]:
@@ -344,14 +342,14 @@ def _timezone(step: Any, key: str) -> dt.tzinfo:
     try:
         return dt.UTC if name is None else zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        raise Invalid(f"{key}.timezone: there is no time zone «{name}».") from None
+        raise Invalid(f"{key}.timezone: there is no time zone '{name}'.") from None
 
 
 def _check_formats(texts: Mapping[str, str | None], key: str) -> None:
     try:
         "".encode(texts["encoding"] or "utf-8")
     except LookupError:
-        raise Invalid(f"{key}.encoding: there is no encoding «{texts['encoding']}».") from None
+        raise Invalid(f"{key}.encoding: there is no encoding '{texts['encoding']}'.") from None
     if texts["decimal"] not in (None, ".", ","):
         raise Invalid(f'{key}.decimal: "." or "," is expected.')
     if texts["delimiter"] is not None and len(texts["delimiter"]) != 1:
@@ -361,7 +359,7 @@ def _check_formats(texts: Mapping[str, str | None], key: str) -> None:
 def _check_keys(value: Any, key: str, known: set[str]) -> None:
     for each in _table(value, key):
         if each not in known:
-            raise Invalid(f"{key}: there is no key «{each}» here. There are {', '.join(sorted(known))}.")
+            raise Invalid(f"{key}: there is no key '{each}' here. There are {', '.join(sorted(known))}.")
 
 
 def _table(value: Any, key: str) -> dict[str, Any]:

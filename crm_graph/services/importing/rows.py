@@ -117,7 +117,7 @@ def open_table(step: Step, mapping: Path, folder: Path) -> Table:
     asked += [each for record in step.records for each in record.columns]
     for column, key in asked:
         if column not in header:
-            raise Invalid(f"{key}: {step.file} has no column «{column}». It has {', '.join(header)}.")
+            raise Invalid(f"{key}: {step.file} has no column '{column}'. It has {', '.join(header)}.")
     return Table(step.file, _plans(step, header), step, path, header, total)
 
 
@@ -149,7 +149,7 @@ def _header(first: tuple[int, list[str] | Invalid], step: Step) -> tuple[str, ..
     header = tuple(cell.strip() for cell in cells)
     twice = next((name for place, name in enumerate(header) if name and name in header[:place]), None)
     if not header or twice is not None:
-        found = "is empty" if twice is None else f"has the column «{twice}» twice"
+        found = "is empty" if twice is None else f"has the column '{twice}' twice"
         raise Invalid(f"{step.key}: the file {found}.")
     return header
 
@@ -270,7 +270,7 @@ def _single(source: Source, template: Template | None, kind: Any, step: Step, ro
         return _convert(source, kind, step, text)
     except Invalid as fault:
         shown = text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
-        message = f"{fault.message} It is «{shown.encode(errors='replace').decode()}»."
+        message = f"{fault.message} It is '{shown.encode(errors='replace').decode()}'."
         raise Invalid(message, ", ".join(template.columns if template else ()) or None) from None
 
 

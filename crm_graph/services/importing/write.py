@@ -1,7 +1,9 @@
-"""Reads the rows of an import into records: finds out what each is, links it, and hands it on to be stored."""
+"""Turns the rows of an import into new records and changes of existing ones, and passes them to the bulk writer."""
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,20 +12,21 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
+from crm_graph.database.internals import detached_record, values_of
 from crm_graph.errors import DomainError, Duplicate, Invalid, NotFound, Required
-from crm_graph.models import Activity, Base, Entity
-from crm_graph.services.importing import rules
-from crm_graph.services.importing.bulk_writer import BulkWriter, RecordChange, Values
+from crm_graph.models import Base, Entity
+from crm_graph.records import REQUIRED
+from crm_graph.records.import_rules import blank
+from crm_graph.services.importing.bulk_writer import BulkWriter, NewRow, RecordChange
 from crm_graph.services.importing.lookup_index import LookupIndex, key_of
 from crm_graph.services.importing.mapping import name_of
+from crm_graph.services.importing.registry import rules_for
 from crm_graph.services.importing.report import ImportReport, Rejection
 from crm_graph.services.importing.rows import Read, Reader, RecordPlan, Row, Table
-from crm_graph.services.platform import users
 
 BATCH = 2000
 PROGRESS_EVERY = 500
-ORDER = {table.name: place for place, table in enumerate(Base.metadata.sorted_tables)}
-ORDER[Activity.__tablename__] = len(ORDER)  # its links are written with it, and may point to all others
+_TABLE_ORDER = {table.name: place for place, table in enumerate(Base.metadata.sorted_tables)}
 Progress = Callable[[str, int, int], None]
 
 
@@ -39,7 +42,7 @@ class _Reading:
     coming: frozenset[type[Entity]]
     failed: set[type[Entity]] = field(default_factory=set)
     faults: list[tuple[str | None, DomainError]] = field(default_factory=list)
-    drafts: list[tuple[RecordPlan, Any, str | None, Values]] = field(default_factory=list)
+    drafts: list[tuple[RecordPlan, Any, str | None, NewRow]] = field(default_factory=list)
 
 
 class Writer:
@@ -51,8 +54,7 @@ class Writer:
         self.report = report
         self.lookup = LookupIndex()
         self.bulk_writer = BulkWriter(session, viewer, self.lookup)
-        self.context = self.bulk_writer.context
-        self.fresh: dict[type[Entity], dict[str, Values]] = defaultdict(dict)
+        self.fresh: dict[type[Entity], dict[str, NewRow]] = defaultdict(dict)
         self.changes: dict[type[Entity], list[RecordChange]] = defaultdict(list)
         self.waiting = 0
 
@@ -61,8 +63,7 @@ class Writer:
         await self.lookup.load(self.session, self.viewer, [plan.record for each in tables for plan in each.plans])
         for table in tables:
             await self._write(table, progress)
-        if self.bulk_writer.users_moved:
-            await users.rebuild_reporting_lines(self.session, self.viewer)
+        await self.bulk_writer.finish()
 
     async def _write(self, table: Table, progress: Progress | None) -> None:
         rejected = len(self.report.rejected)
@@ -111,11 +112,11 @@ class Writer:
         """Add the record that the plan makes of the row, or its faults."""
         record, known = plan.record, len(reading.faults)
         try:
-            values: Values = {}
+            values: NewRow = {}
             self._read(plan.reads, reading, values)
             key = key_of(record.identity, values)
             if key is None and len(reading.faults) == known and not reading.failed:
-                raise Required("A value is needed.", next(name for name in record.identity if name not in values))
+                raise Required(REQUIRED, next(name for name in record.identity if name not in values))
             if key is None or len(reading.faults) > known:
                 reading.failed.add(record.model)
                 return
@@ -124,7 +125,7 @@ class Writer:
                 if former[1] != hash(plan.source_key(reading.row.cells)):
                     raise Duplicate(f"Line {former[0]} says something else of the same record.", record.identity[-1])
                 return
-            rules.derive(self.context, record.model, values)
+            self.bulk_writer.rules(record.model).derive(values)
             record_id = self.lookup.known(record, values)
             if record_id is None:
                 values = self._begin(plan, values, reading)
@@ -138,7 +139,7 @@ class Writer:
             reading.failed.add(record.model)
             reading.faults.append((_label(plan, error.field), error))
 
-    def _read(self, reads: Iterable[tuple[Reader, Read]], reading: _Reading, values: Values) -> None:
+    def _read(self, reads: Iterable[tuple[Reader, Read]], reading: _Reading, values: NewRow) -> None:
         """Add to the values what the row says, links as the ids of what they point to."""
         cells, find = reading.row.cells, self.lookup.find
         for reader, read in reads:
@@ -157,22 +158,30 @@ class Writer:
             except Invalid as error:
                 reading.faults.append((error.field or reader.label, error))
 
-    def _begin(self, plan: RecordPlan, values: Values, reading: _Reading) -> Values:
+    def _begin(self, plan: RecordPlan, values: NewRow, reading: _Reading) -> NewRow:
         """A whole new row. Raises DomainError."""
         model = plan.record.model
         blanks = [each for each in plan.fills if each[0].name not in values]
         if blanks:
             self._read(blanks, reading, values)
-            rules.derive(self.context, model, values)
-        key = {"workspace_id": self.viewer.workspace_id, "id": model.new_id()}
-        row = {**rules.blank(model, self.context.moment), **values, **key}
-        rules.complete_new(self.context, model, row, values, plan.record.names)
-        rules.check_complete(model, row)
+            self.bulk_writer.rules(model).derive(values)
+        record = detached_record(
+            model,
+            {
+                **blank(model, self.bulk_writer.journal.happened_at),
+                **values,
+                "workspace_id": self.viewer.workspace_id,
+                "id": model.new_id(),
+            },
+        )
+        self.bulk_writer.rules(model).complete_new(record, values, plan.record.names)
+        row = values_of(record)
+        _check_complete(model, row)
         self.lookup.check_unique(model, None, row)
         self.lookup.add(model, row["id"], row)
         return row
 
-    def _check(self, plan: RecordPlan, record_id: str, values: Values) -> None:
+    def _check(self, plan: RecordPlan, record_id: str, values: NewRow) -> None:
         """Whether a record may become what the row says. Raises DomainError."""
         model = plan.record.model
         self.lookup.check_unique(model, record_id, values)
@@ -195,9 +204,9 @@ class Writer:
 
     async def _flush(self) -> None:
         """Store what has come together: new records first, since changes may be about them."""
-        for model in sorted(self.fresh, key=lambda each: ORDER[each.__tablename__]):
-            await self.bulk_writer.insert(model, list(self.fresh[model].values()), self.fresh)
-        for model in sorted(self.changes, key=lambda each: ORDER[each.__tablename__]):
+        for model in sorted(self.fresh, key=_write_order):
+            await self.bulk_writer.insert(model, self.fresh)
+        for model in sorted(self.changes, key=_write_order):
             changes = self.changes[model]
             changed, faults = await self.bulk_writer.update(model, changes)
             for change, error in faults:
@@ -218,3 +227,23 @@ class Writer:
 def _label(plan: RecordPlan, name: str | None) -> str | None:
     """The file's column that feeds a field, or else the field."""
     return next((reader.label for reader in plan.readers if reader.name == name), name)
+
+
+def _write_order(model: type[Entity]) -> tuple[bool, int]:
+    """Referenced tables come first. Parts may refer to any entity, so that an entity with parts comes last."""
+    return bool(rules_for(model).parts), _TABLE_ORDER[model.__tablename__]
+
+
+def _check_complete(model: type[Entity], row: NewRow) -> None:
+    """Raises Required for a column that must have a value before the row is written."""
+    pick, names = _required(model)
+    values = pick(row)
+    if None in values:
+        raise Required(REQUIRED, names[values.index(None)])
+
+
+@functools.cache
+def _required(model: type[Entity]) -> tuple[Callable[[NewRow], tuple[object, ...]], tuple[str, ...]]:
+    assigned = rules_for(model).assigned
+    names = tuple(each.key for each in model.__table__.columns if not each.nullable and each.key not in assigned)
+    return operator.itemgetter(*names), names

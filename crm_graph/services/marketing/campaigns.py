@@ -1,9 +1,8 @@
-"""Campaigns and their members: each campaign has its own list of the statuses that a member may have."""
+"""Campaigns and their members. Each campaign has its own list of member statuses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph import records
 from crm_graph.access import Permission, Viewer, unscoped, visible
 from crm_graph.database import in_array
-from crm_graph.errors import Forbidden, Invalid, NotFound, Required
+from crm_graph.errors import Invalid, Required
 from crm_graph.models import Campaign, CampaignMember, Contact, Lead, MemberStatus, now, types
-from crm_graph.records import Values, label
+from crm_graph.records import Values
+from crm_graph.records.import_rules import ImportRules
 
 MAX_MEMBERS_PER_CALL = 500
 KINDS: Mapping[str, type[Contact] | type[Lead]] = {"contact_id": Contact, "lead_id": Lead}
@@ -29,7 +29,7 @@ async def create(session: AsyncSession, viewer: Viewer, *, values: Values) -> Ca
 async def update(
     session: AsyncSession, viewer: Viewer, *, id: str, values: Values, expected_version: int | None
 ) -> Campaign:
-    """Raises NotFound, Forbidden, Conflict, Required, Duplicate; Invalid for leaving out a status that members have."""
+    """Raises NotFound, Forbidden, Conflict, Required, Duplicate; Invalid if it drops a status that members have."""
     campaign = await records.update(session, viewer, Campaign, id=id, values=values, expected_version=expected_version)
     if "member_statuses" in values:
         _check_statuses(values, campaign)
@@ -45,15 +45,15 @@ async def add_members(
     contact_ids: list[str] | None = None,
     lead_ids: list[str] | None = None,
     status: str | None = None,
-) -> dict[str, Any]:
-    """Add people to a campaign, all of them or none. Answers the campaign's id and how many were `added`.
+) -> dict[str, str | int]:
+    """Add contacts and leads to a campaign, all or none. Returns {record_id: the campaign's id, added: count}.
 
-    Who is a member already stays as he is; who was removed comes back as he was, unless his status is gone. Raises
-    NotFound for a person the viewer cannot see, Forbidden, Required; Invalid for too many people, a converted lead, or
-    a status that is not the campaign's.
+    Existing members keep their status. Removed members return with their former status if the campaign still has it.
+    Raises NotFound for a person the viewer cannot see, Forbidden, Required; Invalid for too many people, a converted
+    lead, or a status that is not the campaign's.
     """
-    campaign = await _edited(session, viewer, campaign_id, "campaign_id")
-    reached = _status(campaign, status)
+    campaign = await _editable(session, viewer, campaign_id, "campaign_id")
+    reached = find_status(campaign, status)
     people = {"contact_id": contact_ids or [], "lead_id": lead_ids or []}
     if not any(people.values()):
         raise Required("Name at least one contact or lead.", "contact_ids")
@@ -89,22 +89,22 @@ async def add_members(
 async def set_member_status(
     session: AsyncSession, viewer: Viewer, *, member_id: str, status: str, expected_version: int | None = None
 ) -> CampaignMember:
-    """Say how far a member has come. The first response is dated, and stays so whatever follows.
+    """Set a member's status. The date of the first response never changes.
 
     Raises NotFound, Forbidden, Conflict; Invalid for a status that is not the campaign's.
     """
     member = await records.find(session, viewer, CampaignMember, member_id, to=Permission.EDIT, field="member_id")
     records.check_version(member, expected_version)
-    # The campaign's row is locked too, lest its list lose the status meanwhile.
-    campaign = await _edited(session, viewer, member.campaign_id, "member_id")
-    member.reach(_status(campaign, status))
+    # The lock on the campaign keeps others from dropping the status at the same time.
+    campaign = await _editable(session, viewer, member.campaign_id, "member_id")
+    member.reach(find_status(campaign, status))
     return member
 
 
 async def remove_member(
     session: AsyncSession, viewer: Viewer, *, member_id: str, expected_version: int | None = None
-) -> dict[str, Any]:
-    """Take a person out of a campaign, which whoever may change the campaign may do. Answers the campaign's id.
+) -> dict[str, str]:
+    """Remove a member, which needs permission to edit the campaign. Returns {record_id, campaign_id}.
 
     Raises NotFound, Forbidden, Conflict.
     """
@@ -140,14 +140,14 @@ async def _check_used(session: AsyncSession, viewer: Viewer, campaign: Campaign)
         raise Invalid(f"There are members with the status {lost}: it cannot be left out.", "member_statuses")
 
 
-async def _edited(session: AsyncSession, viewer: Viewer, campaign_id: str, field: str) -> Campaign:
-    try:
-        return await records.find(session, viewer, Campaign, campaign_id, to=Permission.EDIT, field=field)
-    except Forbidden as error:
-        raise error.prefixed(field) from None
+async def _editable(session: AsyncSession, viewer: Viewer, campaign_id: str, field: str) -> Campaign:
+    return await records.find(
+        session, viewer, Campaign, campaign_id, to=Permission.EDIT, field=field, forbidden_field=field
+    )
 
 
-def _status(campaign: Campaign, name: str | None) -> MemberStatus:
+def find_status(campaign: Campaign, name: str | None) -> MemberStatus:
+    """A campaign's status by name, ignoring case; the first one for None. Raises Invalid about `status`."""
     status = campaign.status_called(name)
     if status is None:
         names = ", ".join(each.name for each in campaign.member_statuses)
@@ -156,15 +156,15 @@ def _status(campaign: Campaign, name: str | None) -> MemberStatus:
 
 
 async def _check_people(session: AsyncSession, viewer: Viewer, key: str, ids: list[str]) -> None:
-    """Raises NotFound for the first one whom the viewer cannot see, and Invalid for a lead who was converted."""
+    """Raises NotFound for a person the viewer cannot see, and Invalid for a converted lead."""
     kind = KINDS[key]
     converted = Lead.converted_at if kind is Lead else sa.null()
-    # A lead that is just being converted would leave its new place behind.
+    # The lock waits for a conversion of the lead: it moves only the memberships that exist.
     statement = sa.select(kind.id, converted).where(visible(kind, viewer), in_array(kind.id, _clean(key, ids)))
     found = {row[0]: row[1] for row in await session.execute(statement.with_for_update(read=True, of=kind))}
     for place, person_id in enumerate(ids):
         if person_id not in found:
-            raise NotFound(f"There is no such {label(kind)}.", f"{key}s.{place}")
+            raise records.no_such(kind, f"{key}s.{place}")
         if found[person_id] is not None:
             raise Invalid("This lead was converted: add its contact instead.", f"{key}s.{place}")
 
@@ -191,3 +191,27 @@ async def _members(
         .where(in_array(person, ids))
     )
     return {getattr(member, key): member for member in members}
+
+
+class CampaignImport(ImportRules[Campaign]):
+    model = Campaign
+    always_loaded = True
+
+
+class CampaignMemberImport(ImportRules[CampaignMember]):
+    model = CampaignMember
+    facts = {Campaign: ("member_statuses",)}
+
+    def complete(self, member: CampaignMember, given: Values) -> None:
+        if (member.contact_id is None) is (member.lead_id is None):
+            raise Invalid("Name a contact or a lead: one of the two.", "contact_id")
+        self._reach(member)
+
+    def settle(self, member: CampaignMember, changed: Values) -> None:
+        if "status" in changed:
+            self._reach(member)
+
+    def _reach(self, member: CampaignMember) -> None:
+        campaign = self.index.facts_of(Campaign, member.campaign_id)
+        if campaign is not None:
+            member.reach(find_status(campaign, member.status))

@@ -1,12 +1,11 @@
-"""Users, teams, and who reports to whom.
+"""Users, teams and reporting lines.
 
-Managers and admins look after users. Only an admin makes, changes or unmakes an admin, and one always stays.
+Managers and admins manage users. Only admins manage admins, and a workspace keeps at least one active admin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,16 +14,18 @@ from sqlalchemy.orm import aliased
 from crm_graph import auth, models, records
 from crm_graph.access import Permission, Viewer, require, unscoped, visible
 from crm_graph.auth import passwords
-from crm_graph.changelog import ChangeLog, advance
+from crm_graph.changelog import ChangeLog, advance, journal_of
+from crm_graph.database.prepared import insert_many
 from crm_graph.errors import Duplicate, Forbidden, Invalid, NotFound
-from crm_graph.models import Membership, ReportingLine, Role, Team, User, now
+from crm_graph.models import Entity, Membership, ReportingLine, Role, Team, User, now
 from crm_graph.records import Values
+from crm_graph.records.import_rules import ImportRules, Row, blank
 
 
 async def create(session: AsyncSession, viewer: Viewer, *, values: Values) -> User:
     """Raises Forbidden, Invalid, Required, NotFound, Duplicate."""
     require(viewer, Permission.USERS)
-    _check_rank(viewer, values.get("role"))
+    check_role(viewer, values.get("role"))
     user = await records.create(session, viewer, User, values=values)
     await _check_email(session, viewer, user)
     await session.flush()
@@ -38,13 +39,13 @@ async def create(session: AsyncSession, viewer: Viewer, *, values: Values) -> Us
 async def update(
     session: AsyncSession, viewer: Viewer, *, id: str, values: Values, expected_version: int | None
 ) -> User:
-    """One who is not active any more is signed out.
+    """Update a user. A user who becomes inactive is signed out.
 
     Raises NotFound, Forbidden, Conflict, Invalid, Required, Duplicate.
     """
     user = await _find(session, viewer, id)
     records.check_version(user, expected_version)
-    _check_rank(viewer, values.get("role"))
+    check_role(viewer, values.get("role"))
     manager_id, team_id, was_admin = user.manager_id, user.team_id, _is_acting_admin(user)
     await records.assign(session, viewer, user, values)
     await _check_email(session, viewer, user)
@@ -64,7 +65,10 @@ async def update(
 
 
 async def delete(session: AsyncSession, viewer: Viewer, *, id: str, expected_version: int | None) -> User:
-    """The user is signed out; his records stay his. Raises NotFound, Forbidden, Conflict."""
+    """Delete a user and end their sessions and tokens. They still own their records.
+
+    Raises NotFound, Forbidden, Conflict.
+    """
     user = await _find(session, viewer, id)
     records.check_version(user, expected_version)
     if _is_acting_admin(user):
@@ -84,7 +88,7 @@ async def restore(session: AsyncSession, viewer: Viewer, *, id: str, expected_ve
 
 
 async def set_password(changelog: ChangeLog, viewer: Viewer, *, user_id: str, password: str) -> int:
-    """Give another user a password, and end his sessions; the revision. One's own is changed by knowing it.
+    """Set another user's password and end their sessions. Returns the revision. For your own, see `change_password`.
 
     Raises NotFound, Forbidden, Invalid, Required, Conflict.
     """
@@ -120,7 +124,7 @@ async def update_team(
 
 
 async def delete_team(session: AsyncSession, viewer: Viewer, *, id: str, expected_version: int | None) -> Team:
-    """Its memberships end with it. Raises NotFound, Forbidden, Conflict; Invalid for somebody's home team."""
+    """Delete a team and its memberships. Raises NotFound, Forbidden, Conflict; Invalid for a user's home team."""
     require(viewer, Permission.USERS)
     team = await records.delete(session, viewer, Team, id=id, expected_version=expected_version)
     at_home = sa.select(User.id).where(visible(User, viewer), User.team_id == team.id).limit(1)
@@ -133,7 +137,7 @@ async def delete_team(session: AsyncSession, viewer: Viewer, *, id: str, expecte
 
 
 async def restore_team(session: AsyncSession, viewer: Viewer, *, id: str, expected_version: int | None) -> Team:
-    """The memberships that ended with it come back. Raises NotFound, Forbidden, Conflict."""
+    """Restore a team and the memberships that were deleted with it. Raises NotFound, Forbidden, Conflict."""
     require(viewer, Permission.USERS)
     team = await records.find(session, viewer, Team, id, to=Permission.USERS, deleted=True)
     ended_with_it = sa.select(Membership).where(
@@ -149,32 +153,32 @@ async def restore_team(session: AsyncSession, viewer: Viewer, *, id: str, expect
 
 
 async def add_member(session: AsyncSession, viewer: Viewer, *, team_id: str, user_id: str) -> dict[str, str]:
-    """Raises Forbidden, NotFound; Duplicate for a user who is in the team."""
+    """Returns {team_id, user_id}. Raises Forbidden, NotFound; Duplicate for a member."""
     team, user, membership = await _membership(session, viewer, team_id, user_id)
     if membership is not None and membership.deleted_at is None:
-        raise Duplicate("This user is in the team already.", "user_id")
+        raise Duplicate("This user is already in the team.", "user_id")
     _join(session, viewer, user, team.id, membership)
     return {"team_id": team.id, "user_id": user.id}
 
 
 async def remove_member(session: AsyncSession, viewer: Viewer, *, team_id: str, user_id: str) -> dict[str, str]:
-    """Raises Forbidden, NotFound; Invalid for the user's home team."""
+    """Returns {team_id, user_id}. Raises Forbidden, NotFound; Invalid for the user's home team."""
     team, user, membership = await _membership(session, viewer, team_id, user_id)
     if membership is None or membership.deleted_at is not None:
         raise NotFound("This user is not in the team.", "user_id")
     if user.team_id == team.id:
-        raise Invalid("This is the user's home team. Give him another first.", "user_id")
+        raise Invalid("This is the user's home team. Change their home team first.", "user_id")
     membership.deleted_at = now()
     return {"team_id": team.id, "user_id": user.id}
 
 
-# Who reports to whom
+# Reporting lines
 
 
 async def rebuild_reporting_lines(session: AsyncSession, viewer: Viewer) -> None:
-    """Make the closure of all of the workspace's users anew from their managers, as after an import.
+    """Rebuild the closure of managers for all users of the workspace, as after an import.
 
-    Raises Invalid where managers stand in a circle.
+    Raises Invalid about `manager_id` for a cycle of managers.
     """
     await session.flush()
     await _lock(session, viewer)
@@ -189,22 +193,22 @@ async def rebuild_reporting_lines(session: AsyncSession, viewer: Viewer) -> None
 
 
 def _chain(managers: Mapping[str, str | None], user_id: str) -> Iterator[tuple[str, int]]:
-    """Everybody above a user, himself first, with the steps between."""
+    """Yield a user and everybody above, each with the number of steps between."""
     above: str | None = user_id
     depth = 0
     while above is not None:
         yield above, depth
         above, depth = managers[above], depth + 1
         if depth > len(managers):
-            raise Invalid("These managers stand in a circle.", "manager_id")
+            raise Invalid("The managers form a cycle.", "manager_id")
 
 
-def _line(viewer: Viewer, manager_id: str, user_id: str, depth: int) -> dict[str, Any]:
+def _line(viewer: Viewer, manager_id: str, user_id: str, depth: int) -> dict[str, str | int]:
     return {"workspace_id": viewer.workspace_id, "manager_id": manager_id, "user_id": user_id, "depth": depth}
 
 
 async def _detach(session: AsyncSession, viewer: Viewer, user: User) -> None:
-    """Take a user, with all who report to him, out from under everybody above."""
+    """Remove the lines from a user, and from everybody below, to everybody above."""
     below = sa.select(ReportingLine.user_id).where(
         ReportingLine.workspace_id == viewer.workspace_id, ReportingLine.manager_id == user.id
     )
@@ -217,7 +221,7 @@ async def _detach(session: AsyncSession, viewer: Viewer, user: User) -> None:
 
 
 async def _attach(session: AsyncSession, viewer: Viewer, user: User) -> None:
-    """Put a user, with all who report to him, under his manager and everybody above."""
+    """Add the lines from a user, and from everybody below, to the manager and everybody above."""
     if user.manager_id is None:
         return
     above, below = aliased(ReportingLine), aliased(ReportingLine)
@@ -235,7 +239,7 @@ async def _attach(session: AsyncSession, viewer: Viewer, user: User) -> None:
 
 
 async def _lock(session: AsyncSession, viewer: Viewer) -> None:
-    """Changes of the tree, and of who is an admin, pass one by one: two at once could each miss the other."""
+    """Serialize changes of managers and of admins: two concurrent ones could break a rule that each alone keeps."""
     workspace = models.Workspace
     await session.execute(
         sa.select(workspace.id).where(workspace.id == viewer.workspace_id).with_for_update(key_share=True)
@@ -248,16 +252,17 @@ async def _lock(session: AsyncSession, viewer: Viewer) -> None:
 async def _find(
     session: AsyncSession, viewer: Viewer, user_id: str, *, deleted: bool = False, field: str = "id"
 ) -> User:
-    """A user whom the viewer may manage. Raises Forbidden and NotFound."""
+    """Return a user whom the viewer may manage. Raises Forbidden, NotFound."""
     require(viewer, Permission.USERS)
     user = await records.find(session, viewer, User, user_id, to=Permission.USERS, deleted=deleted, field=field)
-    _check_rank(viewer, user.role)
+    check_role(viewer, user.role)
     return user
 
 
-def _check_rank(viewer: Viewer, role: Role | None) -> None:
+def check_role(viewer: Viewer, role: Role | None, field: str | None = None) -> None:
+    """Raises Forbidden about `field` for the role of an admin, unless the viewer is an admin."""
     if role == Role.ADMIN and viewer.role != Role.ADMIN:
-        raise Forbidden("Only an admin may make or change an admin.")
+        raise Forbidden("Only an admin may make or change an admin.", field)
 
 
 def _is_acting_admin(user: User) -> bool:
@@ -284,14 +289,14 @@ async def _check_email(session: AsyncSession, viewer: Viewer, user: User) -> Non
 
 
 async def _leave(session: AsyncSession, viewer: Viewer, user: User, team_id: str | None) -> None:
-    """A user who moves to another home sees no longer what is the former team's."""
+    """End the membership of a former home team, so that the user no longer sees its records."""
     membership = team_id and await _place(session, viewer, team_id, user.id)
     if membership:
         membership.deleted_at = membership.deleted_at or now()
 
 
 async def _join_home(session: AsyncSession, viewer: Viewer, user: User) -> None:
-    """A user is a member of his home team."""
+    """Make a user a member of their home team."""
     if user.team_id is None:
         return
     membership = await _place(session, viewer, user.team_id, user.id)
@@ -316,9 +321,41 @@ async def _membership(
 
 
 async def _place(session: AsyncSession, viewer: Viewer, team_id: str, user_id: str) -> Membership | None:
-    """A user's membership of a team, ended or not."""
+    """A user's membership of a team, deleted or not."""
     return await session.scalar(
         sa.select(Membership).where(
             visible(Membership, viewer, deleted=True), Membership.team_id == team_id, Membership.user_id == user_id
         )
     )
+
+
+class UserImport(ImportRules[User]):
+    model = User
+    changed_lines = False
+
+    def complete(self, user: User, given: Values) -> None:
+        check_role(self.viewer, user.role, "role")
+
+    async def after_insert(self, rows: Sequence[Row], pending: Mapping[type[Entity], Mapping[str, Row]]) -> None:
+        """Make new users members of their home teams, unless other rows do."""
+        self.changed_lines = True
+        named = {(each["user_id"], each["team_id"]) for each in pending.get(Membership, {}).values()}
+        memberships = []
+        for row in rows:
+            if row["team_id"] is not None and (row["id"], row["team_id"]) not in named:
+                key = {"workspace_id": self.viewer.workspace_id, "id": Membership.new_id()}
+                link = {"user_id": row["id"], "team_id": row["team_id"]}
+                memberships.append({**blank(Membership, self.moment), **key, **link})
+                self.index.add(Membership, key["id"], memberships[-1])
+        if memberships:
+            await insert_many(self.session, Membership, memberships)
+            journal_of(self.session).add_packed(Membership, memberships)
+
+    async def change(self, user: User, changed: Row, given: Values) -> bool:
+        await update(self.session, self.viewer, id=user.id, values=changed, expected_version=None)
+        await self.session.flush()
+        return True
+
+    async def finish(self) -> None:
+        if self.changed_lines:
+            await rebuild_reporting_lines(self.session, self.viewer)

@@ -1,10 +1,10 @@
-"""Leads, and what they become: conversion makes an account, a contact and a deal of one."""
+"""Leads, and their conversion to an account, a contact and a deal."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph import records
 from crm_graph.access import Permission, Viewer, unscoped
 from crm_graph.changelog import journal_of
-from crm_graph.errors import DomainError, Forbidden, Invalid, NotFound
+from crm_graph.errors import DomainError, Invalid, NotFound
 from crm_graph.models import (
     Account,
     Activity,
@@ -31,6 +31,7 @@ from crm_graph.models import (
 )
 from crm_graph.models.types import MOST_ITEMS
 from crm_graph.records import Values
+from crm_graph.records.import_rules import ImportRules, Row
 from crm_graph.services.accounts import contacts
 from crm_graph.services.activities.activities import link_changes
 from crm_graph.services.sales import opportunities
@@ -79,27 +80,26 @@ async def convert(
     expected_version: int | None = None,
     values: Values,
 ) -> dict[str, str | None]:
-    """Make an account, a contact and (unless `create_opportunity` is False) a deal of a lead, which is read-only then.
+    """Convert a lead to an account, a contact and, unless `create_opportunity` is False, a deal.
 
-    An account and a contact that are there already only get what they lack; a contact's own account is the target
-    where none is named. `values` are the deal's: amount, currency, pipeline, stage, close date. All three belong to
-    `owner_id`, or else to the lead's owner, whether or not the viewer may then see them. Answers the four ids.
+    An existing account or contact only gets the values that it lacks; a contact's own account is used unless
+    `account_id` names one. `values` are the deal's: amount, currency, pipeline, stage, close date. All three belong to
+    `owner_id`, or else to the lead's owner, whether or not the viewer can then see them. The lead is read-only
+    afterwards. Returns {record_id: the lead's id, account_id, contact_id, opportunity_id}.
 
-    Raises NotFound, Forbidden, Conflict, Invalid, Required; StageRequirementMissing where the deal's stage asks for
-    more.
+    Raises NotFound, Forbidden, Conflict, Invalid, Required; StageRequirementMissing for an empty field that the deal's
+    stage requires.
     """
     lead = await records.find(session, viewer, Lead, lead_id, to=Permission.EDIT, field="lead_id")
     records.check_version(lead, expected_version)
     _check_open(lead, "lead_id")
     wants_deal = create_opportunity is not False
     if not wants_deal and (values or opportunity_name is not None):
-        raise Invalid("Nothing can be said of a deal that is not made.", "create_opportunity")
+        raise Invalid("Opportunity fields are not allowed when createOpportunity is false.", "create_opportunity")
     owner = await _owner(session, viewer, lead, owner_id)
     contact = None if contact_id is None else await _target(session, viewer, Contact, contact_id, "contact_id")
-    if contact is not None and contact.account_id is not None:
-        if account_id not in (None, contact.account_id):
-            raise Invalid("This contact works at another account.", "contact_id")
-        account_id = contact.account_id
+    if contact is not None:
+        account_id = contacts.shared_account(account_id, contact.account_id)
     account = await _account(session, viewer, lead, account_id, owner)
     contact = await _contact(session, viewer, lead, contact, account, owner)
     campaign_id = await _latest_campaign(session, viewer, lead)
@@ -121,7 +121,7 @@ async def convert(
 
 
 def end_of_quarter(day: dt.date) -> dt.date:
-    """The last day of the calendar quarter, which is the fiscal one here."""
+    """Last day of the calendar quarter of a day. Fiscal quarters are calendar quarters."""
     first_of_last = dt.date(day.year, (day.month + 2) // 3 * 3, 1)
     return (first_of_last + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
 
@@ -133,11 +133,11 @@ def _check_status(values: Values) -> None:
 
 def _check_open(lead: Lead, field: str) -> None:
     if lead.converted_at is not None:
-        raise Invalid("The lead was converted, and is read-only since.", field)
+        raise Invalid("The lead is converted, and read-only.", field)
 
 
 async def _owner(session: AsyncSession, viewer: Viewer, lead: Lead, owner_id: str | None) -> dict[str, str | None]:
-    """Whose the three records are: owner and team."""
+    """Owner and team of the three records: {owner_id, team_id}."""
     owner_id = records.clean(Lead, {"owner_id": owner_id})["owner_id"]
     if owner_id is not None:
         await records.check_references(session, viewer, Lead, {"owner_id": owner_id})
@@ -145,7 +145,7 @@ async def _owner(session: AsyncSession, viewer: Viewer, lead: Lead, owner_id: st
         own = {"owner_id": lead.owner_id, "team_id": lead.team_id}
         try:
             await records.check_references(session, viewer, Lead, own)
-        except NotFound:  # its owner or team is deleted: whoever converts it takes it over
+        except NotFound:  # its owner or team is deleted: the viewer takes over
             owner_id = viewer.user_id
         else:
             return own
@@ -153,10 +153,7 @@ async def _owner(session: AsyncSession, viewer: Viewer, lead: Lead, owner_id: st
 
 
 async def _target(session: AsyncSession, viewer: Viewer, model: type[A], record_id: str, field: str) -> A:
-    try:
-        return await records.find(session, viewer, model, record_id, to=Permission.EDIT, field=field)
-    except Forbidden as error:
-        raise error.prefixed(field) from None
+    return await records.find(session, viewer, model, record_id, to=Permission.EDIT, field=field, forbidden_field=field)
 
 
 async def _account(
@@ -219,8 +216,8 @@ async def _contact(
     return contact
 
 
-def _lacking(record: OwnedEntity, values: Values, owner: dict[str, str | None]) -> dict[str, Any]:
-    """The values for which the record has none yet. Without an owner it gets one, but stays with its team."""
+def _lacking(record: OwnedEntity, values: Values, owner: dict[str, str | None]) -> Row:
+    """The values that the record lacks. An owner is one of them, but a record with a team stays with it."""
     lacking = {name: value for name, value in values.items() if value is not None and getattr(record, name) is None}
     if record.owner_id is None and owner["owner_id"] is not None:
         lacking |= {"owner_id": owner["owner_id"], "team_id": record.team_id or owner["team_id"]}
@@ -228,7 +225,7 @@ def _lacking(record: OwnedEntity, values: Values, owner: dict[str, str | None]) 
 
 
 def _phones(known: list[PhoneNumber], lead: Lead) -> list[PhoneNumber]:
-    """A contact's numbers, and the lead's mobile and other number where the contact has none of the kind."""
+    """A contact's numbers, and the lead's phone and mobile numbers of a kind that the contact lacks."""
 
     def is_mobile(phone: PhoneNumber) -> bool:
         return (phone.label or "").casefold() == "mobile"
@@ -247,7 +244,7 @@ async def _opportunity(
     session: AsyncSession,
     viewer: Viewer,
     lead: Lead,
-    values: dict[str, Any],
+    values: Row,
     account: Account,
     contact: Contact,
     campaign_id: str | None,
@@ -288,7 +285,7 @@ async def _latest_campaign(session: AsyncSession, viewer: Viewer, lead: Lead) ->
 
 
 async def _move_memberships(session: AsyncSession, viewer: Viewer, lead: Lead, contact: Contact) -> None:
-    """The contact takes the lead's places in campaigns. Where it has one already, the two become one."""
+    """Move the lead's campaign memberships to the contact. Two memberships of one campaign become one."""
     members = await session.scalars(
         sa.select(CampaignMember)
         .where(unscoped(CampaignMember, "a person keeps the places that the viewer cannot see"))
@@ -318,7 +315,7 @@ async def _move_memberships(session: AsyncSession, viewer: Viewer, lead: Lead, c
 
 
 async def _move_activities(session: AsyncSession, viewer: Viewer, lead: Lead, owner: dict[str, str | None]) -> None:
-    """What was done with the lead was done with all three; what is still to be done is their owner's."""
+    """Link the lead's activities to the three records, and give the open ones to their owner."""
     three = {
         "account_id": lead.converted_account_id,
         "contact_id": lead.converted_contact_id,
@@ -349,7 +346,7 @@ async def _move_activities(session: AsyncSession, viewer: Viewer, lead: Lead, ow
         for name, key in new.items():
             session.add(ActivityLink(workspace_id=viewer.workspace_id, activity_id=activity.id, **{name: key}))
         if new:
-            # The log and the version count links as a part of the activity; noted before its owner changes.
+            # Links count for the activity's log and version. Note them before the owner changes.
             journal = journal_of(session)
             journal.note(activity, link_changes(old, {**old, **dict.fromkeys(new.values(), True)}))
             activity.updated_at = journal.happened_at
@@ -359,3 +356,14 @@ async def _move_activities(session: AsyncSession, viewer: Viewer, lead: Lead, ow
 
 def _is_open(activity: Activity) -> bool:
     return not activity.done and (activity.type is ActivityType.TASK or activity.happens_at > now())
+
+
+class LeadImport(ImportRules[Lead]):
+    model = Lead
+
+    @classmethod
+    def read_only(cls) -> sa.ColumnElement[bool]:
+        return Lead.converted_at.is_not(None)
+
+    def settle(self, lead: Lead, changed: Values) -> None:
+        contacts.date_opt_outs(lead)

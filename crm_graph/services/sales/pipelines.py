@@ -1,8 +1,9 @@
-"""Pipelines, stages and products: what managers and admins set up for everybody."""
+"""Pipelines, stages and products, which managers and admins set up."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,21 +11,26 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph import records
 from crm_graph.access import Permission, Viewer, require, unscoped, visible
 from crm_graph.database.prepared import fetch_records
-from crm_graph.errors import Invalid, NotFound, Required
-from crm_graph.models import Entity, Opportunity, Pipeline, Stage, StageCategory
+from crm_graph.errors import Invalid, Required
+from crm_graph.models import Entity, Opportunity, Pipeline, Product, Stage, StageCategory
 from crm_graph.records import Values
+from crm_graph.records.import_rules import ImportRules
 
 E = TypeVar("E", bound=Entity)
+_LINKS: Mapping[type[Entity], sa.ColumnElement[str]] = {
+    Pipeline: Opportunity.__table__.c.pipeline_id,
+    Stage: Opportunity.__table__.c.stage_id,
+}
 
 
 async def create(session: AsyncSession, viewer: Viewer, model: type[E], *, values: Values) -> E:
-    """A new pipeline, stage or product; the first two come last in their list unless a position is given.
+    """Create a pipeline, stage or product. Pipelines and stages come last unless `values` has a position.
 
     Raises Forbidden, Invalid, Required, NotFound, Duplicate.
     """
     require(viewer, Permission.SETTINGS)
-    if model is Pipeline or model is Stage:
-        values = {"position": await _next_position(session, viewer, model, values), **values}
+    if issubclass(model, Pipeline | Stage):
+        values = {"position": next_position(await _last_position(session, viewer, model, values)), **values}
     return await records.create(session, viewer, model, values=values)
 
 
@@ -37,16 +43,15 @@ async def update(
 
 
 async def delete(session: AsyncSession, viewer: Viewer, model: type[E], *, id: str, expected_version: int | None) -> E:
-    """Raises Forbidden, NotFound, Conflict; Invalid for a pipeline or a stage with deals in it."""
+    """Raises Forbidden, NotFound, Conflict; Invalid if the pipeline or stage has deals."""
     require(viewer, Permission.SETTINGS)
     record = await records.delete(session, viewer, model, id=id, expected_version=expected_version)
-    columns: dict[Any, Any] = {Pipeline: Opportunity.pipeline_id, Stage: Opportunity.stage_id}
-    if model in columns:
+    if model in _LINKS:
         deals = (
             sa.select(Opportunity.id)
             .where(unscoped(Opportunity, "deals that the viewer cannot see are deals too"))
             .where(Opportunity.workspace_id == viewer.workspace_id, Opportunity.deleted_at.is_(None))
-            .where(columns[model] == id)
+            .where(_LINKS[model] == id)
         )
         if await session.scalar(deals.limit(1)) is not None:
             raise Invalid(f"There are deals in this {records.label(model)}. Move them first.", "id")
@@ -60,7 +65,7 @@ async def restore(session: AsyncSession, viewer: Viewer, model: type[E], *, id: 
 
 
 async def stage_of(session: AsyncSession, viewer: Viewer, pipeline_id: str | None, stage_id: str) -> Stage:
-    """A stage of a pipeline, or of any where None is given. It cannot be deleted before the transaction ends.
+    """Return a stage of a pipeline; None allows any pipeline. A lock keeps others from deleting it until the commit.
 
     Raises NotFound; Invalid for a stage of another pipeline.
     """
@@ -76,17 +81,22 @@ async def stage_of(session: AsyncSession, viewer: Viewer, pipeline_id: str | Non
 
     found = await fetch_records(session, Stage, viewer.statement("stage of", build), {"stage_id": stage_id})
     if not found:
-        raise NotFound("There is no such stage.", "stage_id")
+        raise records.no_such(Stage, "stage_id")
     stage: Stage = found[0][0]
-    if pipeline_id not in (None, stage.pipeline_id):
-        raise Invalid("This stage is part of another pipeline.", "stage_id")
+    check_pipeline(stage, pipeline_id)
     return stage
 
 
-async def entry_stage(session: AsyncSession, viewer: Viewer, pipeline_id: str | None) -> Stage:
-    """Where a new deal goes: the first open stage of a pipeline, or of the first pipeline.
+def check_pipeline(stage: Stage, pipeline_id: str | None, field: str = "stage_id") -> None:
+    """Raises Invalid about `field` for a stage of another pipeline. None stands for any pipeline."""
+    if pipeline_id not in (None, stage.pipeline_id):
+        raise Invalid("This stage is part of another pipeline.", field)
 
-    Raises NotFound for an unknown pipeline, Required where there is no open stage yet.
+
+async def entry_stage(session: AsyncSession, viewer: Viewer, pipeline_id: str | None) -> Stage:
+    """Return the stage of a new deal: the first open one of a pipeline, or of the first pipeline with one.
+
+    Raises NotFound for an unknown pipeline; Required if there is no open stage.
     """
     if pipeline_id is not None:
         await records.find(session, viewer, Pipeline, pipeline_id, field="pipeline_id")
@@ -105,9 +115,43 @@ async def entry_stage(session: AsyncSession, viewer: Viewer, pipeline_id: str | 
     return stage
 
 
-async def _next_position(session: AsyncSession, viewer: Viewer, model: Any, values: Values) -> int:
+def next_position(last: int | None) -> int:
+    """Position after the last one, which is None in an empty list."""
+    return 0 if last is None else last + 1
+
+
+async def _last_position(
+    session: AsyncSession, viewer: Viewer, model: type[Pipeline | Stage], values: Values
+) -> int | None:
     statement = sa.select(sa.func.max(model.position)).where(visible(model, viewer))
     if model is Stage:
         statement = statement.where(Stage.pipeline_id == values.get("pipeline_id", ""))
-    last = await session.scalar(statement)
-    return 0 if last is None else last + 1
+    return await session.scalar(statement)
+
+
+class PipelineImport(ImportRules[Pipeline]):
+    model = Pipeline
+    facts = {Pipeline: ("position",)}
+
+    def complete(self, pipeline: Pipeline, given: Values) -> None:
+        if "position" not in given:
+            others = (each.position for each in self.index.all_facts(Pipeline))
+            pipeline.position = next_position(max(others, default=None))
+
+
+class StageImport(ImportRules[Stage]):
+    model = Stage
+    facts = {Stage: ("pipeline_id", "position")}
+    always_loaded = True
+    name_scope = "pipeline_id"
+
+    def complete(self, stage: Stage, given: Values) -> None:
+        if "position" not in given:
+            others = self.index.all_facts(Stage)
+            positions = (each.position for each in others if each.pipeline_id == stage.pipeline_id)
+            stage.position = next_position(max(positions, default=None))
+
+
+class ProductImport(ImportRules[Product]):
+    model = Product
+    always_loaded = True

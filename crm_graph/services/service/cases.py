@@ -1,6 +1,8 @@
-"""Customers' questions and problems: numbered, with an owner or in a team's queue, and escalated where need be."""
+"""Cases: numbered, with an owner or in a team's queue, and escalated in levels."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,10 +14,12 @@ from crm_graph.errors import DomainError, Invalid, Required
 from crm_graph.models import Case, CaseStatus, Contact, Counter, Priority
 from crm_graph.models.service.cases import HIGHEST_LEVEL
 from crm_graph.records import Values
+from crm_graph.records.import_rules import ImportRules, Row
+from crm_graph.services.accounts import contacts
 
 
 async def create(session: AsyncSession, viewer: Viewer, *, values: Values) -> Case:
-    """A new case with the next number. Given a team and no owner, it waits in the team's queue.
+    """Create a case with the next number. With a team and no owner, it waits in the team's queue.
 
     Raises Forbidden, Invalid, Required, NotFound, Duplicate.
     """
@@ -30,9 +34,7 @@ async def update(
     session: AsyncSession, viewer: Viewer, *, id: str, values: Values, expected_version: int | None = None
 ) -> Case:
     """Raises NotFound, Forbidden, Conflict, Invalid, Required, Duplicate."""
-    case = await records.find(session, viewer, Case, id, to=Permission.EDIT)
-    records.check_version(case, expected_version)
-    await records.assign(session, viewer, case, values)
+    case = await records.update(session, viewer, Case, id=id, values=values, expected_version=expected_version)
     if "account_id" in values or "contact_id" in values:
         await _settle_account(session, viewer, case)
     return case
@@ -41,7 +43,7 @@ async def update(
 async def change_status(
     session: AsyncSession, viewer: Viewer, *, id: str, status: CaseStatus, expected_version: int
 ) -> Case:
-    """Raises NotFound, Forbidden, Conflict; Invalid for a closed case, which can only be reopened."""
+    """Raises NotFound, Forbidden, Conflict; Invalid for a closed case, unless `status` reopens it."""
     case = await records.find(session, viewer, Case, id, to=Permission.EDIT)
     records.check_version(case, expected_version)
     if not case.status.leads_to(status):
@@ -60,14 +62,14 @@ async def assign(
     team_id: str | None = None,
     expected_version: int | None = None,
 ) -> Case:
-    """Give a case to a person, or put it into a team's queue.
+    """Assign a case to a user, or put it into a team's queue.
 
     Raises NotFound, Forbidden, Conflict, Invalid, Required.
     """
     case = await records.find(session, viewer, Case, id, to=Permission.EDIT)
     records.check_version(case, expected_version)
     if owner_id is None and team_id is None:
-        raise Required("Name a person, or a team for its queue.", "owner_id")
+        raise Required("Name an owner, or a team for its queue.", "owner_id")
     await _hand_over(session, viewer, case, owner_id, team_id)
     return case
 
@@ -82,14 +84,14 @@ async def escalate(
     to_team_id: str | None = None,
     expected_version: int | None = None,
 ) -> Case:
-    """Lift a case one level up: it is urgent now, at least HIGH, and may change hands.
+    """Raise a case by one level and its priority to HIGH or above, and optionally assign it.
 
     Raises NotFound, Forbidden, Conflict, Invalid, Required.
     """
     case = await records.find(session, viewer, Case, id, to=Permission.EDIT)
     records.check_version(case, expected_version)
     if case.escalation_level == HIGHEST_LEVEL:
-        raise Invalid(f"The case is at the highest level already, which is {HIGHEST_LEVEL}.", "id")
+        raise Invalid(f"The case is already at the highest level, {HIGHEST_LEVEL}.", "id")
     case.escalation_level += 1
     try:
         await records.assign(session, viewer, case, {"escalation_reason": reason})
@@ -107,7 +109,7 @@ async def escalate(
 
 
 async def numbers(session: AsyncSession, viewer: Viewer, count: int) -> range:
-    """The next numbers of cases. Whoever else asks waits until this transaction ends, so that no number is lost."""
+    """Next case numbers. The counter's row stays locked until the commit, so that a rollback leaves no gap."""
     insert = upsert(session.get_bind().dialect.name, Counter, lambda new: {"value": Counter.value + new.value})
     row = insert.values(workspace_id=viewer.workspace_id, name="case", value=count)
     last = (await session.scalars(row.returning(Counter.value))).one()
@@ -117,9 +119,9 @@ async def numbers(session: AsyncSession, viewer: Viewer, count: int) -> range:
 async def _hand_over(
     session: AsyncSession, viewer: Viewer, case: Case, owner_id: str | None, team_id: str | None
 ) -> None:
-    """A person takes the case along to the home team. In a queue nobody owns it. Without either it stays."""
+    """Assign to a user, whose home team gets the case too, or to a team's queue, where it has no owner."""
     if owner_id is not None and team_id is not None:
-        raise Invalid("A case goes to a person or to a team's queue, not to both.", "team_id")
+        raise Invalid("Name an owner or a team for its queue, not both.", "team_id")
     if owner_id is not None:
         values = records.clean(Case, {"owner_id": owner_id})
         await records.assign(session, viewer, case, values)
@@ -129,13 +131,26 @@ async def _hand_over(
 
 
 async def _settle_account(session: AsyncSession, viewer: Viewer, case: Case) -> None:
-    """A contact's case is the case of his account. Raises Invalid where it is another's already."""
+    """Give the case its contact's account. Raises Invalid if it has another one."""
     if case.contact_id is None:
         return
     account_id = await session.scalar(
         sa.select(Contact.account_id).where(visible(Contact, viewer), Contact.id == case.contact_id)
     )
-    if case.account_id is None:
-        case.account_id = account_id
-    elif account_id not in (None, case.account_id):
-        raise Invalid("The contact works at another account.", "contact_id")
+    case.account_id = contacts.shared_account(case.account_id, account_id)
+
+
+class CaseImport(ImportRules[Case]):
+    model = Case
+    facts = {Contact: ("account_id",)}
+    assigned = frozenset({"number"})
+
+    def settle(self, case: Case, changed: Values) -> None:
+        case.enter(case.status)
+        contact = self.index.facts_of(Contact, case.contact_id)
+        if contact is not None:
+            case.account_id = contacts.shared_account(case.account_id, contact.account_id)
+
+    async def before_insert(self, rows: Sequence[Row]) -> None:
+        for row, number in zip(rows, await numbers(self.session, self.viewer, len(rows)), strict=True):
+            row["number"] = number

@@ -186,7 +186,7 @@ async def _age(world: World, days: float) -> None:
 async def test_keys_that_nobody_will_send_again_are_forgotten(
     world: World, other_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency, "MOST_SWEPT", 2)
+    monkeypatch.setattr(idempotency, "SWEEP_BATCH", 2)
     for place in (world, other_world):
         for number in range(4):
             await place.write("createAccount", "revision", name="Acme", idempotencyKey=f"k{number}")

@@ -192,7 +192,7 @@ async def test_a_gate_lets_in_only_what_is_complete(world: World) -> None:
     refused = await move(world, deal, stages["Offer"], 1)
 
     assert refused["userErrors"] == [
-        {"code": "GATE_CLOSED", "field": "amount", "message": "The stage Offer asks for this field: fill it first."}
+        {"code": "GATE_CLOSED", "field": "amount", "message": "The stage Offer requires this field."}
     ]
     assert await world.everything() == before
     await world.write("updateOpportunity", "opportunity { id }", id=deal, amount={"amount": "1"})

@@ -295,10 +295,10 @@ async def test_a_case_is_assigned_to_somebody_there_is(world: World, other_world
     before = await world.everything()
 
     refused: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
-        ({}, refusal("REQUIRED", "ownerId", "Name a person, or a team for its queue.")),
+        ({}, refusal("REQUIRED", "ownerId", "Name an owner, or a team for its queue.")),
         (
             {"ownerId": world.admin.id, "teamId": team_id},
-            refusal("INVALID", "teamId", "A case goes to a person or to a team's queue, not to both."),
+            refusal("INVALID", "teamId", "Name an owner or a team for its queue, not both."),
         ),
         ({"ownerId": "user_unknown"}, refusal("NOT_FOUND", "ownerId", "There is no such user.")),
         ({"ownerId": other_world.admin.id}, refusal("NOT_FOUND", "ownerId", "There is no such user.")),
@@ -387,7 +387,7 @@ async def test_there_is_no_level_above_nine(world: World) -> None:
 
     answer = await world.write("escalateCase", CASE, id=case["id"], reason="More")
 
-    assert answer["userErrors"] == refusal("INVALID", "id", "The case is at the highest level already, which is 9.")
+    assert answer["userErrors"] == refusal("INVALID", "id", "The case is already at the highest level, 9.")
     assert await world.everything() == before
 
 
