@@ -1,8 +1,10 @@
-"""How values become answers in Python. What a document selects of a type is planned once; then a row costs as much as
-reading its attributes, and what loaders still have to fetch is awaited without a task for each field.
+"""Executes operations in Python. The selection of a type is planned once per document: completing a row then costs
+little more than reading its attributes, and pending values need no task per field.
 
-A plan knows values as they should be. Where one is not, or where something fails, the value is completed again by
-GraphQL's own execution, and so is all that follows in the operation: what becomes of errors is its business alone.
+A plan covers values as declared. If a value is unexpected or an error occurs, GraphQL's own execution completes the
+value again, and the rest of the operation with it: only that implements GraphQL's rules for errors.
+
+The plan saves 57 % of the processor time of a list of 50 accounts and 28 % of a customer page (decision 0005).
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ from operator import attrgetter
 from typing import Any
 
 from graphql import (
+    DirectiveNode,
+    DocumentNode,
     GraphQLEnumType,
     GraphQLField,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLScalarType,
+    VariableNode,
     get_argument_values,
     get_nullable_type,
     is_leaf_type,
@@ -38,34 +43,36 @@ from strawberry.utils.await_maybe import await_maybe
 from crm_graph.models.types import decimal_text, time_text
 from loaders.core.dataloaders import ignore_result
 from schema.core.declared import DeclaredField, DeferredValue
+from schema.execution.parsing import ParsedDocument, find_nodes
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 PLAIN = {"String": str, "ID": str, "CurrencyCode": str, "Boolean": bool}
-"""Scalars of which values of a Python type are JSON as they are."""
+"""Scalars whose values of this Python type are JSON already."""
 DIRECT: dict[str, tuple[type[Any] | None, Callable[[Any], Any]]] = {
     "Decimal": (Decimal, decimal_text),
     "DateTime": (dt.datetime, time_text),
     "Date": (dt.date, dt.date.isoformat),
 }
-"""Scalars of which values of a Python type are written by a function."""
+"""Scalars whose values of this Python type are converted by a function."""
 Row = dict[str, Any]
+_PLANS = "completion plans"
 
 
 class Unplanned(Exception):
-    """Something is for GraphQL's own execution: a field with a resolver, an abstract type, a value out of order."""
+    """The selection or the value needs GraphQL's own execution: a resolver, an abstract type, an unexpected value."""
 
 
 Awaited = list[tuple["asyncio.Future[Any] | DeferredValue", Row, str, "Complete"]]
-"""Values that are still to come, each with the place where it belongs, and what completes it."""
+"""Pending values, each with its place in the result and its completion."""
 Complete = Callable[[Any, "Run"], Any]
-"""Makes JSON of a value. What it has to wait for it leaves to the run."""
-Plans = dict[Any, "Complete | None"]
-"""How values of a type are completed, by the type and the fields that were selected of it; None where that is for
-GraphQL's own execution. They are for as long as the document's nodes are there."""
+"""Converts a value to JSON. Pending values are added to the run."""
+CompletionPlans = dict[Any, "Complete | None"]
+"""Completions by type and selected field nodes; None for those of GraphQL's own execution. The keys are ids of nodes,
+so a plan is valid as long as its document is alive."""
 
 
 class Run:
-    """One value that is completed by a plan, which is for any operation, on behalf of one operation."""
+    """One completion of a value by a plan. The plan is shared between operations, the run is not."""
 
     __slots__ = ("awaited", "executor")
 
@@ -75,26 +82,27 @@ class Run:
 
 
 class Source:
-    """A declared field as it was selected."""
+    """A selected declared field."""
 
     __slots__ = ("definition", "details", "field", "kind")
 
     def __init__(
         self, field: GraphQLField, definition: DeclaredField, kind: GraphQLObjectType, details: FieldDetailsList
     ) -> None:
-        # A coroutine loads nothing before it is awaited, and then each for itself.
+        # A coroutine loads nothing until it is awaited, so its loads would not be batched.
         if definition.extensions or inspect.iscoroutinefunction(definition.resolve):
             raise Unplanned
         self.field, self.definition, self.kind, self.details = field, definition, kind, details
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
-    """Strawberry's, with plans: the document's, or where they depend on variables the operation's own."""
+    """Strawberry's execution context with completion plans: those of the document, or new ones if selections depend on
+    variables."""
 
-    def __init__(self, *args: Any, plans: Plans | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, plans: CompletionPlans | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.is_awaitable = optimized_is_awaitable  # type: ignore[assignment]  # it tells the same, faster
-        self._plans: Plans = {} if plans is None else plans
+        self.is_awaitable = optimized_is_awaitable  # type: ignore[assignment]  # same result, faster
+        self._plans: CompletionPlans = {} if plans is None else plans
         self._resolvers: dict[Source, Callable[[Any], Any]] = {}
         self._failed = False
 
@@ -119,8 +127,8 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         return otherwise(kind, details, *rest)
 
     async def _fetch(self, completed: Any, run: Run, again: Callable[[], Any]) -> Any:
-        """Fill in what is awaited. All that a batch has brought is completed before anything else is waited for, so
-        that what is loaded next is one batch again."""
+        """Await and complete the pending values. Everything that one batch loaded is completed before the next wait, so
+        that its own loads form one batch again."""
         try:
             while awaited := run.awaited:
                 waiting = [each for each in awaited if not each[0].done()]
@@ -143,7 +151,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         if key not in self._plans:
             try:
                 self._plans[key] = self._planned(kind, details)
-            except Exception:  # what asks for the schema itself knows nothing of declarations
+            except Exception:  # introspection types have no declarations
                 self._plans[key] = None
         return self._plans[key]
 
@@ -205,7 +213,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         return complete_object
 
     def resolver(self, source: Source) -> Callable[[Any], Any]:
-        """What answers a declared field of any row. Arguments are read once, and all rows share one `info`."""
+        """The resolver of a declared field for any row. Arguments are read once, and all rows share one `info`."""
         known = self._resolvers.get(source)
         if known is None:
             known = self._resolvers[source] = self._resolve(source)
@@ -240,6 +248,19 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             return run.executor.complete_leaf_value(kind, value)
 
         return complete_leaf
+
+
+def completion_plans(document: ParsedDocument) -> CompletionPlans | None:
+    """The plans of a document, cached in it; None if its selections depend on variables."""
+    if _PLANS not in document.memo:
+        document.memo[_PLANS] = None if document.node is None else new_plans(document.node)
+    plans: CompletionPlans | None = document.memo[_PLANS]
+    return plans
+
+
+def new_plans(node: DocumentNode) -> CompletionPlans | None:
+    """Empty plans; None if variables in directives decide what is selected."""
+    return None if any(find_nodes(each, VariableNode) for each in find_nodes(node, DirectiveNode)) else {}
 
 
 def _each(complete: Complete, nullable: bool) -> Complete:

@@ -1,13 +1,12 @@
-"""Operations compiled into statements, once for all requests that differ in nothing but values."""
+"""Compiles queries to SQL statements, and caches them for all requests that differ only in values."""
 
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from graphql import (
@@ -29,47 +28,51 @@ from graphql.execution.get_variable_signature import GraphQLVariableSignature, g
 from graphql.execution.values import VariableValueSource
 from graphql.utilities import coerce_input_value
 from sqlalchemy.engine import Dialect
+from strawberry import Schema
 
 from crm_graph.access import Viewer
 from crm_graph.auth import KEY, Principal, valid_session_condition
+from crm_graph.bounded_cache import BoundedCache
 from crm_graph.database import StatementTooDeep
 from crm_graph.errors import BadUserInput
 from loaders.sql_json.statement import USER, WORKSPACE, Statement, placeholder_viewer
 from loaders.sql_json.variables import Parameters, Read, variable_shape
 from schema.core.context import Context
 from schema.core.selection import NotCompilable, OperationSelection
-from schema.execution.documents import ParsedDocument
+from schema.execution.parsing import ParsedDocument
 
-if TYPE_CHECKING:
-    from schema.execution.schema import CrmSchema
-
+MAX_CACHED_CHARACTERS = 20_000_000
+"""Of SQL, over all cached statements."""
+ENTRY_CHARACTERS = 1_000
+"""Weight of a cached statement in addition to its text."""
 _REQUESTER = {name: itemgetter(f":{name}") for name in (WORKSPACE, USER, KEY)}
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class PlanNode:
-    """Where a request with certain values ends up: at a statement, or with Python where that is None; or, if `pin` says
-    so, at the next way, by one more of its values."""
+    """Node of the plan tree. A leaf holds a statement, or None if Python must execute. An inner node branches on one
+    more variable, whose value is part of the SQL (`pin`)."""
 
     statement: Statement | None = None
     pin: Read | None = None
-    ways: _PlanNodes = field(default_factory=dict)
+    branches: _Branches = field(default_factory=dict)
 
 
-_PlanNodes = dict[Hashable, PlanNode]
-_PlanPath = list[tuple[_PlanNodes, Hashable]]
-"""The turns that lead to the end of a way."""
+_Branches = dict[Hashable, PlanNode]
+_Path = list[tuple[_Branches, Hashable]]
+"""The branches that lead to a leaf, each with its key."""
 
 
 @dataclass
 class OperationPlan:
-    """What is known of an operation: its variables, and the ways by who asks and the shape of their values."""
+    """An operation with its variables and its plan tree, whose roots are keyed by dialect, requester and the shape of
+    the variables' values."""
 
     node: OperationDefinitionNode
     variables: Sequence[tuple[GraphQLVariableSignature, GraphQLLeafType | None]]
-    """With their types, where these are no lists and no objects."""
-    ways: _PlanNodes = field(default_factory=dict)
+    """Each variable, and its type if that is a leaf."""
+    branches: _Branches = field(default_factory=dict)
 
     @classmethod
     def of(cls, schema: GraphQLSchema, node: OperationDefinitionNode) -> OperationPlan:
@@ -77,14 +80,14 @@ class OperationPlan:
         return cls(node, [(each, _leaf(each.type)) for each in found if isinstance(each, GraphQLVariableSignature)])
 
     def read(self, schema: GraphQLSchema, sent: Mapping[str, Any]) -> VariableValues | None:
-        """The values of the variables; None where they are wrong."""
+        """The coerced values of the variables; None if one is invalid."""
         values = VariableValues({}, {})
         for signature, leaf in self.variables:
             value = sent.get(signature.name, Undefined)
-            if leaf is not None and isinstance(value, str):  # as most are
+            if leaf is not None and isinstance(value, str):  # the common case
                 try:
                     values.coerced[signature.name] = leaf.coerce_input_value(value)
-                except Exception:  # whatever a scalar raises: Python will say what is wrong
+                except Exception:  # a scalar may raise anything; Python execution reports it
                     return None
             elif isinstance(value, (dict, list)) or (value is Undefined and signature.default is not None):
                 read = get_variable_values(schema, self.node.variable_definitions or (), dict(sent))
@@ -100,20 +103,20 @@ class OperationPlan:
 
 @dataclass(frozen=True)
 class Requester:
-    """For whom an operation is answered: without a principal, nothing has to be proven."""
+    """The viewer of an operation. With a principal, the statement also checks that its session is still valid."""
 
     viewer: Viewer
     principal: Principal | None
 
     @property
     def kind(self) -> Hashable:
-        """What of it decides which statement answers."""
+        """The part that the statement depends on."""
         signed_in = self.principal and bool(self.principal.session_id)
         return self.viewer.role, self.viewer.user_id is None, *self.viewer.defaults.values(), signed_in
 
     @property
-    def given(self) -> Mapping[str, Any]:
-        """The values of its parameters, beside those of variables, which cannot have such names."""
+    def parameters(self) -> Mapping[str, Any]:
+        """Values of the parameters. Variables cannot have such names."""
         key = None if self.principal is None else self.principal.key[1]
         return {f":{WORKSPACE}": self.viewer.workspace_id, f":{USER}": self.viewer.user_id, f":{KEY}": key}
 
@@ -124,83 +127,83 @@ def _leaf(kind: GraphQLInputType) -> GraphQLLeafType | None:
 
 
 class PlanCache:
-    """Makes the statements of operations, and finds them again: those that were asked last, as many as ROOM characters
-    of SQL. The documents have them, and are forgotten elsewhere."""
+    """Compiles operations, and caches the leaves of their plan trees. The trees themselves are in the documents."""
 
-    ROOM = 20_000_000
-    EACH = 1_000
-
-    def __init__(self, schema: CrmSchema) -> None:
+    def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._ends: OrderedDict[PlanNode, tuple[_PlanPath, int]] = OrderedDict()
-        """The ends of all ways, with the characters that each takes."""
-        self._size = 0
+        self._leaves: BoundedCache[PlanNode, _Path] = BoundedCache(MAX_CACHED_CHARACTERS, on_evict=_prune)
 
     async def execute(
         self, context: Context, document: ParsedDocument, name: str | None, sent: Mapping[str, Any] | None
     ) -> str | None:
-        """The data of a query as JSON; None where Python is to answer, which also knows best how to refuse, and where
-        the asker is not any more who he was."""
-        known = document.compiled.get((self, name)) or self._learn(document, name)
-        values = None if known is None else known.read(self._schema._schema, sent or {})
-        if known is None or values is None:
+        """The data of a query as JSON.
+
+        None if Python has to execute it: the query cannot be compiled, the request is invalid, the session has ended,
+        or the statement failed.
+        """
+        plan: OperationPlan | None = document.memo.get((self, name)) or self._analyze(document, name)
+        values = None if plan is None else plan.read(self._schema._schema, sent or {})
+        if plan is None or values is None:
             return None
-        asker, database = Requester(context.viewer, context.principal_or_none), context.database
-        way = None
+        requester, database = Requester(context.viewer, context.principal_or_none), context.database
+        leaf = None
         try:
-            way = self._find(database.reader.dialect, asker, document, known, values)
-            if way.statement is None:
+            leaf = self._find(database.reader.dialect, requester, document, plan, values)
+            if leaf.statement is None:
                 return None
-            return await way.statement.answer(database, {**values.coerced, **asker.given})
+            return await leaf.statement.answer(database, {**values.coerced, **requester.parameters})
         except BadUserInput:
             return None
         except StatementTooDeep:
-            assert way is not None
-            way.statement = None
+            assert leaf is not None
+            leaf.statement = None
             return None
         except Exception:
-            log.exception("A compiled statement failed")
+            log.exception("A compiled statement failed; executing the query in Python.")
             return None
 
-    def _learn(self, document: ParsedDocument, name: str | None) -> OperationPlan | None:
-        """What is to be known of an operation, if it is a query."""
+    def _analyze(self, document: ParsedDocument, name: str | None) -> OperationPlan | None:
+        """The empty plan tree of an operation; None if it is not a query."""
         node = document.operation(name)
         if node is None or node.operation is not OperationType.QUERY:
             return None
-        known = document.compiled[self, name] = OperationPlan.of(self._schema._schema, node)
-        return known
+        plan = document.memo[self, name] = OperationPlan.of(self._schema._schema, node)
+        return plan
 
     def _find(
         self,
         dialect: Dialect,
-        asker: Requester,
+        requester: Requester,
         document: ParsedDocument,
-        known: OperationPlan,
+        plan: OperationPlan,
         values: VariableValues,
     ) -> PlanNode:
-        """The end of the way of a request. Raises BadUserInput."""
-        key = (dialect.name, asker.kind, variable_shape(values.coerced))
-        way = known.ways.get(key)
-        while way is not None and way.pin is not None:
-            way = way.ways.get(way.pin(values.coerced))
-        if way is None:
-            parameters = Parameters(values.coerced)
-            way = PlanNode(self._compile(dialect, asker, document, known.node, values, parameters))
-            path: _PlanPath = [(known.ways, key)]
-            for pin in parameters.specialized_on:
-                ways, turn = path[-1]
-                fork = ways.setdefault(turn, PlanNode(pin=pin))
-                path.append((fork.ways, pin(values.coerced)))
-            parameters.variables = {}  # the statement lasts longer than this request
-            self._remember(way, path)
-        else:
-            self._ends.move_to_end(way)
-        return way
+        """The leaf for a request, compiled if it is new. Raises BadUserInput."""
+        key = (dialect.name, requester.kind, variable_shape(values.coerced))
+        node = plan.branches.get(key)
+        while node is not None and node.pin is not None:
+            node = node.branches.get(node.pin(values.coerced))
+        if node is not None:
+            self._leaves.get(node)  # marks it as used
+            return node
+        parameters = Parameters(values.coerced)
+        leaf = PlanNode(self._compile(dialect, requester, document, plan.node, values, parameters))
+        path: _Path = [(plan.branches, key)]
+        for pin in parameters.specialized_on:
+            branches, last = path[-1]
+            fork = branches.setdefault(last, PlanNode(pin=pin))
+            path.append((fork.branches, pin(values.coerced)))
+        parameters.variables = {}  # the statement outlives this request
+        branches, last = path[-1]
+        branches[last] = leaf
+        sql = "" if leaf.statement is None else leaf.statement.text
+        self._leaves.set(leaf, path, ENTRY_CHARACTERS + len(sql) + sum(len(repr(each)) for _, each in path))
+        return leaf
 
     def _compile(
         self,
         dialect: Dialect,
-        asker: Requester,
+        requester: Requester,
         document: ParsedDocument,
         operation: OperationDefinitionNode,
         values: VariableValues,
@@ -210,8 +213,8 @@ class PlanCache:
         fragments = {
             each.name.value: each for each in document.node.definitions if isinstance(each, FragmentDefinitionNode)
         }
-        schema, viewer = self._schema, placeholder_viewer(asker.viewer)
-        asked = OperationSelection(
+        schema, viewer = self._schema, placeholder_viewer(requester.viewer)
+        selection = OperationSelection(
             schema._schema,
             operation,
             fragments,
@@ -221,25 +224,17 @@ class PlanCache:
             schema.config,
         )
         try:
-            answer = asked.write()
+            answer = selection.write()
         except (NotCompilable, GraphQLError):
             return None
-        if asker.principal is not None:
-            answer = sa.case((valid_session_condition(asker.principal, viewer), answer))
+        if requester.principal is not None:
+            answer = sa.case((valid_session_condition(requester.principal, viewer), answer))
         return Statement.of(sa.select(answer), parameters.reads, _REQUESTER, dialect)
 
-    def _remember(self, way: PlanNode, path: _PlanPath) -> None:
-        """Keep the end of a way, and forget others for it."""
-        ways, turn = path[-1]
-        ways[turn] = way
-        text = "" if way.statement is None else way.statement.text
-        size = self.EACH + len(text) + sum(len(repr(turn)) for _, turn in path)
-        self._ends[way] = path, size
-        self._size += size
-        while self._size > self.ROOM:
-            _, (path, size) = self._ends.popitem(last=False)
-            self._size -= size
-            for ways, turn in reversed(path):
-                if ways[turn].ways:
-                    break  # others go on from here
-                del ways[turn]
+
+def _prune(leaf: PlanNode, path: _Path) -> None:
+    """Remove a leaf from its tree, with the inner nodes that are then empty."""
+    for branches, key in reversed(path):
+        if branches[key].branches:
+            break  # other leaves remain below
+        del branches[key]

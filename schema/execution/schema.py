@@ -1,4 +1,4 @@
-"""Queries and mutations, executed alike by every transport, and errors that clients can read."""
+"""Executes queries and mutations for all transports, and formats their errors for clients."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from crm_graph.errors import (
 )
 from crm_graph.observability import metrics, tracing
 from schema.core.context import Context
-from schema.execution.documents import INTROSPECTION, ParsedDocument, cached_document, parse_document
-from schema.execution.executor import Executor
+from schema.execution.executor import Executor, completion_plans
+from schema.execution.parsing import INTROSPECTION, ParsedDocument, cached_document, parse_document
 from schema.execution.plan_cache import PlanCache
 from schema.limits.cost import Cost
 
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class CrmSchema(strawberry.Schema):
-    """A schema whose errors carry a code; what nobody foresaw is masked, under an id that the log has too."""
+    """A schema whose errors have a code. Unexpected errors are masked: clients get an id, which is also in the log."""
 
     def __init__(self, *, introspection: bool, compiled: bool, **options: Any) -> None:
         super().__init__(execution_context_class=Executor, **options)
@@ -49,38 +49,37 @@ class CrmSchema(strawberry.Schema):
         self._plans = PlanCache(self) if compiled else None
 
     def cached_document(self, text: str) -> ParsedDocument | None:
-        """The document of a text that need not be read anew."""
+        """The document of a text that was parsed before, if it is still cached."""
         return cached_document(self._schema, text)
 
     def parse(self, text: str) -> ParsedDocument:
-        """A client's text, parsed and validated."""
+        """Parse and validate a client's document."""
         return parse_document(self._schema, text)
 
     def cost(self, document: ParsedDocument, name: str | None) -> Cost:
-        """What an operation of a valid document costs."""
-        cost = document.costs.get(name)
+        """The cost of an operation of a valid document."""
+        cost: Cost | None = document.memo.get((Cost, name))
         if cost is None:
             operation = document.operation(name)
             assert document.node is not None
             assert operation is not None
-            cost = document.costs[name] = Cost(self._schema, document.node, operation)
+            cost = document.memo[Cost, name] = Cost(self._schema, document.node, operation)
         return cost
 
     async def execute_document(
         self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, Any] | None
     ) -> ExecutionResult:
-        """Execute a query or a mutation, and answer it as a whole. One that asks at which revision its answer stands is
-        read from one snapshot.
+        """Execute a query or a mutation, without incremental delivery. A query for a revision reads one snapshot.
 
-        Errors are ready to be sent. The document may be an invalid one, whose errors are then the answer.
+        Errors are formatted for clients. An invalid document returns its errors.
         """
         document = document.without_incremental
         if document.node is None or document.errors:
             result = ExecutionResult(None, list(document.errors))
         elif (text := await self._compiled(context, document, name, variables)) is not None:
-            return ExecutionResult(orjson.Fragment(text))  # type: ignore[arg-type]  # it is written as it is
+            return ExecutionResult(orjson.Fragment(text))  # type: ignore[arg-type]  # already JSON
         else:
-            executor = {"executor_class": self.execution_context_class, "plans": document.plans}
+            executor = {"executor_class": self.execution_context_class, "plans": completion_plans(document)}
             try:
                 async with _snapshot(context, document, name):
                     result = await self._execute(context, document, name, variables, **executor)
@@ -93,8 +92,8 @@ class CrmSchema(strawberry.Schema):
     async def execute_incrementally(
         self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, Any] | None
     ) -> AsyncGenerator[dict[str, Any]]:
-        """Execute a query of a valid document, and answer it in the parts that it asks for, as they are sent: each is
-        made when it is asked for, and all are read as `execute_document` reads."""
+        """Execute a query of a valid document with @defer and @stream. Yields the response's parts, each executed when
+        it is requested, from the same snapshot as `execute_document` would read."""
         await context.verify()
         _record_execution(context, "executed")
         async with _snapshot(context, document, name):
@@ -122,8 +121,7 @@ class CrmSchema(strawberry.Schema):
         variables: dict[str, Any] | None,
         **options: Any,
     ) -> Any:
-        """What GraphQL's own execution makes of an operation: an answer, or where its document asks for it the first
-        part of one with the others to come."""
+        """Execute an operation in Python: an ExecutionResult, or the initial and subsequent incremental results."""
         assert document.node is not None
         return await await_maybe(
             experimental_execute_incrementally(
@@ -140,7 +138,7 @@ class CrmSchema(strawberry.Schema):
     async def _compiled(
         self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, Any] | None
     ) -> str | None:
-        """The data as JSON, where the operation is one that the database can answer as a whole."""
+        """The data as JSON, if the operation compiles to one SQL statement."""
         text = None
         if self._plans is not None and context.viewer_or_none is not None:
             text = await self._plans.execute(context, document, name, variables)
@@ -185,20 +183,22 @@ def _error_extensions(error: GraphQLError, cause: BaseException | None) -> dict[
 
 
 def _record_execution(context: Context, execution: str) -> None:
-    """Keep how an operation is answered, and tell it where that is explained."""
+    """Record an operation as "compiled" or "executed"; the response has it, too, if the setting `explain` is on."""
     context.execution = execution
     if context.settings.explain:
         context.extensions["execution"] = execution
 
 
 def _snapshot(context: Context, document: ParsedDocument, name: str | None) -> AbstractAsyncContextManager[None]:
-    """Inside the block, a query that may ask at which revision its answer stands reads from one snapshot."""
-    stands = document.operation_type(name) is OperationType.QUERY and _READS_REVISION.search(document.text) is not None
-    return context.loaders.snapshot() if stands and context.viewer_or_none is not None else contextlib.nullcontext()
+    """Inside the block, a query that may select a revision reads from one snapshot."""
+    is_query = document.operation_type(name) is OperationType.QUERY
+    if is_query and context.viewer_or_none is not None and _READS_REVISION.search(document.text):
+        return context.loaders.snapshot()
+    return contextlib.nullcontext()
 
 
 def format_response(data: object, errors: Sequence[GraphQLError] | None) -> dict[str, Any]:
-    """An answer as it is written in JSON. Where nothing was executed, no error has a path, and there is no data."""
+    """A response of the GraphQL specification. If nothing was executed, no error has a path, and `data` is missing."""
     answer: dict[str, Any] = {}
     if data is not None or not errors or any(error.path for error in errors):
         answer["data"] = data
@@ -212,7 +212,7 @@ def encode_json(value: object) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value).encode()  # a message cites an unpaired surrogate of the client's
+        return json.dumps(value).encode()  # a message quotes an unpaired surrogate of the client's
 
 
 def dump_json(value: object) -> str:
@@ -220,14 +220,14 @@ def dump_json(value: object) -> str:
 
 
 def parse_json(text: str | bytes | bytearray) -> Any:
-    """Raises JSONDecodeError for what is not JSON, or nested too deeply to be read."""
+    """Raises JSONDecodeError for text that is not JSON or is nested too deeply."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         if not _SURROGATE.search(text.encode() if isinstance(text, str) else text):
             raise
-    # An emoji that a client cut in two: the values are all there, and the wrong one is to be named.
+    # Half of an emoji: parse the values all the same, so that validation can name the wrong one.
     try:
         return json.loads(text)
     except (RecursionError, ValueError):
-        raise json.JSONDecodeError("This cannot be read", "", 0) from None
+        raise json.JSONDecodeError("Not readable", "", 0) from None

@@ -1,1 +1,1 @@
-"""What the server lets be asked of it, and how much: docs/operators/limits.md tells clients."""
+"""Limits on documents, cost, rate and concurrency; docs/operators/limits.md describes them."""

@@ -40,6 +40,7 @@ from graphql import (
     value_from_ast_untyped,
 )
 
+from crm_graph.bounded_cache import BoundedCache
 from loaders.core.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from schema.core.costs import cost_of
 from schema.core.selection import DEFINITION
@@ -119,18 +120,16 @@ class Cost:
         reading = _Analysis(schema, document, operation)
         self._parts = reading.roots()
         self._reads = list(reading.reads.values())
-        self._known: dict[Hashable, int] = {}
+        self._requested: BoundedCache[Hashable, int] = BoundedCache(MAX_CACHED)
 
     def requested(self, variables: Variables | None) -> int:
         """What it may cost at most, with these variables."""
         given = variables or {}
         key = tuple([read(given) for read in self._reads])
-        cost = self._known.get(key)
+        cost = self._requested.get(key)
         if cost is None:
             cost = max(MIN_COST, _requested(self._parts, given))
-            if len(self._known) >= MAX_CACHED:
-                self._known.clear()
-            self._known[key] = cost
+            self._requested.set(key, cost)
         return cost
 
     def actual(self, data: Mapping[str, Any]) -> int:

@@ -17,7 +17,7 @@ MAX_CHARACTERS = 100_000
 """In characters: strings, comments and spaces take time too, and are one token or none."""
 MAX_VARIABLE_VALUES = 20_000
 BESIDE, OF_ONE = "fields of one name beside each other", "characters of one string or name"
-MOST = {
+LIMITS = {
     "tokens": 6_000,
     OF_ONE: 20_000,
     "operations": 50,
@@ -242,5 +242,5 @@ def _error(message: str, text: str, places: Iterable[int]) -> GraphQLError:
 
 
 def _check(what: str, count: int) -> None:
-    if count > MOST[what]:
-        raise LimitExceeded(what, MOST[what])
+    if count > LIMITS[what]:
+        raise LimitExceeded(what, LIMITS[what])

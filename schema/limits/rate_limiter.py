@@ -1,16 +1,15 @@
-"""What users may spend: a token bucket for each, and for each API token and each client who is nobody yet."""
+"""Limits the cost per time of each user, API token and anonymous client, with token buckets."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from crm_graph.auth import Principal
 from crm_graph.auth.throttle import network
+from crm_graph.bounded_cache import BoundedCache
 from crm_graph.errors import Throttled
 from schema.limits.cost import MIN_COST, Cost
 
@@ -20,7 +19,7 @@ REDIS_RETRY_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 SHARE = 10
-"""A process takes this part of a bucket in advance, so that it need not ask Redis for each operation."""
+"""A process reserves this part of a bucket in advance, so that most operations do not wait for Redis."""
 TAKE = """
 local most, rate, cost, advance = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local clock = redis.call('TIME')
@@ -36,12 +35,12 @@ redis.call('HSET', KEYS[1], 'level', tostring(level), 'at', string.format('%.6f'
 redis.call('PEXPIRE', KEYS[1], math.ceil((most - level) / rate * 1000) + 1000)
 return {taken, math.floor(level)}
 """
-"""Takes a cost from a bucket, and an advance as well if there is as much in it, or puts a negative cost back; tells how
-much it took, nothing where there was not enough, and what is left. A bucket that would be full is forgotten."""
+"""Takes a cost, and an advance if the bucket holds enough for both; a negative cost is a refund. Returns the amount
+taken, or nil if the bucket holds less than the cost, and the level that is left. A bucket expires when it is full."""
 
 
 class BucketStatus(NamedTuple):
-    """What a bucket holds, and what there is in it now."""
+    """Size and level of a bucket, in points, and its refill rate in points per second."""
 
     maximum: int
     available: int
@@ -51,67 +50,73 @@ class BucketStatus(NamedTuple):
         return {"maximumAvailable": self.maximum, "currentlyAvailable": self.available, "restoreRate": self.rate}
 
 
-Take = Callable[[str, int], Awaitable[tuple[bool, int]]]
+class Buckets(Protocol):
+    """The buckets of all users, by key."""
+
+    async def take(self, key: str, cost: int) -> tuple[bool, int] | None:
+        """Take a cost, or refund a negative one. Returns True if the bucket held enough, and the level that is left;
+        None if the buckets are unavailable."""
+
+    async def close(self) -> None: ...
 
 
 class RateLimiter:
-    """The buckets: in this process, or in Redis where several processes serve the same users. While Redis is out, each
-    process goes by what it knows itself."""
+    """Charges operations to buckets: in this process, or in Redis if several processes serve the same users. While
+    Redis is down, each process uses its own buckets."""
 
     def __init__(self, maximum: int, rate: int, url: str = "memory://") -> None:
         self.maximum, self.rate = maximum, rate
-        self._here = _Memory(maximum, rate)
-        self._shared = _Shared(maximum, rate, url) if url.startswith(("redis:", "rediss:")) else None
+        self._local = _LocalBuckets(maximum, rate)
+        is_redis = url.startswith(("redis:", "rediss:"))
+        self._buckets: Buckets = _RedisBuckets(maximum, rate, url) if is_redis else self._local
 
     async def close(self) -> None:
-        if self._shared is not None:
-            await self._shared.close()
+        await self._buckets.close()
 
     async def charge(self, key: str, cost: int) -> BucketStatus | None:
-        """Take what an operation costs; None where nobody counts. Raises Throttled where there is not as much."""
+        """Take the cost of an operation; None if the limit is off. Raises Throttled if the bucket holds less."""
         if not self.maximum:
             return None
-        cost = min(cost, self.maximum)  # or it could never be had
+        cost = min(cost, self.maximum)  # a higher cost could never be paid
         enough, available = await self._take(key, cost)
         if not enough:
             wait = round((cost - available) / self.rate, 3)
             status = BucketStatus(self.maximum, available, self.rate).formatted()
-            raise Throttled(f"You have asked for much in a short time. Wait {wait} seconds.", wait, status)
+            raise Throttled(f"Rate limit exceeded. Retry in {wait} seconds.", wait, status)
         return BucketStatus(self.maximum, available, self.rate)
 
     async def refund(self, key: str, cost: int) -> BucketStatus | None:
-        """Put back what was not spent after all."""
+        """Return an amount to a bucket."""
         if not self.maximum:
             return None
         _, available = await self._take(key, -cost)
         return BucketStatus(self.maximum, available, self.rate)
 
     async def _take(self, key: str, cost: int) -> tuple[bool, int]:
-        taken = None if self._shared is None else await self._shared.take(key, cost)
-        return self._here.take(key, cost) if taken is None else taken
+        taken = await self._buckets.take(key, cost)
+        return await self._local.take(key, cost) if taken is None else taken
 
 
-class _Memory:
+class _LocalBuckets:
     def __init__(self, maximum: int, rate: int) -> None:
         self.maximum, self.rate = maximum, rate
-        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """What was in each, and when; those that were asked last come last."""
+        self._levels: BoundedCache[str, tuple[float, float]] = BoundedCache(MAX_BUCKETS)
+        """The level of each bucket, and the time at which it was so."""
 
-    def take(self, key: str, cost: int) -> tuple[bool, int]:
+    async def close(self) -> None: ...
+
+    async def take(self, key: str, cost: int) -> tuple[bool, int]:
         now = time.monotonic()
-        level, at = self._levels.get(key, (self.maximum, now))
+        level, at = self._levels.get(key) or (self.maximum, now)
         level = min(self.maximum, level + (now - at) * self.rate)
         enough = level >= cost
         if enough:
             level = min(self.maximum, level - cost)
-        self._levels[key] = level, now
-        self._levels.move_to_end(key)
-        if len(self._levels) > MAX_BUCKETS:
-            self._levels.popitem(last=False)
+        self._levels.set(key, (level, now))
         return enough, int(level)
 
 
-class _Shared:
+class _RedisBuckets:
     def __init__(self, maximum: int, rate: int, url: str) -> None:
         from redis.asyncio import Redis  # with all that it imports, 8 MB that a single process does without
         from redis.exceptions import RedisError
@@ -122,19 +127,19 @@ class _Shared:
             url, socket_timeout=REDIS_TIMEOUT_SECONDS, socket_connect_timeout=REDIS_TIMEOUT_SECONDS
         )
         self._script = self._redis.register_script(TAKE)
-        self._advances: OrderedDict[str, tuple[int, int, float]] = OrderedDict()
-        """What was taken in advance, what was left then, and when that was."""
-        self._out_until = 0.0
-        self._told = False
+        self._advances: BoundedCache[str, tuple[int, int, float]] = BoundedCache(MAX_BUCKETS)
+        """The rest of each advance, the level of the bucket in Redis after it, and the time of that."""
+        self._retry_at = 0.0
+        self._is_down = False
 
     async def close(self) -> None:
         with contextlib.suppress(*self._errors):
             await self._redis.aclose()
 
     async def take(self, key: str, cost: int) -> tuple[bool, int] | None:
-        """None while Redis does not answer: it is asked again after some seconds."""
+        """As in Buckets; None while Redis is down, and for REDIS_RETRY_SECONDS after each failure."""
         now, share = time.monotonic(), self.maximum // SHARE
-        advance, level, at = self._advances.pop(key, (0, 0, now))  # so that nobody else spends it meanwhile
+        advance, level, at = self._advances.pop(key) or (0, 0, now)  # popped, so that no other task spends it
         rest, enough = advance - cost, True
         if not 0 <= rest <= 2 * share:
             found = await (self._ask(key, -rest, share) if rest < 0 else self._ask(key, share - rest, 0))
@@ -149,32 +154,30 @@ class _Shared:
         return enough, min(self.maximum, int(level + (now - at) * self.rate) + rest)
 
     def _keep(self, key: str, advance: int, level: int, at: float) -> None:
-        more, _, _ = self._advances.get(key, (0, 0, at))
-        self._advances[key] = advance + more, level, at
-        if len(self._advances) > MAX_BUCKETS:
-            self._advances.popitem(last=False)
+        more, _, _ = self._advances.get(key) or (0, 0, at)
+        self._advances.set(key, (advance + more, level, at))
 
     async def _ask(self, key: str, cost: int, advance: int) -> tuple[int | None, int] | None:
-        """How much was taken, None where there was not enough; and how much is left."""
-        if time.monotonic() < self._out_until:
+        """The amount taken, None if the bucket held less, and the level that is left; None if Redis is down."""
+        if time.monotonic() < self._retry_at:
             return None
         try:
             arguments = [self.maximum, self.rate, cost, advance]
             taken, level = await self._script(keys=[f"crm_graph.cost.{key}"], args=arguments)
         except self._errors as error:
-            self._out_until = time.monotonic() + REDIS_RETRY_SECONDS
-            if not self._told:
-                log.warning("Redis does not answer: what users spend is counted in each process alone. %s", error)
-            self._told = True
+            self._retry_at = time.monotonic() + REDIS_RETRY_SECONDS
+            if not self._is_down:
+                log.warning("Redis is down: each process limits the rate of its own requests only. %s", error)
+            self._is_down = True
             return None
-        if self._told:
-            log.warning("Redis answers again: what users spend is counted for all processes.")
-        self._told = False
+        if self._is_down:
+            log.warning("Redis is up again: the rate limit counts the requests of all processes.")
+        self._is_down = False
         return taken, level
 
 
 class Charge:
-    """What one operation costs, and whose bucket it is paid from."""
+    """The cost of one operation, and the bucket that pays it."""
 
     __slots__ = ("_budget", "_cost", "_requested", "_reserved", "_status", "paid", "payer")
 
@@ -184,16 +187,16 @@ class Charge:
         self._status: BucketStatus | None = None
 
     async def pay(self) -> None:
-        """Raises Throttled."""
+        """Pay the requested cost. Raises Throttled."""
         await self._pay(self._requested)
 
     async def reserve(self) -> None:
-        """Pay the least for now, as it has yet to be found who is to pay. Raises Throttled."""
+        """Pay the minimum until the payer is known. Raises Throttled."""
         await self._pay(MIN_COST)
         self._reserved = True
 
     async def transfer_to(self, payer: str) -> None:
-        """It was found who pays. Raises Throttled."""
+        """Charge another bucket, or the rest after `reserve`. Raises Throttled."""
         if self._reserved or payer != self.payer:
             await self.refund_to(0)
             self.payer, self._reserved = payer, False
@@ -204,25 +207,25 @@ class Charge:
         self.paid = cost if self._status is None else min(cost, self._status.maximum)
 
     async def refund_to(self, cost: int) -> None:
-        """Give back what was paid for more than this."""
+        """Refund what was paid above this cost."""
         if cost < self.paid:
             self._status = await self._budget.refund(self.payer, self.paid - cost)
             self.paid = cost
 
     async def refund_to_actual(self, data: object) -> None:
-        """The same, by the answer: one of a compiled statement is text that nobody reads here, and costs what it was
-        said to."""
+        """Refund what was paid above the actual cost of the data. The data of a compiled statement is not parsed here,
+        so it costs what was requested."""
         if self._cost is not None and (data is None or isinstance(data, dict)):
             await self.refund_to(max(MIN_COST, self._cost.actual(data or {})))
 
     def formatted(self) -> dict[str, Any]:
-        """As clients may read it."""
+        """The extension `cost` of a response."""
         cost = {"requestedQueryCost": self._requested, "actualQueryCost": self.paid}
         return cost if self._status is None else {**cost, "throttleStatus": self._status.formatted()}
 
 
 def bucket_key(principal: Principal | None, client: str | None) -> str:
-    """Whose bucket it is: an API token's or a user's, or that of all who come from an address unknown."""
+    """The bucket of an API token or a user; without a principal, of the client's network."""
     if principal is None:
         return f"client:{network(client or '')}"
     if principal.token_id is not None:

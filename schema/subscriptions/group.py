@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphql import GraphQLError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,10 +17,8 @@ from crm_graph.errors import ResyncRequired, Unauthenticated
 from crm_graph.models import Entity
 from loaders.live.lists import MAX_MEMBERS, Audience, Members, RecordEvent, load_viewers, moving_rows
 from schema.subscriptions.operations import SubscriptionOperation
+from schema.subscriptions.sink import Sink
 from schema.subscriptions.source import SubscriptionSource
-
-if TYPE_CHECKING:
-    from schema.subscriptions.manager import Sink
 
 TOO_MANY = "What you may see has changed in too many places. Read everything again."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from graphql import ExecutionResult, GraphQLError
 from graphql.execution import create_source_event_stream, execute_subscription_event
@@ -21,22 +21,13 @@ from crm_graph.settings import Settings
 from loaders.live.lists import RecordEvent, load_viewers
 from schema.core import TYPES
 from schema.core.context import Context
-from schema.execution.executor import Plans
+from schema.execution.executor import CompletionPlans
 from schema.execution.schema import dump_json, format_response
 from schema.subscriptions.group import Position, Subscriber, SubscriptionRequest
 from schema.subscriptions.operations import parse_subscription
+from schema.subscriptions.sink import Sink
 from schema.subscriptions.source import SubscriptionSource
 from schema.subscriptions.workspace import WorkspaceSubscriptions, shielded
-
-
-class Sink(Protocol):
-    """Where the answers to one subscription go: a transport has one for each."""
-
-    def try_send(self, payload: str) -> bool:
-        """Send a payload, the JSON text of an answer, if that takes no waiting. Otherwise nothing is sent: False."""
-
-    async def send(self, payload: str) -> None:
-        """Send a payload, however long the client takes to read what was sent before."""
 
 
 class SubscriptionManager:
@@ -159,7 +150,7 @@ class SubscriptionManager:
         name: str | None,
         context: Context,
         root: object,
-        plans: Plans | None = None,
+        plans: CompletionPlans | None = None,
     ) -> Any:
         """Raises GraphQLError for variables that are not what the operation declares."""
         made = self.schema.execution_context_class.build(

@@ -28,8 +28,8 @@ from graphql import (
     visit,
 )
 
-from schema.execution.documents import find_nodes, parse_document, plans_of
-from schema.execution.executor import Plans
+from schema.execution.executor import CompletionPlans, new_plans
+from schema.execution.parsing import find_nodes, parse_document
 
 REMEMBERED = 200
 LONGEST_REMEMBERED = 5_000
@@ -48,7 +48,7 @@ class SubscriptionOperation:
     digest: str
     declared: frozenset[str]
     types: frozenset[str]
-    plans: Plans | None = field(compare=False, repr=False)
+    plans: CompletionPlans | None = field(compare=False, repr=False)
 
     def variables(self, sent: Mapping[str, Any] | None) -> dict[str, Any]:
         """Those that the answer depends on: the declared ones, but for `after`."""
@@ -82,7 +82,7 @@ def _read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Subsc
     digest = hashlib.sha256(print_ast(node).encode()).hexdigest()
     declared = frozenset(each.variable.name.value for each in stripped.variable_definitions or ())
     return SubscriptionOperation(
-        document.node, node, name, digest, declared, frozenset(_types(schema, node)), plans_of(node)
+        document.node, node, name, digest, declared, frozenset(_types(schema, node)), new_plans(node)
     )
 
 

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Hashable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crm_graph.bounded_cache import BoundedCache
 from crm_graph.changelog import ChangeRow, RecentChanges, log
 from crm_graph.changelog.notifier import Signal
 from crm_graph.database import CONNECTION_ERRORS, Database
@@ -46,8 +47,8 @@ class WorkspaceSubscriptions:
         self._tail = RecentChanges(workspace_id, 0)
         self._lock = asyncio.Lock()
         self._catching_up = asyncio.Semaphore(MAX_CATCHING_UP)
-        self._payloads: dict[object, str] = {}
-        """What those who joined lately were told, by their key and where they stood: the next ones stood there too."""
+        self._payloads: BoundedCache[Hashable, str] = BoundedCache(MAX_CACHED_PAYLOADS)
+        """Payloads of recent joins, by key, start and end: many subscribers join at the same revision."""
         self._running = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -169,9 +170,7 @@ class WorkspaceSubscriptions:
                     if group is None:
                         members = await subscriber.request.source.live_list.members(session, subscriber.viewer)
                         group = Group(subscriber.viewer, subscriber.request, members, end.number)
-                if len(self._payloads) >= MAX_CACHED_PAYLOADS:
-                    self._payloads.clear()
-                self._payloads[key, subscriber.number, group.at] = payload
+                self._payloads.set((key, subscriber.number, group.at), payload)
             subscriber.number = group.at
             taken = not subscriber.gone and subscriber.sink.try_send(payload)
             if taken:

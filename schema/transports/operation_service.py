@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from graphql import GraphQLError, OperationType
 
 from crm_graph import auth
 from crm_graph.auth import Principal
+from crm_graph.bounded_cache import BoundedCache
 from crm_graph.changelog import ChangeLog
 from crm_graph.database import CONNECTION_ERRORS, Database
 from crm_graph.errors import CostExceeded, LimitExceeded, Overloaded, RequestError, TimedOut, Unauthenticated
@@ -24,13 +24,14 @@ from crm_graph.observability.logs import OPERATION
 from crm_graph.settings import PersistedQueries, Settings
 from schema.core.caller import Caller
 from schema.core.context import Context
-from schema.execution.documents import ParsedDocument, invalid_document
+from schema.execution.parsing import ParsedDocument, invalid_document
 from schema.execution.schema import CrmSchema, dump_json, format_response
 from schema.limits.admission import FairQueue
 from schema.limits.cost import Cost
 from schema.limits.document_limits import check_variables
 from schema.limits.rate_limiter import Charge, RateLimiter, bucket_key
-from schema.subscriptions.manager import Sink, SubscriptionManager
+from schema.subscriptions.manager import SubscriptionManager
+from schema.subscriptions.sink import Sink
 from schema.transports.asgi_sender import ClientDisconnected
 from schema.transports.connections import ConnectionRegistry
 from schema.transports.persisted_queries import GraphQLRequest, PersistedQueryStore
@@ -106,8 +107,8 @@ class OperationService:
     rate_limiter: RateLimiter
     queue: FairQueue
     persisted_queries: PersistedQueryStore
-    _known: OrderedDict[str, Principal] = field(default_factory=OrderedDict, repr=False)
-    """By their tokens, those who asked last, as they were then."""
+    _principals: BoundedCache[str, Principal] = field(default_factory=lambda: BoundedCache(MAX_PRINCIPALS), repr=False)
+    """Principals by token, as of their last request."""
 
     async def prepare(
         self, data: GraphQLRequest, caller: Caller, principal: Principal | None = None
@@ -161,7 +162,7 @@ class OperationService:
     def _payer(self, caller: Caller, principal: Principal | None) -> tuple[bool, str]:
         """Whose bucket an operation is paid from, as far as is known; and whether that is sure."""
         token = "" if principal else caller.token
-        principal = principal or self._known.get(token)
+        principal = principal or self._principals.get(token)
         return not token or principal is not None, bucket_key(principal, caller.address)
 
     async def execute(self, context: Context, request: OperationRequest, charge: Charge) -> dict[str, Any]:
@@ -262,7 +263,7 @@ class OperationService:
         context = self._context(caller)
         token = caller.token
         if token:
-            known = self._known.get(token)
+            known = self._principals.get(token)
             if known is not None and not known.has_expired:
                 context.assume_cached(known, lambda: self.authenticate(token))
             else:
@@ -287,12 +288,9 @@ class OperationService:
         try:
             principal = await auth.authenticate(self.database, self.settings, token)
         except Unauthenticated:
-            self._known.pop(token, None)
+            self._principals.pop(token)
             raise
-        self._known[token] = principal
-        self._known.move_to_end(token)
-        if len(self._known) > MAX_PRINCIPALS:
-            self._known.popitem(last=False)
+        self._principals.set(token, principal)
         return principal
 
     async def serve(
@@ -341,7 +339,7 @@ class OperationService:
             return None
         errors, fault = list(request.document.errors), request.fault
         if not errors and request.kind is None:
-            errors = [GraphQLError("The request names no operation of its document.")]
+            errors = [GraphQLError("operationName matches no operation in the document.")]
         elif fault is not None:
             errors = [GraphQLError(fault.message, original_error=fault)]
         self.schema.process_errors(errors)

@@ -142,7 +142,7 @@ class Socket:
         try:
             await self._sender.send({"type": "websocket.send", "text": text})
         except ClientDisconnected:
-            self._end(CloseSocket(1013, "nothing was taken for too long"))
+            self._end(CloseSocket(1013, "Client is not reading."))
             raise
 
     # Receiving

@@ -19,8 +19,7 @@ from backports import zstd
 
 from crm_graph.errors import BadUserInput, CrmError, RequestError
 from schema import OperationService, RateLimiter
-from schema.execution import documents
-from schema.execution.plan_cache import PlanCache
+from schema.execution import parsing
 from tests.schema.transports.test_memory import resident_kilobytes
 from tests.support.fuzz import Sent, requests
 from tests.support.live import Server
@@ -41,8 +40,9 @@ def unbounded(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     grows beyond that."""
     service: OperationService = application.state.service
     monkeypatch.setattr(service, "rate_limiter", RateLimiter(0, 1))
-    monkeypatch.setattr(documents._remembered, "ROOM", 200_000)
-    monkeypatch.setattr(PlanCache, "ROOM", 2_000_000)
+    monkeypatch.setattr(parsing._documents, "max_weight", 200_000)
+    if service.schema._plans is not None:
+        monkeypatch.setattr(service.schema._plans._leaves, "max_weight", 2_000_000)
 
 
 async def test_whatever_is_sent_is_answered(world: World) -> None:

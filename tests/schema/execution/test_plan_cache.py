@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 
 from crm_graph.models import ApiToken, Role, Visibility, now
-from schema.execution import documents
-from schema.execution.documents import parse_document
+from schema.execution import parsing
+from schema.execution.parsing import parse_document
 from tests.schema.platform.test_auth import sign_in
 from tests.support.world import Person, World, build_world, running
 
@@ -85,19 +85,19 @@ async def test_an_object_without_fields_and_one_with_more_than_a_hundred(here: W
 async def test_page_sizes_are_of_a_statement_and_cursors_are_not(here: World) -> None:
     for name in ("A", "B", "C"):
         await here.make("account", name=name)
-    document, before = NAMES % "pageInfo { endCursor }", plans(here)._size
+    document, before = NAMES % "pageInfo { endCursor }", plans(here)._leaves.weight
     sizes = []
 
     first = await ask(here, document, first=1)
     for size, after in ((1, first["accounts"]["pageInfo"]["endCursor"]), (1, None), (2, None)):
         data = await ask(here, document, first=size, after=after)
-        sizes.append((len(data["accounts"]["nodes"]), plans(here)._size > before))
-        before = plans(here)._size
+        sizes.append((len(data["accounts"]["nodes"]), plans(here)._leaves.weight > before))
+        before = plans(here)._leaves.weight
     again = await ask(here, document, first=1, after=data["accounts"]["pageInfo"]["endCursor"])
 
     assert sizes == [(1, True), (1, True), (2, True)]  # with a cursor; with null; of another size
     assert [each["name"] for each in again["accounts"]["nodes"]] == ["C"]
-    assert plans(here)._size == before
+    assert plans(here)._leaves.weight == before
 
 
 async def test_a_wrong_cursor_and_a_wrong_size_are_refused_as_ever(here: World) -> None:
@@ -168,23 +168,23 @@ async def test_what_sqlite_cannot_parse_is_executed(here: World, caplog: pytest.
 
 async def test_only_so_much_is_remembered(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
     known = plans(here)
-    monkeypatch.setattr(known, "ROOM", 20_000)
+    monkeypatch.setattr(known._leaves, "max_weight", 20_000)
 
     for number in range(50):
         await ask(here, f"{{ a{number}: accounts {{ totalCount }} }}")
-    assert known._size <= 20_000
-    assert known._size == sum(size for _, size in known._ends.values())
-    assert 0 < len(known._ends) < 20
+    assert known._leaves.weight <= 20_000
+    assert known._leaves.weight == sum(size for _, size, _ in known._leaves._entries.values())
+    assert 0 < len(known._leaves) < 20
 
     document = parse_document(here.application.state.service.schema._schema, NAMES % "totalCount")
     for first in range(1, 51):
         await ask(here, document.text, first=first)
-    [fork] = document.compiled[known, None].ways.values()
-    assert 0 < len(fork.ways) < 20
-    assert 50 in fork.ways
+    [fork] = document.memo[known, None].branches.values()
+    assert 0 < len(fork.branches) < 20
+    assert 50 in fork.branches
     for number in range(20):
         await ask(here, f"{{ b{number}: accounts {{ totalCount }} }}")
-    assert document.compiled[known, None].ways == {}
+    assert document.memo[known, None].branches == {}
 
 
 async def test_nothing_is_kept_of_a_document_that_was_forgotten(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ async def test_nothing_is_kept_of_a_document_that_was_forgotten(here: World, mon
     document = weakref.ref(parse_document(here.application.state.service.schema._schema, text))
     assert document() is not None
 
-    monkeypatch.setattr(documents._remembered, "ROOM", 0)
+    monkeypatch.setattr(parsing._documents, "max_weight", 0)
     await ask(here, "{ viewer { id } }")
     gc.collect()
 

@@ -148,7 +148,7 @@ def test_what_is_remembered_is_bounded() -> None:
     for first in range(1, 100):
         for count in range(1, 4):
             assert made.requested({"ids": ["a"] * count, "first": first}) == count + first
-    assert len(made._known) <= 100
+    assert len(made._requested) <= 100
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["name"])

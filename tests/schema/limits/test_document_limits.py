@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from graphql import get_introspection_query
 
+from crm_graph.bounded_cache import BoundedCache
 from crm_graph.errors import LimitExceeded
 from schema import build_schema
-from schema.execution import documents
-from schema.execution.documents import parse_document
-from schema.limits.document_limits import MOST
+from schema.execution import parsing
+from schema.execution.parsing import parse_document
+from schema.limits.document_limits import LIMITS
 from schema.transports.graphiql_examples import EXAMPLES
 from tests.support.abuse import ABUSES, Abuse
 
@@ -26,14 +27,14 @@ RELAY = " ".join(
 
 @pytest.fixture(autouse=True)
 def _read_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "_remembered", documents._Remembered())
+    monkeypatch.setattr(parsing, "_documents", BoundedCache(parsing.MAX_CACHED_CHARACTERS))
     parse_document(SCHEMA, "{ viewer { id } }")
 
 
 @pytest.mark.parametrize("abuse", ABUSES, ids=lambda abuse: abuse.name)
 def test_an_abuse_is_refused(abuse: Abuse, monkeypatch: pytest.MonkeyPatch) -> None:
     if not abuse.validated:
-        monkeypatch.setattr(documents, "validate", None)  # which would take long
+        monkeypatch.setattr(parsing, "validate", None)  # which would take long
     gc.collect()  # so that what other tests left is not counted
     begun = time.process_time()
     document = parse_document(SCHEMA, abuse.text)
@@ -41,8 +42,8 @@ def test_an_abuse_is_refused(abuse: Abuse, monkeypatch: pytest.MonkeyPatch) -> N
 
     cause = document.errors[0].original_error
     assert (cause.unit if isinstance(cause, LimitExceeded) else None) == abuse.limit
-    assert len(document.errors) <= documents.MAX_ERRORS + 1
-    assert documents._remembered.get(SCHEMA, abuse.text) is None
+    assert len(document.errors) <= parsing.MAX_ERRORS + 1
+    assert parsing.cached_document(SCHEMA, abuse.text) is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_what_clients_send_is_good(text: str) -> None:
     ],
 )  # fmt: skip
 def test_as_much_as_is_allowed_is_good_and_one_more_is_not(what: str, text: Any) -> None:
-    most = MOST[what]
+    most = LIMITS[what]
     causes = [error.original_error for error in parse_document(SCHEMA, text(most)).errors]
     assert not any(isinstance(each, LimitExceeded) for each in causes)
     [error] = parse_document(SCHEMA, text(most + 1)).errors
@@ -120,6 +121,6 @@ def test_what_is_cut_off_is_told_by_the_parser(text: str) -> None:
 def test_strings_and_comments_are_not_counted_for_what_is_in_them() -> None:
     filler = "@ { } ... " * 700
     for text in (f'{{ account(id: "{filler}") {{ id }} }}', f'{{ account(id: """{filler}""") {{ id }} }}'):
-        assert len(text) > MOST["tokens"]
+        assert len(text) > LIMITS["tokens"]
         assert parse_document(SCHEMA, text).errors == ()
     assert parse_document(SCHEMA, f"{{ viewer {{ id }} }} # {filler}").errors == ()

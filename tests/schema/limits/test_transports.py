@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_graph import auth
+from crm_graph.bounded_cache import BoundedCache
 from crm_graph.models import Account
 from loaders import Loaders
 from loaders.sql_json.statement import Statement
@@ -216,7 +217,7 @@ async def test_who_asks_for_more_than_there_is_has_to_wait(
     assert 5 < wait <= 7
     left = {"maximumAvailable": 15, "currentlyAvailable": 11 - wait, "restoreRate": 1}
     assert error["extensions"] == {"code": "THROTTLED", "throttleStatus": left}
-    assert error["message"] == f"You have asked for much in a short time. Wait {wait} seconds."
+    assert error["message"] == f"Rate limit exceeded. Retry in {wait} seconds."
     assert [row["name"] for row in await world.rows(Account)] == ["Acme"]
     rep = await world.person()
     assert "errors" not in await ask(server, how, LIST, rep)  # whose bucket is another
@@ -227,8 +228,8 @@ async def test_the_status_of_who_has_to_wait(
 ) -> None:
     monkeypatch.setattr(service, "rate_limiter", RateLimiter(10, 1))
     await status(server, LIST, world.admin)  # by which the token is known
-    [token] = [key for key in service.rate_limiter._here._levels if key.startswith("token:")]
-    service.rate_limiter._here._levels.clear()
+    [token] = [key for key in service.rate_limiter._local._levels._entries if key.startswith("token:")]
+    service.rate_limiter._local._levels.clear()
     await service.rate_limiter.charge(token, 10)
     code, after, answer = await status(server, LIST, world.admin)
     assert (code, after) == (429, "10")
@@ -241,7 +242,7 @@ async def test_who_is_nobody_shares_with_all_of_the_address(
     world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "rate_limiter", RateLimiter(10, 1))
-    monkeypatch.setattr(service, "_known", type(service._known)())
+    monkeypatch.setattr(service, "_principals", BoundedCache(10))
     headers = {"Accept": RESPONSE}
     codes = [
         (await server.client.post(server.url, json={"query": LIST}, headers=headers | by)).status_code
@@ -250,9 +251,9 @@ async def test_who_is_nobody_shares_with_all_of_the_address(
     # Nothing was answered to the first, and 9 given back; that is too little for the second, but for the least of what
     # a token costs that is yet to be looked at.
     assert codes == [401, 429, 200, 429]
-    levels = service.rate_limiter._here._levels
-    assert sorted(key.partition(":")[0] for key in levels) == ["client", "token"]
-    assert 9 <= levels["client:127.0.0.1"][0] < 10
+    levels = service.rate_limiter._local._levels
+    assert sorted(key.partition(":")[0] for key in levels._entries) == ["client", "token"]
+    assert 9 <= levels._entries["client:127.0.0.1"][0][0] < 10
 
 
 # Turns

@@ -105,8 +105,8 @@ async def test_another_process_finds_it_and_looks_again_after_a_minute(
 
     async with world.raw() as connection:
         await connection.execute(sa.delete(StoredDocument))
-    monkeypatch.setattr("schema.transports.persisted_queries.MAX_AGE_SECONDS", 0.0)
-    persisted_queries._known.clear()
+    monkeypatch.setattr(persisted_queries._documents, "max_age", 0.0)
+    persisted_queries._documents.clear()
     monkeypatch.setattr(service, "persisted_queries", persisted_queries)
     assert error(await world.send(named(sha256(WHO)), token=world.admin.token)) == NOT_FOUND
 
@@ -116,17 +116,17 @@ async def test_another_process_finds_it_and_looks_again_after_a_minute(
     [
         (named(sha256("{ x }"), query=WHO), "The id is not the SHA-256 hash of the query.", HASH),
         ({"documentId": "x-mine:1", "query": WHO}, "The id is not the SHA-256 hash of the query.", "documentId"),
-        (named(5), "An id is a text of 1 to 200 visible ASCII characters.", HASH),
-        (named("x" * 201), "An id is a text of 1 to 200 visible ASCII characters.", HASH),
-        ({"documentId": "ä"}, "An id is a text of 1 to 200 visible ASCII characters.", "documentId"),
+        (named(5), "An id has 1 to 200 visible ASCII characters.", HASH),
+        (named("x" * 201), "An id has 1 to 200 visible ASCII characters.", HASH),
+        ({"documentId": "ä"}, "An id has 1 to 200 visible ASCII characters.", "documentId"),
         (
             {"extensions": {"persistedQuery": {"version": 2, "sha256Hash": "x"}}},
-            "Only version 1 of persisted queries is known.",
+            "Only version 1 of persisted queries is supported.",
             "extensions.persistedQuery.version",
         ),
         (
             {"extensions": {"persistedQuery": "x"}},
-            "Only version 1 of persisted queries is known.",
+            "Only version 1 of persisted queries is supported.",
             "extensions.persistedQuery.version",
         ),
     ],
@@ -160,8 +160,8 @@ async def test_to_have_documents_kept_costs(
     world: World, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service.rate_limiter, "maximum", 2_500)
-    monkeypatch.setattr(service.rate_limiter._here, "maximum", 2_500)
-    monkeypatch.setattr(service.rate_limiter._here, "rate", 0)
+    monkeypatch.setattr(service.rate_limiter._local, "maximum", 2_500)
+    monkeypatch.setattr(service.rate_limiter._local, "rate", 0)
     texts = [f"query Q{number} {{ viewer {{ name }} }}" for number in range(4)]
 
     answers = [await world.send(named(sha256(text), query=text), token=world.admin.token) for text in texts]
@@ -174,8 +174,8 @@ async def test_to_look_for_documents_costs(
     world: World, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service.rate_limiter, "maximum", 2)
-    monkeypatch.setattr(service.rate_limiter._here, "maximum", 2)
-    monkeypatch.setattr(service.rate_limiter._here, "rate", 0.001)
+    monkeypatch.setattr(service.rate_limiter._local, "maximum", 2)
+    monkeypatch.setattr(service.rate_limiter._local, "rate", 0.001)
     monkeypatch.setattr(service.rate_limiter, "rate", 0.001)
 
     answers = [await world.send(named(str(number)), token=world.admin.token) for number in range(3)]
@@ -201,14 +201,14 @@ async def test_the_oldest_make_room_and_trusted_ones_stay(world: World, monkeypa
 
 
 async def test_only_so_much_is_known_in_memory(world: World, persisted_queries: PersistedQueryStore) -> None:
-    persisted_queries.ROOM = 3 * len(WHO)
+    persisted_queries._documents.max_weight = 3 * len(WHO)
     await documents.trust(world.database, dict.fromkeys("abcd", WHO))
 
     for each in "abcad":
         assert await world.send({"documentId": each}, token=world.admin.token) == NAMED
 
-    assert list(persisted_queries._known) == ["c", "a", "d"]
-    assert persisted_queries._length == 3 * len(WHO)
+    assert list(persisted_queries._documents._entries) == ["c", "a", "d"]
+    assert persisted_queries._documents.weight == 3 * len(WHO)
 
 
 async def test_trusted_documents_alone(world: World, change: Change, server: Server) -> None:
@@ -224,7 +224,7 @@ async def test_trusted_documents_alone(world: World, change: Change, server: Ser
     for body in (named(sha256(other)), named(sha256(other), query=other), named(sha256(WHO), query=WHO)):
         assert error(await world.send(body, token=world.admin.token)) == NOT_FOUND
     message, extensions = error(await world.send(named("who", query=other), token=world.admin.token))
-    assert (message, extensions["field"]) == ("The id is another document's.", HASH)
+    assert (message, extensions["field"]) == ("The id belongs to another document.", HASH)
     async with server.websocket(world.admin) as client:
         [refused] = await client.error(await client.start(WHO))
         assert (refused["message"], refused["extensions"]) == ID_REQUIRED

@@ -92,8 +92,8 @@ async def test_one_may_sign_in_by_a_stream_but_follow_nothing_before(world: Worl
     [
         ("{ viewer { id }", None, "Syntax Error: Expected Name, found <EOF>."),
         ("{ nothing }", None, "Cannot query field 'nothing' on type 'Query'."),
-        (WHO, "Other", "The request names no operation of its document."),
-        (f"query A {WHO} query B {WHO}", None, "The request names no operation of its document."),
+        (WHO, "Other", "operationName matches no operation in the document."),
+        (f"query A {WHO} query B {WHO}", None, "operationName matches no operation in the document."),
     ],
 )
 async def test_a_wrong_document_is_told_in_the_stream(

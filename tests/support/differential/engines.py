@@ -12,7 +12,7 @@ from crm_graph.database import Database
 from crm_graph.settings import Settings
 from schema import build_schema
 from schema.core.context import Context
-from schema.execution.documents import ParsedDocument
+from schema.execution.parsing import ParsedDocument
 from schema.execution.schema import CrmSchema, dump_json, format_response
 from tests.support.differential.answers import Answer, difference
 from tests.support.differential.dataset import HERE, Who, rows_of

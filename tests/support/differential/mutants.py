@@ -22,7 +22,7 @@ from loaders.core import pages as shared
 from loaders.sql_json import pages
 from schema.core import fields, lists
 from schema.core import selection as asked
-from schema.execution.documents import ParsedDocument
+from schema.execution.parsing import ParsedDocument
 from tests.support.differential.answers import Answer, difference
 from tests.support.differential.engines import Execution, Pair
 from tests.support.differential.operations import Case
