@@ -119,7 +119,7 @@ def _serve(settings: Settings, listening: socket.socket, workers: int) -> None:
         "loop": "uvloop",
         "http": BoundedHTTP,
         "ws": BoundedWebSocket,
-        "ws_per_message_deflate": False,  # with deflate, fan-out sends less than half as many messages (decision 0017)
+        "ws_per_message_deflate": False,  # with deflate, fan-out sends less than half as many messages (decision 0010)
         "ws_max_size": settings.socket_message_bytes,
         "ws_ping_interval": 20.0,  # keeps proxies from closing idle connections
         # A missed pong would close a sleeping laptop's socket with 1011, from which client libraries do not reconnect.

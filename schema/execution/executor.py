@@ -4,7 +4,7 @@ little more than reading its attributes, and pending values need no task per fie
 A plan covers values as declared. If a value is unexpected or an error occurs, GraphQL's own execution completes the
 value again, and the rest of the operation with it: only that implements GraphQL's rules for errors.
 
-The plan saves 57 % of the processor time of a list of 50 accounts and 28 % of a customer page (decision 0005).
+The plan saves 57 % of the processor time of a list of 50 accounts and 28 % of a customer page (decision 0020).
 """
 
 from __future__ import annotations
