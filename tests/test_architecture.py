@@ -24,15 +24,11 @@ MAX_MODULE_LINES = 400
 EVENT_TYPES = {"ActivityEntry", "AuditEvent", "CaseStatusChange", "MemberResponse", "StageMove"}
 """The types in lists that are not records and have no id."""
 UNSCOPED = {
-    "loaders.live.lists._still: model": "what went out of sight is told by its id alone, to those who saw it",
-    "loaders.live.visibility.have_dependents: model": "what follows a record may be hidden by now, "
-    "or just have been shown",
-    "loaders.live.visibility.touch_customer: Account": "what follows a record may be hidden by now, "
-    "or just have been shown",
-    "loaders.live.visibility.load_contacts: Contact": "what follows a record may be hidden by now, "
-    "or just have been shown",
-    "loaders.live.visibility.of_account: model": "what follows a record may be hidden by now, or just have been shown",
-    "loaders.live.visibility.part: model": "what follows a record may be hidden by now, or just have been shown",
+    "loaders.live.lists._still: model": "users who saw a record get its id when it leaves",
+    "loaders.live.visibility.load_intermediates: model": "dependent records may be hidden, or just have appeared",
+    "loaders.live.visibility.depends_on: model": "dependent records may be hidden, or just have appeared",
+    "loaders.accounts.customers._of_account: model": "dependent records may be hidden, or just have appeared",
+    "loaders.accounts.customers._affect_customer: Account": "dependent records may be hidden, or just have appeared",
     "auth.principals._with_active_user: ApiToken": "sign-in knows no viewer yet",
     "auth.principals._with_active_user: User": "sign-in knows no viewer yet",
     "auth.sessions._candidates: User": "sign-in knows no viewer yet",

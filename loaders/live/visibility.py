@@ -1,9 +1,14 @@
-"""Records that are seen by way of others: contacts follow their account, parts their deal, activities what they are
-about. Told from the log: who saw them before, and what a change of one record's owner shows or hides of others."""
+"""Records whose visibility depends on other records: contacts on their account, line items on their opportunity,
+activities on the records they are about. The dependencies come from the models' policies.
+
+Functions about the past read the change log: who saw a record before a row, and which records another record's new
+owner shows or hides.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from graphlib import TopologicalSorter
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,34 +17,37 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.access import INHERITED, VISIBILITY_SOURCES, Viewer, is_private, unscoped, visible, was_visible
 from crm_graph.changelog import ChangeRow
 from crm_graph.database import in_array
-from crm_graph.models import (
-    Account,
-    Action,
-    Activity,
-    ActivityLink,
-    CampaignMember,
-    Change,
-    Contact,
-    ContactRole,
-    Entity,
-    Opportunity,
-    OpportunityLine,
-)
+from crm_graph.models import Action, Activity, ActivityLink, Change, Entity
 
-HIDDEN = "what follows a record may be hidden by now, or just have been shown"
-PARTS = {kind: columns for kind, columns in INHERITED.items() if kind is not Contact}
-"""What shows only where all of these columns' records do."""
+HIDDEN = "dependent records may be hidden, or just have appeared"
+
+
+def _intermediates() -> list[type[Entity]]:
+    """Entities that inherit their visibility and pass it on, such as contacts; each after those it inherits from."""
+    passing = {*VISIBILITY_SOURCES.values()} & INHERITED.keys()
+    graph = {model: passing.intersection(INHERITED[model].values()) for model in INHERITED if model in passing}
+    return list(TopologicalSorter(graph).static_order())
+
+
+INTERMEDIATES = _intermediates()
+INHERITS_FROM: Mapping[type[Entity], Sequence[str]] = {
+    model: [*columns] for model, columns in INHERITED.items() if model not in INTERMEDIATES
+}
+"""The columns of the records that decide who sees an entity's records, for the entities that pass on no visibility."""
 
 
 def reassigned(rows: Sequence[ChangeRow], viewer: Viewer) -> list[ChangeRow]:
-    """The rows by which private records came to others: what follows these records may come or go with them."""
+    """The rows that gave private records to other users, accounts or teams: dependent records may appear or vanish."""
     found = []
     for row in rows:
-        is_contact = row.entity == "Contact"
-        names = {"owner_id", "team_id"} | ({"account_id"} if is_contact else set())
-        if row.action is Action.CREATED or names.isdisjoint(row.names):
+        model = VISIBILITY_SOURCES.get(row.entity)
+        if model is None or row.action is Action.CREATED:
             continue
-        if is_private(viewer, "Account" if is_contact else row.entity):
+        inherited = INHERITED.get(model, {})
+        deciding = {row.entity, *(target.__name__ for target in inherited.values())}
+        if {"owner_id", "team_id", *inherited}.isdisjoint(row.names):
+            continue
+        if any(is_private(viewer, entity) for entity in deciding):
             found.append(row)
     return found
 
@@ -109,78 +117,47 @@ async def load_visibility_changes(session: AsyncSession, viewer: Viewer, rows: S
     return found
 
 
-async def load_contacts(
-    session: AsyncSession, viewer: Viewer, account_ids: Collection[str], ids: Collection[str] | None = None
-) -> set[str]:
-    """The ids of the contacts of accounts, who follow them; given `ids`, of those contacts among them."""
-    statement = sa.select(Contact.id).where(
-        unscoped(Contact, HIDDEN),
-        Contact.workspace_id == viewer.workspace_id,
-        in_array(Contact.account_id, list(account_ids)),
-    )
-    if ids is not None:
-        statement = statement.where(in_array(Contact.id, list(ids)))
-    return set(await session.scalars(statement))
+async def load_intermediates(
+    session: AsyncSession, viewer: Viewer, ids: Collection[str], kinds: Iterable[type[Entity]] = ()
+) -> set[str] | None:
+    """The ids of the records that inherit their visibility from these and pass it on, such as the contacts of accounts.
+    None, without reading on, if records of these kinds are among them."""
+    found: set[str] = set()
+    for model in INTERMEDIATES:
+        columns = [getattr(model, column) for column in INHERITED[model]]
+        named = [*ids, *found]
+        statement = sa.select(model.id).where(
+            unscoped(model, HIDDEN),
+            model.workspace_id == viewer.workspace_id,
+            sa.or_(*(in_array(column, named) for column in columns)),
+        )
+        some = set(await session.scalars(statement))
+        if some and model in kinds:
+            return None
+        found |= some
+    return found
 
 
 async def have_dependents(
     session: AsyncSession, viewer: Viewer, ids: Collection[str], kinds: Collection[type[Entity]]
 ) -> bool:
-    """Whether records of these kinds follow any of these."""
-    contacts = await load_contacts(session, viewer, ids)
-    if contacts and Contact in kinds:
+    """True if the visibility of a record of these kinds depends on one of these records."""
+    intermediates = await load_intermediates(session, viewer, ids, kinds)
+    if intermediates is None:
         return True
-    every = [*ids, *contacts]
-    follow = [
-        sa.exists().where(
-            unscoped(model, HIDDEN),
-            model.workspace_id == viewer.workspace_id,
-            sa.or_(*(in_array(getattr(model, column), every) for column in columns)),
-        )
-        for model, columns in PARTS.items()
-        if model in kinds
-    ]
+    every = [*ids, *intermediates]
+    dependents = [depends_on(viewer, model, every) for model in INHERITS_FROM if model in kinds]
     if Activity in kinds:
         link = ActivityLink.__table__.c
         about = sa.or_(*(in_array(link[target], every) for target in ActivityLink.TARGETS))
-        follow.append(sa.exists().where(link.workspace_id == viewer.workspace_id, about))
-    return bool(follow) and bool(await session.scalar(sa.select(sa.or_(*follow))))
+        dependents.append(sa.exists().where(link.workspace_id == viewer.workspace_id, about))
+    return bool(dependents) and bool(await session.scalar(sa.select(sa.or_(*dependents))))
 
 
-async def touch_customer(session: AsyncSession, viewer: Viewer, account_id: str, ids: Collection[str]) -> bool:
-    """Whether records around an account follow any of these, which may belong to other accounts."""
-    if account_id in ids:
-        return True
-    every = [*ids, *await load_contacts(session, viewer, ids)]
-    own, other = ActivityLink.__table__.alias().c, ActivityLink.__table__.alias().c
-
-    def of_account(model: Any) -> sa.Select[Any]:
-        here = model.workspace_id == viewer.workspace_id, model.account_id == account_id
-        return sa.select(model.id).where(unscoped(model, HIDDEN), *here)
-
-    def part(model: Any, whole: Any, *columns: str) -> sa.ColumnElement[bool]:
-        named = sa.or_(*(in_array(getattr(model, column), every) for column in columns))
-        key = model.opportunity_id if whole is Opportunity else model.contact_id
-        return sa.exists().where(
-            unscoped(model, HIDDEN), model.workspace_id == viewer.workspace_id, named, key.in_(of_account(whole))
-        )
-
-    follow = [
-        part(ContactRole, Opportunity, "opportunity_id", "contact_id"),
-        part(OpportunityLine, Opportunity, "opportunity_id"),
-        part(CampaignMember, Contact, "campaign_id", "contact_id"),
-        sa.exists().where(
-            unscoped(Account, HIDDEN),
-            Account.workspace_id == viewer.workspace_id,
-            Account.id == account_id,
-            in_array(Account.parent_id, list(ids)),
-        ),
-        sa.exists().where(
-            own.workspace_id == viewer.workspace_id,
-            own.account_id == account_id,
-            other.workspace_id == viewer.workspace_id,
-            other.activity_id == own.activity_id,
-            sa.or_(*(in_array(other[target], every) for target in ActivityLink.TARGETS)),
-        ),
-    ]
-    return bool(await session.scalar(sa.select(sa.or_(*follow))))
+def depends_on(
+    viewer: Viewer, model: Any, ids: Sequence[str], *conditions: sa.ColumnElement[bool]
+) -> sa.ColumnElement[bool]:
+    """The condition that the visibility of an entity's record, which meets these conditions, depends on one of these
+    records."""
+    named = sa.or_(*(in_array(getattr(model, column), ids) for column in INHERITS_FROM[model]))
+    return sa.exists().where(unscoped(model, HIDDEN), model.workspace_id == viewer.workspace_id, named, *conditions)

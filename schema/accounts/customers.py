@@ -12,7 +12,7 @@ from crm_graph import models
 from crm_graph.changelog import Revision
 from crm_graph.errors import BadUserInput
 from loaders.accounts.customers import customer
-from loaders.live.lists import RecordEvent
+from loaders.live.events import RecordEvent
 from schema.core import Node
 from schema.core.context import Info
 from schema.core.declared import argument
@@ -47,7 +47,7 @@ async def _follow_customer(info: Info, *, account_id: str, after: Revision | Non
         return CustomerUpdate(revision=revision, caught_up=caught_up, events=events)
 
     live_list = customer(account_id)
-    return SubscriptionSource(live_list, answer, {scope.model for scope in live_list.scopes}, after)
+    return SubscriptionSource(live_list, answer, {source.model for source in live_list.sources}, after)
 
 
 @subscription_fields(3)

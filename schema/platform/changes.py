@@ -14,7 +14,8 @@ from strawberry.utils.str_converters import to_camel_case
 from crm_graph.changelog import Revision
 from crm_graph.errors import BadUserInput
 from crm_graph.models import Action
-from loaders.live.lists import SIGN_IN_ACTIONS, LiveChangeLog, RecordEvent, load_log
+from loaders.live.change_log import LiveChangeLog, load_log
+from loaders.live.events import SIGN_IN_ACTIONS, RecordEvent
 from schema.core import TYPES, Node
 from schema.core.context import Info
 from schema.core.declared import Arguments, DeclaredField, argument, declared
@@ -88,7 +89,7 @@ def _page(occurrences: Sequence[RecordEvent], revision: str, caught_up: bool) ->
     return ChangePage(revision=revision, caught_up=caught_up, changes=changes)
 
 
-def _ledger(types: Sequence[Any] | None) -> LiveChangeLog:
+def _live_log(types: Sequence[Any] | None) -> LiveChangeLog:
     names = TYPES if types is None else {each.value for each in types}
     return LiveChangeLog({name: TYPES[name].__model__ for name in names})
 
@@ -110,14 +111,14 @@ class Changes(DeclaredField):
         ]
 
     async def resolve(self, source: Any, info: Info, arguments: Arguments) -> ChangePage:
-        loaders, ledger = info.context.loaders, _ledger(arguments.get("types"))
+        loaders, live_log = info.context.loaders, _live_log(arguments.get("types"))
         text, first = arguments.get("after"), arguments.get("first")
         if first is not None and not 1 <= first <= MAX_PAGE_SIZE:
             raise BadUserInput(f"first is a number from 1 to {MAX_PAGE_SIZE}, not {first}.", "first")
         after = None if text is None else Revision.parse(text, "after")
         retention = info.context.settings.retention
         occurrences, end, caught_up = await loaders.read(
-            lambda session: load_log(session, loaders.viewer, ledger, after, first or DEFAULT_PAGE_SIZE, retention)
+            lambda session: load_log(session, loaders.viewer, live_log, after, first or DEFAULT_PAGE_SIZE, retention)
         )
         return _page(occurrences, str(end), caught_up)
 
@@ -125,8 +126,8 @@ class Changes(DeclaredField):
 async def _follow_changes(
     info: Info, *, types: Sequence[Any] | None = None, after: Revision | None
 ) -> SubscriptionSource:
-    ledger = _ledger(types)
-    return SubscriptionSource(ledger, _page, ledger.models.values(), after)
+    live_log = _live_log(types)
+    return SubscriptionSource(live_log, _page, live_log.models.values(), after)
 
 
 @query_fields(13)

@@ -18,7 +18,8 @@ from crm_graph.changelog import ChangeRow, Revision
 from crm_graph.errors import BadUserInput
 from loaders import Loaders, PageRequest, SortKey
 from loaders.core.pages import Where
-from loaders.live.lists import Dependencies, ListSource, LiveList, RecordEvent, invalidated_by
+from loaders.live.events import RecordEvent
+from loaders.live.lists import Dependencies, ListSource, LiveList, invalidated_by
 from loaders.platform.workspaces import load_revision, revision_of
 from loaders.sales.boards import load_stage_totals, load_stages, stage_totals, stages_of
 from loaders.sales.opportunities import IN_STAGE

@@ -11,11 +11,12 @@ from typing import Any
 from graphql import GraphQLError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crm_graph.access import Viewer, VisibilityScope, is_private, visibility_scope
+from crm_graph.access import Viewer, VisibilityScope, visibility_scope
 from crm_graph.changelog import ChangeRow
 from crm_graph.errors import ResyncRequired, Unauthenticated
 from crm_graph.models import Entity
-from loaders.live.lists import MAX_MEMBERS, Audience, Members, RecordEvent, load_viewers, moving_rows
+from loaders.live.audience import Audience, access_changes, load_viewers
+from loaders.live.events import ChangeBatch, Members, RecordEvent
 from schema.subscriptions.operations import SubscriptionOperation
 from schema.subscriptions.sink import Sink
 from schema.subscriptions.source import SubscriptionSource
@@ -90,46 +91,20 @@ async def build_update(
     session: AsyncSession,
     viewer: Viewer,
     request: SubscriptionRequest,
-    known: Members | None,
-    rows: Sequence[ChangeRow],
-    moving: Sequence[ChangeRow],
+    members: Members | None,
+    batch: ChangeBatch,
     end: Position,
     render_payload: RenderPayload,
-    audience: Audience | None = None,
 ) -> Update:
-    """Tell a viewer who knows these members what rows mean; `moving` are those that changed his sight of others, and
-    `audience` who sees what the rows leave, where that is known.
+    """The update that a batch of log rows means to a viewer of the list with these members.
 
-    Raises ResyncRequired where that cannot be told, and GraphQLError where the answer cannot be made.
+    Raises ResyncRequired if the list must be read again, and GraphQLError if the payload cannot be made.
     """
-    live_list = request.source.live_list
-    about = live_list.about(rows, known)
-    if known is not None and audience is not None:
-        about = {key: its for key, its in about.items() if key in known or _concerns(viewer, its[-1], audience)}
-    occurrences = await live_list.look(session, viewer, about, known) if about else []
-    causes = await live_list.unsettled(session, viewer, rows, known) or moving
-    members = known
-    if causes:
-        members = await live_list.members(session, viewer)
-        different = None
-        if known is not None and members is not None:
-            different = await live_list.compare(
-                session, viewer, known - about.keys(), members - about.keys(), causes[-1]
-            )
-        if different is None:
-            raise ResyncRequired(TOO_MANY, end.revision)
-        occurrences += different
-    elif known is not None and occurrences:
-        members = known | {each.record_id for each in occurrences if each.record is not None}
-        members -= {each.record_id for each in occurrences if each.record is None}
-        if len(members) > MAX_MEMBERS:
-            members = None
-    return Update(await render_payload(session, viewer, request, occurrences, end) if occurrences else None, members)
-
-
-def _concerns(viewer: Viewer, row: ChangeRow, audience: Audience) -> bool:
-    """Whether the viewer may see what the row leaves."""
-    return not is_private(viewer, row.entity) or audience.has(viewer.user_id or "", row)
+    update = await request.source.live_list.update(session, viewer, members, batch)
+    if update is None:
+        raise ResyncRequired(TOO_MANY, end.revision)
+    payload = await render_payload(session, viewer, request, update.events, end) if update.events else None
+    return Update(payload, update.members)
 
 
 class Group:
@@ -176,7 +151,7 @@ class Group:
 
         Raises what the database raises; then those who were not told yet stand where they stood.
         """
-        moving = moving_rows(rows, self.sight, {each.viewer.user_id for each in self.subscribers})
+        moving = access_changes(rows, self.sight, {each.viewer.user_id for each in self.subscribers})
         if moving:
             await self._split(session, rows, moving, end, render_payload, split_groups)
         if self.subscribers:
@@ -193,9 +168,8 @@ class Group:
     ) -> None:
         personal = moving if self.sight.user_id is not None else []
         try:
-            told = await build_update(
-                session, self.viewer, self.request, self.members, rows, personal, end, render_payload, audience
-            )
+            batch = ChangeBatch(rows, personal, audience)
+            told = await build_update(session, self.viewer, self.request, self.members, batch, end, render_payload)
         except (ResyncRequired, GraphQLError) as error:
             self.detach_all(error)
             return
@@ -224,9 +198,8 @@ class Group:
         for subscribers in parting.values():
             viewer = viewers[subscribers[0].viewer.user_id or ""]
             try:
-                told = await build_update(
-                    session, viewer, self.request, self.members, rows, moving, end, render_payload
-                )
+                batch = ChangeBatch(rows, moving)
+                told = await build_update(session, viewer, self.request, self.members, batch, end, render_payload)
             except (ResyncRequired, GraphQLError) as error:
                 for subscriber in subscribers:
                     self._detach(subscriber, error)

@@ -20,7 +20,8 @@ from crm_graph.changelog import Revision
 from crm_graph.errors import BadUserInput
 from crm_graph.models import Action
 from crm_graph.records import label
-from loaders.live.lists import Dependencies, ListSource, LiveList, RecordEvent, everything, invalidated_by
+from loaders.live.events import RecordEvent
+from loaders.live.lists import Dependencies, ListSource, LiveList, everything, invalidated_by
 from schema.core.context import Info
 from schema.core.declare import declared_class, snake_case
 from schema.core.declared import argument

@@ -18,7 +18,8 @@ from crm_graph.changelog import ChangeLog, Revision, log
 from crm_graph.database import CONNECTION_ERRORS, Database
 from crm_graph.errors import RequestError, TimedOut, Unauthenticated
 from crm_graph.settings import Settings
-from loaders.live.lists import RecordEvent, load_viewers
+from loaders.live.audience import load_viewers
+from loaders.live.events import RecordEvent
 from schema.core import TYPES
 from schema.core.context import Context
 from schema.execution.executor import CompletionPlans

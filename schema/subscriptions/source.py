@@ -13,7 +13,9 @@ from strawberry.types.arguments import StrawberryArgument
 from crm_graph import models
 from crm_graph.changelog import Revision
 from crm_graph.models import Entity
-from loaders.live.lists import LiveChangeLog, LiveList, RecordEvent
+from loaders.live.change_log import LiveChangeLog
+from loaders.live.events import RecordEvent
+from loaders.live.lists import LiveList
 from schema.core.context import Info
 from schema.core.costs import FREE, costs
 from schema.core.declared import Arguments, DeclaredField, argument

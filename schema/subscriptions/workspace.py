@@ -18,7 +18,8 @@ from crm_graph.database import CONNECTION_ERRORS, Database
 from crm_graph.errors import ResyncRequired
 from crm_graph.models import now
 from crm_graph.observability import metrics
-from loaders.live.lists import Audience, load_audience, moving_rows
+from loaders.live.audience import Audience, access_changes, load_audience
+from loaders.live.events import ChangeBatch
 from schema.subscriptions.group import Group, Position, RenderPayload, Subscriber, build_update
 
 CHECKPOINT_SECONDS = 30.0
@@ -168,7 +169,7 @@ class WorkspaceSubscriptions:
                         payload = await self.render_payload(session, subscriber.viewer, subscriber.request, (), end)
                     group = self.groups.get(key)
                     if group is None:
-                        members = await subscriber.request.source.live_list.members(session, subscriber.viewer)
+                        members = await subscriber.request.source.live_list.load_members(session, subscriber.viewer)
                         group = Group(subscriber.viewer, subscriber.request, members, end.number)
                 self._payloads.set((key, subscriber.number, group.at), payload)
             subscriber.number = group.at
@@ -183,15 +184,13 @@ class WorkspaceSubscriptions:
         rows = self._tail.after(subscriber.number)
         if rows is None or subscriber.epoch != self._epoch:
             return True
-        return bool(moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id}))
+        return bool(access_changes(rows, subscriber.sight, {subscriber.viewer.user_id}))
 
     async def _build_payload(
         self, session: AsyncSession, subscriber: Subscriber, rows: Sequence[ChangeRow], end: Position
     ) -> str | None:
-        moving = moving_rows(rows, subscriber.sight, {subscriber.viewer.user_id})
-        told = await build_update(
-            session, subscriber.viewer, subscriber.request, None, rows, moving, end, self.render_payload
-        )
+        batch = ChangeBatch(rows, access_changes(rows, subscriber.sight, {subscriber.viewer.user_id}))
+        told = await build_update(session, subscriber.viewer, subscriber.request, None, batch, end, self.render_payload)
         return told.payload
 
     async def _advance(self, session: AsyncSession) -> None:
