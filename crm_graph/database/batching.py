@@ -27,11 +27,15 @@ class BatchedStatement:
 
     The parameters at the positions `batched_params` are arrays, one value per request. The others must be equal in all
     requests; if they are not, `fallback` is used, which batches more of them.
+
+    All positions are those of the statement for one request. `order` has the positions in the order in which this
+    statement takes the parameters, if that is another one.
     """
 
     text: str
     batched_params: tuple[int, ...]
     fallback: BatchedStatement | None = None
+    order: tuple[int, ...] | None = None
 
     def combine(self, requests: Sequence[Parameters]) -> tuple[str, Parameters]:
         """The statement for these requests, and its parameters."""
@@ -42,7 +46,7 @@ class BatchedStatement:
                 return self.fallback.combine(requests)
         for place in self.batched_params:
             parameters[place] = [values[place] for values in requests]
-        return self.text, parameters
+        return self.text, parameters if self.order is None else [parameters[place] for place in self.order]
 
 
 @dataclass(eq=False)

@@ -1,93 +1,141 @@
-"""Statements that answer a whole operation with its JSON, straight from the driver."""
+"""Compiled statements that return the JSON of a whole operation, sent to the driver directly."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import functions, visitors
 
 from crm_graph.access import Viewer
 from crm_graph.database import Database
 from crm_graph.database.batching import BatchedStatement
 from crm_graph.models.types import Id
+from loaders.sql_json.expressions import JsonArray, JsonRows
 from loaders.sql_json.variables import Read, Variables
 
 WORKSPACE, USER = "viewer_workspace", "viewer_user"
-"""The parameters that stand for a viewer's ids."""
-_PARAMETER = re.compile(r"\$(\d+)::(TIMESTAMP WITH TIME ZONE|[A-Z]+)(?![\w(\[]| WITH| PRECISION)")
-_OF_ROWS = re.compile(r"\b(string_agg|count|sum|max|min)\(")
+"""The names of the parameters for a viewer's ids."""
+_AGGREGATES = (JsonRows, JsonArray, functions.count, functions.sum, functions.min, functions.max)
+_SCALARS = (sa.Integer, sa.Boolean, sa.Date, sa.DateTime)
 
 
 @dataclass(frozen=True)
 class Statement:
-    """The text, and its parameters in their order: each tells its value, given the variables of a request. `several`
-    answers several requests at once, where that is worth while."""
+    """A compiled statement. `values` read its parameters, in order, from the variables of a request.
+
+    `batched` is the form for many requests; None on SQLite, and for a statement that reads more than single records.
+    """
 
     text: str
     values: tuple[Read, ...]
-    several: BatchedStatement | None = None
+    batched: BatchedStatement | None = None
 
     @classmethod
     def of(
         cls, select: sa.Select[Any], reads: Mapping[str, Read], known: Mapping[str, Read], dialect: Dialect
     ) -> Statement:
-        """`reads` are the parameters that come with a request, by name, and `known` those that are texts of our own."""
+        """Compile a select of one text. `reads` read the parameters that come with a request, by name, and `known`
+        those of the requester, which need no conversion."""
         compiled = select.compile(dialect=dialect)
         names, text = compiled.positiontup or (), str(compiled)
         values = tuple(known.get(name) or _value(compiled.binds[name], reads, dialect) for name in names)
-        if dialect.name == "sqlite":
+        if dialect.name != "postgresql" or _reads_many_rows(select):
             return cls(text, values)
-        own, askers = ([place for place, name in enumerate(names) if name in some] for some in (reads, known))
-        wider = _for_several(text, sorted([*own, *askers]))
-        return cls(text, values, None if wider is None else _for_several(text, own, wider))
+        binds = {name: compiled.binds[name] for name in names}
+        fallback = _batched(select, binds, [name for name in names if name in reads or name in known], dialect)
+        own = [name for name in names if name in reads]
+        return cls(text, values, None if fallback is None else _batched(select, binds, own, dialect, fallback))
 
     async def answer(self, database: Database, variables: Variables) -> str | None:
-        """The JSON. Raises BadUserInput for a value that no column can have, and what Database.fetch_text does."""
+        """The JSON. Raises BadUserInput for a value that no column can hold, and the errors of Database.fetch_text."""
         values = [value(variables) for value in self.values]
-        if self.several is not None:
-            return await database.batcher.fetch(self.text, self.several, values)
+        if self.batched is not None:
+            return await database.batcher.fetch(self.text, self.batched, values)
         return await database.fetch_text(self.text, values)
 
 
 def placeholder_viewer(viewer: Viewer) -> Viewer:
-    """A viewer who stands for all who see by the same rules: his ids are parameters."""
+    """A viewer whose ids are parameters: it stands for all viewers with the same rights."""
     user_id: Any = None if viewer.user_id is None else sa.bindparam(USER, type_=Id())
     workspace_id: Any = sa.bindparam(WORKSPACE, type_=Id())
     return Viewer(workspace_id, user_id, viewer.role, "", "", "", viewer.defaults)
 
 
 def viewer_parameters(viewer: Viewer) -> dict[str, Any]:
-    """The values of those parameters."""
+    """The values of these parameters."""
     return {WORKSPACE: viewer.workspace_id, USER: viewer.user_id}
 
 
-def _for_several(text: str, own: Sequence[int], wider: BatchedStatement | None = None) -> BatchedStatement | None:
-    """`own` are the places of the parameters that each request has its own value of. None for a statement that reads
-    more than a record and those it points to, which takes long enough to have a connection to itself."""
-    kinds: dict[int, str] = {}
+def _reads_many_rows(select: sa.Select[Any]) -> bool:
+    """True for a statement that aggregates: it takes long enough to deserve a connection of its own."""
+    return any(isinstance(element, _AGGREGATES) for element in visitors.iterate(select))
 
-    def column(found: re.Match[str]) -> str:
-        place, kind = int(found[1]) - 1, found[2]
-        if place not in own:
-            return found[0]
-        kinds[place] = kind
-        return f"asked.p{place}"
 
-    body = _PARAMETER.sub(column, text)
-    if not own or len(kinds) < len(own) or _OF_ROWS.search(body):
+class _BatchCompiler(PGCompiler_asyncpg):
+    """Compiles a statement in which some parameters are columns of the batch."""
+
+    def __init__(
+        self, dialect: Dialect, statement: sa.Select[Any], columns: Mapping[str, sa.ColumnElement[Any]]
+    ) -> None:
+        self._batch_columns = columns
+        super().__init__(dialect, statement)
+
+    def visit_bindparam(self, bindparam: sa.BindParameter[Any], *args: Any, **kwargs: Any) -> str:
+        column = self._batch_columns.get(bindparam.key)
+        if column is not None:
+            return self.process(column)
+        text: str = super().visit_bindparam(bindparam, *args, **kwargs)  # type: ignore[no-untyped-call]
+        return text
+
+
+def _batched(
+    select: sa.Select[Any],
+    binds: Mapping[str, sa.BindParameter[Any]],
+    batched: Sequence[str],
+    dialect: Dialect,
+    fallback: BatchedStatement | None = None,
+) -> BatchedStatement | None:
+    """The form of a select for many requests: it takes the parameters named by `batched` from a table of requests.
+
+    None if there are no such parameters, or if one of them has no scalar type.
+    """
+    types = {name: _element_type(binds[name], dialect) for name in batched}
+    if not batched or None in types.values():
         return None
-    lists = ", ".join(f"${place + 1}::{kinds[place]}[]" for place in own)
-    columns = ", ".join(f"p{place}" for place in own)
-    source = f"unnest({lists}) WITH ORDINALITY AS asked({columns}, place)"
-    return BatchedStatement(f"SELECT ({body}) FROM {source} ORDER BY asked.place", tuple(own), wider)
+    place_of = {name: place for place, name in enumerate(binds)}
+    name_of = {bind: name for name, bind in binds.items()}
+    arrays = {f"batch_{place_of[name]}": name for name in batched}
+    parameters = [sa.bindparam(array, type_=ARRAY(types[name])) for array, name in arrays.items()]  # type: ignore[arg-type]
+    columns: list[sa.ColumnClause[Any]] = [sa.column(f"p{place_of[name]}") for name in batched]
+    requests = (
+        sa.func.unnest(*parameters).table_valued(*columns, with_ordinality="place").render_derived(name="requests")
+    )
+    outer = sa.select(select.scalar_subquery()).select_from(requests).order_by(requests.c.place)
+    compiled = _BatchCompiler(dialect, outer, {name: requests.c[f"p{place_of[name]}"] for name in batched})
+    order = tuple(
+        place_of[arrays[name] if name in arrays else name_of[compiled.binds[name]]]
+        for name in compiled.positiontup or ()
+    )
+    return BatchedStatement(str(compiled), tuple(place_of[name] for name in batched), fallback, order)
+
+
+def _element_type(parameter: sa.BindParameter[Any], dialect: Dialect) -> sa.types.TypeEngine[Any] | None:
+    """The type of an array's elements that are values of a parameter; texts have no length, which would cut them."""
+    kind = parameter.type
+    impl = kind.load_dialect_impl(dialect) if isinstance(kind, sa.TypeDecorator) else kind
+    if isinstance(impl, sa.String):
+        return sa.String()
+    return impl if isinstance(impl, _SCALARS) else None
 
 
 def _value(parameter: sa.BindParameter[Any], reads: Mapping[str, Read], dialect: Dialect) -> Read:
-    assert not parameter.expanding, "a list of unknown length is one parameter: among"
+    assert not parameter.expanding, "a list of unknown length is one parameter: in_array"
     prepare = parameter.type.dialect_impl(dialect).bind_processor(dialect)
     read = reads.get(parameter.key)
     if read is not None:
