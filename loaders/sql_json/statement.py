@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import functions, visitors
 
@@ -77,21 +76,24 @@ def _reads_many_rows(select: sa.Select[Any]) -> bool:
     return any(isinstance(element, _AGGREGATES) for element in visitors.iterate(select))
 
 
-class _BatchCompiler(PGCompiler_asyncpg):
-    """Compiles a statement in which some parameters are columns of the batch."""
+@functools.cache
+def _batch_compiler(base: Any) -> Any:
+    """A compiler that renders parameters as columns, where `batch_columns` has one for their name.
+
+    It is made at run time, from the dialect in use: importing a dialect that is not in use slows the start.
+    """
 
     def __init__(
-        self, dialect: Dialect, statement: sa.Select[Any], columns: Mapping[str, sa.ColumnElement[Any]]
+        self: Any, dialect: Dialect, statement: sa.Select[Any], columns: Mapping[str, sa.ColumnElement[Any]]
     ) -> None:
-        self._batch_columns = columns
-        super().__init__(dialect, statement)
+        self.batch_columns = columns
+        base.__init__(self, dialect, statement)
 
-    def visit_bindparam(self, bindparam: sa.BindParameter[Any], *args: Any, **kwargs: Any) -> str:
-        column = self._batch_columns.get(bindparam.key)
-        if column is not None:
-            return self.process(column)
-        text: str = super().visit_bindparam(bindparam, *args, **kwargs)  # type: ignore[no-untyped-call]
-        return text
+    def visit_bindparam(self: Any, bindparam: sa.BindParameter[Any], *args: Any, **kwargs: Any) -> Any:
+        column = self.batch_columns.get(bindparam.key)
+        return base.visit_bindparam(self, bindparam, *args, **kwargs) if column is None else self.process(column)
+
+    return type("BatchCompiler", (base,), {"__init__": __init__, "visit_bindparam": visit_bindparam})
 
 
 def _batched(
@@ -111,13 +113,15 @@ def _batched(
     place_of = {name: place for place, name in enumerate(binds)}
     name_of = {bind: name for name, bind in binds.items()}
     arrays = {f"batch_{place_of[name]}": name for name in batched}
-    parameters = [sa.bindparam(array, type_=ARRAY(types[name])) for array, name in arrays.items()]  # type: ignore[arg-type]
+    parameters = [sa.bindparam(array, type_=sa.ARRAY(types[name])) for array, name in arrays.items()]  # type: ignore[arg-type]
     columns: list[sa.ColumnClause[Any]] = [sa.column(f"p{place_of[name]}") for name in batched]
     requests = (
         sa.func.unnest(*parameters).table_valued(*columns, with_ordinality="place").render_derived(name="requests")
     )
     outer = sa.select(select.scalar_subquery()).select_from(requests).order_by(requests.c.place)
-    compiled = _BatchCompiler(dialect, outer, {name: requests.c[f"p{place_of[name]}"] for name in batched})
+    base: Any = dialect.statement_compiler
+    compiler = _batch_compiler(base)
+    compiled = compiler(dialect, outer, {name: requests.c[f"p{place_of[name]}"] for name in batched})
     order = tuple(
         place_of[arrays[name] if name in arrays else name_of[compiled.binds[name]]]
         for name in compiled.positiontup or ()
