@@ -1,5 +1,8 @@
-"""Wake-ups between processes: «this workspace's log has grown to there». They carry no data, may come twice, late or
-not at all: whoever follows the log reads it from where he stands, and a slow poll covers what got lost."""
+"""Notifications between processes that a workspace's log has grown.
+
+They carry no data, and may come twice, late or not at all: readers of the log continue from the revision they have
+reached, and a slow poll covers lost notifications.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,37 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Protocol
 
 import sqlalchemy as sa
-from broadcaster import Broadcast
 
+from crm_graph.changelog import broadcast
 from crm_graph.database import Database, in_array
 from crm_graph.models import Workspace
 
 CHANNEL = "crm_graph.changes"
 POLL_SECONDS = 5.0
-BEAT_SECONDS = 2.0
-SILENCE_SECONDS = 3 * BEAT_SECONDS
-PATIENCE_SECONDS = 5.0
-LONGEST_BACKOFF_SECONDS = 5.0
+HEARTBEAT_SECONDS = 2.0
+HEARTBEAT_TIMEOUT_SECONDS = 3 * HEARTBEAT_SECONDS
+MAX_BACKOFF_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-class Signal:
-    """How far a workspace's log is said to have grown."""
+class _Message(Protocol):
+    message: str
+
+
+class _Subscription(Protocol):
+    async def get(self) -> _Message: ...
+
+
+class _Publisher(Protocol):
+    async def publish(self, channel: str, message: str) -> None: ...
+
+
+class RevisionSignal:
+    """The revision that a workspace's log has reached, as far as is known."""
 
     def __init__(self) -> None:
         self.revision = 0
@@ -36,19 +50,22 @@ class Signal:
         self._restored = False
 
     def advance_to(self, revision: int) -> None:
+        """Wake those who wait for a revision below this one."""
         if revision > self.revision:
             self.revision = revision
             self._grown.set()
 
     def reset(self, revision: int) -> None:
-        """As `advance_to`, by the database itself: where it stands lower than was known, a backup was restored."""
+        """Take the revision from the database. If it is lower than the known one, a backup was restored."""
         self._restored = revision < self.revision
         self.revision = revision
         self._grown.set()
 
     async def wait_past(self, revision: int) -> None:
-        """Wait until the log is said to have grown beyond a revision, or to have been restored. What is said wakes
-        once: other processes may have told of a log that is gone."""
+        """Wait until the log has grown past a revision, or was restored.
+
+        Each revision wakes once: a notification may be of a log that a restored backup has replaced.
+        """
         self.revision = max(self.revision, revision)
         while self.revision <= revision and not self._restored:
             self._grown.clear()
@@ -57,22 +74,23 @@ class Signal:
 
 
 class ChangeNotifier:
-    """Sends and hears wake-ups through a broadcast, and hears those of its own process at once.
+    """Publishes and receives notifications through a broadcast, and delivers those of its own process at once.
 
-    A broadcast that fails is tried again with backoff. Meanwhile, and for whatever it loses, the poll looks every
-    five seconds how far the logs of the watched workspaces have grown.
+    A broadcast that fails is retried with backoff. Meanwhile, and for lost notifications, the poll reads every five
+    seconds which revisions the logs of the watched workspaces have reached.
     """
 
     def __init__(self, database: Database, url: str) -> None:
         self.database, self.url = database, url
         self.connected = False
-        self._signals: dict[str, tuple[Signal, int]] = {}
+        self._signals: dict[str, tuple[RevisionSignal, int]] = {}
         self._unsent: dict[str, int] = {}
         self._send = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        # A beat is a wake-up for a workspace that nobody has: it comes back to its sender, or the line is dead.
-        self._beat = f"beat-{uuid.uuid4().hex}"
-        self._heard_at = 0.0
+        # A heartbeat is a notification for a workspace that does not exist. If it does not come back to its sender,
+        # the connection is dead.
+        self._heartbeat = f"beat-{uuid.uuid4().hex}"
+        self._received_at = 0.0
 
     async def open(self) -> None:
         """Start. Returns when the broadcast is connected or has failed for the first time."""
@@ -87,15 +105,15 @@ class ChangeNotifier:
         self._tasks = []
 
     def announce(self, workspace_id: str, revision: int) -> None:
-        """Wake this process's followers now, and all others' as soon as may be; the newest revision stands for all."""
-        self._raise(workspace_id, revision)
+        """Notify this process now, and all others as soon as possible. A newer revision replaces an unsent one."""
+        self._advance(workspace_id, revision)
         self._unsent[workspace_id] = max(revision, self._unsent.get(workspace_id, 0))
         self._send.set()
 
     @contextlib.contextmanager
-    def watch(self, workspace_id: str) -> Iterator[Signal]:
-        """How far the workspace's log has grown, kept up to date inside the block."""
-        signal, watchers = self._signals.get(workspace_id, (Signal(), 0))
+    def watch(self, workspace_id: str) -> Iterator[RevisionSignal]:
+        """The revision of the workspace's log, kept up to date inside the block."""
+        signal, watchers = self._signals.get(workspace_id, (RevisionSignal(), 0))
         self._signals[workspace_id] = signal, watchers + 1
         try:
             yield signal
@@ -106,12 +124,12 @@ class ChangeNotifier:
             else:
                 self._signals[workspace_id] = signal, watchers - 1
 
-    def _raise(self, workspace_id: str, revision: int) -> None:
+    def _advance(self, workspace_id: str, revision: int) -> None:
         if workspace_id in self._signals:
             self._signals[workspace_id][0].advance_to(revision)
 
     async def poll_once(self) -> None:
-        """Read how far the logs of the watched workspaces have grown."""
+        """Read the revisions of the watched workspaces from the database."""
         if not self._signals:
             return
         statement = sa.select(Workspace.id, Workspace.revision).where(in_array(Workspace.id, list(self._signals)))
@@ -132,22 +150,22 @@ class ChangeNotifier:
         pause = 0.1
         while True:
             try:
-                async with _connected(self.url) as broadcast, broadcast.subscribe(CHANNEL) as heard:
-                    self.connected, self._heard_at, pause = True, time.monotonic(), 0.1
+                async with broadcast.connect(self.url) as connected, connected.subscribe(CHANNEL) as subscription:
+                    self.connected, self._received_at, pause = True, time.monotonic(), 0.1
                     tried.set()
-                    await self.poll_once()  # what was said while nobody here listened
-                    await self._hear_and_say(broadcast, heard)
+                    await self.poll_once()  # for what was published before this process subscribed
+                    await self._receive_and_publish(connected, subscription)
             except Exception as error:
                 log.warning("The broadcast failed, trying again in %.1f seconds: %s", pause, error)
             self.connected = False
             tried.set()
             await asyncio.sleep(pause * random.uniform(0.5, 1))
-            pause = min(2 * pause, LONGEST_BACKOFF_SECONDS)
+            pause = min(2 * pause, MAX_BACKOFF_SECONDS)
 
-    async def _hear_and_say(self, broadcast: Broadcast, heard: Any) -> None:
-        """Both, until one of them fails: raises what it raised."""
+    async def _receive_and_publish(self, publisher: _Publisher, subscription: _Subscription) -> None:
+        """Do both until one of them fails. Raises its error."""
         # Not a TaskGroup: before Python 3.11.4 it leaves the task marked as cancelled, which then breaks timeouts.
-        tasks = [asyncio.create_task(self._hear(heard)), asyncio.create_task(self._say(broadcast))]
+        tasks = [asyncio.create_task(self._receive(subscription)), asyncio.create_task(self._publish(publisher))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -157,54 +175,37 @@ class ChangeNotifier:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _hear(self, heard: Any) -> None:
+    async def _receive(self, subscription: _Subscription) -> None:
         while True:
-            event = await heard.get()
+            event = await subscription.get()
             workspace_id, _, revision = event.message.partition(" ")
-            if workspace_id == self._beat:
-                self._heard_at = time.monotonic()
+            if workspace_id == self._heartbeat:
+                self._received_at = time.monotonic()
             elif revision.isascii() and revision.isdigit():
-                self._raise(workspace_id, int(revision))
+                self._advance(workspace_id, int(revision))
 
-    async def _say(self, broadcast: Broadcast) -> None:
-        """Send what is to be sent, one after the other, and a beat when there is time. Raises TimeoutError when the
-        own beats no longer come back."""
-        beat_at = 0.0
+    async def _publish(self, publisher: _Publisher) -> None:
+        """Send notifications one after the other, and a heartbeat every HEARTBEAT_SECONDS. Raises TimeoutError when
+        heartbeats no longer come back."""
+        heartbeat_at = 0.0
         while True:
-            if time.monotonic() >= beat_at:
-                self._unsent[self._beat] = 0
-                beat_at = time.monotonic() + BEAT_SECONDS
+            if time.monotonic() >= heartbeat_at:
+                self._unsent[self._heartbeat] = 0
+                heartbeat_at = time.monotonic() + HEARTBEAT_SECONDS
             while self._unsent:
                 workspace_id, revision = next(iter(self._unsent.items()))
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await broadcast.publish(CHANNEL, f"{workspace_id} {revision}")
+                async with asyncio.timeout(broadcast.TIMEOUT_SECONDS):
+                    await publisher.publish(CHANNEL, f"{workspace_id} {revision}")
                 if self._unsent[workspace_id] == revision:
                     del self._unsent[workspace_id]
-            if time.monotonic() > self._heard_at + SILENCE_SECONDS:
-                raise TimeoutError("it swallows what is sent")
+            if time.monotonic() > self._received_at + HEARTBEAT_TIMEOUT_SECONDS:
+                raise TimeoutError("its heartbeats do not come back")
             self._send.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(asyncio.get_running_loop().time() + BEAT_SECONDS):
+                async with asyncio.timeout_at(asyncio.get_running_loop().time() + HEARTBEAT_SECONDS):
                     await self._send.wait()
 
 
 async def check(url: str) -> None:
     """Raises what the broadcast raises where it cannot be connected to."""
-    async with _connected(url) as broadcast, broadcast.subscribe(CHANNEL):
-        pass
-
-
-@contextlib.asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[Broadcast]:
-    broadcast = Broadcast(url)
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await broadcast.connect()
-        yield broadcast
-    finally:
-        # What is broken already need not break off in order; but the backend's own task has to end, to which the
-        # broadcast does not come where it never connected.
-        for disconnect in (broadcast.disconnect, broadcast._backend.disconnect):
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    await disconnect()
+    await broadcast.check(url, CHANNEL)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.bounded_cache import BoundedCache
 from crm_graph.changelog import ChangeRow, RecentChanges, log
-from crm_graph.changelog.notifier import Signal
+from crm_graph.changelog.notifier import RevisionSignal
 from crm_graph.database import CONNECTION_ERRORS, Database
 from crm_graph.errors import ResyncRequired
 from crm_graph.models import now
@@ -36,7 +36,9 @@ class WorkspaceSubscriptions:
     """The reader goes from revision to revision, each time in one snapshot of the database, and takes all groups
     along. Whoever is behind catches up in a snapshot of his own, and takes a seat where he has nothing to catch up."""
 
-    def __init__(self, workspace_id: str, database: Database, signal: Signal, render_payload: RenderPayload) -> None:
+    def __init__(
+        self, workspace_id: str, database: Database, signal: RevisionSignal, render_payload: RenderPayload
+    ) -> None:
         self.workspace_id, self.database, self.signal, self.render_payload = (
             workspace_id,
             database,

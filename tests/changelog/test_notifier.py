@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,7 @@ from sqlalchemy.engine import make_url
 
 from crm_graph import records
 from crm_graph.access import Viewer
-from crm_graph.changelog import CHANNEL, ChangeLog, advance, notifier
+from crm_graph.changelog import CHANNEL, ChangeLog, advance, broadcast, notifier
 from crm_graph.models import Account, Workspace
 from tests import conftest
 from tests.support.chaos.cluster import Redis, has_redis
@@ -30,7 +31,7 @@ NEVER = 3600.0
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beats that follow each other fast, and no poll: what comes has come through the broadcast."""
     monkeypatch.setattr(notifier, "POLL_SECONDS", NEVER)
-    monkeypatch.setattr(notifier, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(notifier, "HEARTBEAT_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ async def opened(world: World, url: str) -> AsyncIterator[ChangeLog]:
 def broken(monkeypatch: pytest.MonkeyPatch, kind: type[Broadcast]) -> str:
     """The URL of a broadcast of this kind, which only those who ask for it get."""
     url = "memory://broken"
-    monkeypatch.setattr(notifier, "Broadcast", lambda asked: (kind if asked == url else Broadcast)(asked))
+    monkeypatch.setattr(broadcast, "Broadcast", lambda asked: (kind if asked == url else Broadcast)(asked))
     return url
 
 
@@ -188,7 +189,7 @@ async def test_nonsense_on_the_channel_is_ignored(world: World, swift: None) -> 
 
 async def test_who_was_woken_for_more_than_there_is_sleeps_on() -> None:
     """As after a backup was restored: other processes have told of revisions that are gone."""
-    signal = notifier.Signal()
+    signal = notifier.RevisionSignal()
     signal.advance_to(1000)
     await asyncio.wait_for(signal.wait_past(5), PATIENCE)
     asleep = asyncio.ensure_future(signal.wait_past(5))
@@ -266,7 +267,7 @@ async def test_it_is_tried_again_with_longer_and_longer_pauses(
             raise AttributeError("there is nothing to disconnect")
 
     url = broken(monkeypatch, Down)
-    monkeypatch.setattr(notifier, "LONGEST_BACKOFF_SECONDS", 0.4)
+    monkeypatch.setattr(notifier, "MAX_BACKOFF_SECONDS", 0.4)
     async with opened(world, url) as changelog:
         await until(lambda: len(tried) == 6)
         assert not changelog.notifier.connected
@@ -291,13 +292,13 @@ async def test_a_broadcast_that_swallows_what_is_sent_is_left_for_a_new_one(
                 await super().publish(channel, message)
 
     url = broken(monkeypatch, Deaf)
-    monkeypatch.setattr(notifier, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(notifier, "HEARTBEAT_TIMEOUT_SECONDS", 0.5)
     async with opened(world, url) as changelog:
         assert changelog.notifier.connected
         await until(lambda: not changelog.notifier.connected)
         await until(lambda: len(lines) == 3 and changelog.notifier.connected)
-        line, heard = lines[-1], changelog.notifier._heard_at
-        await until(lambda: changelog.notifier._heard_at > heard)
+        line, heard = lines[-1], changelog.notifier._received_at
+        await until(lambda: changelog.notifier._received_at > heard)
         assert (lines[-1], changelog.notifier.connected) == (line, True)
 
 
@@ -313,7 +314,7 @@ async def test_a_line_that_hangs_does_not_hold_up_the_close(
             await asyncio.Event().wait()
 
     url = broken(monkeypatch, Hanging)
-    monkeypatch.setattr(notifier, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(broadcast, "TIMEOUT_SECONDS", 0.2)
     async with opened(world, url) as changelog:
         await until(lambda: not changelog.notifier.connected)
         started = time.monotonic()
@@ -366,3 +367,9 @@ async def test_a_broadcast_can_be_checked_before_the_start(world: World) -> None
     await notifier.check(broadcast_url("redis"))
     with pytest.raises(Exception, match=r"127\.0\.0\.1:1"):
         await notifier.check("redis://127.0.0.1:1")
+
+
+def test_the_private_parts_of_the_broadcaster_are_those_of_this_version() -> None:
+    """`broadcast.connect` ends the task of `Broadcast._backend` itself: check it with another version."""
+    assert importlib.metadata.version("broadcaster") == "0.3.1"
+    assert callable(Broadcast("memory://")._backend.disconnect)
