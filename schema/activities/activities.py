@@ -38,7 +38,7 @@ class Activity(Node):
     body: str | None = column("Full text.", sortable=False)
     happens_at: dt.datetime = column("Time it happened or is planned; now by default, for a task its due time.")
     duration_minutes: int | None = column("Duration in minutes.")
-    direction: ActivityDirection | None = column("Whether it came from you or from the customer.")
+    direction: ActivityDirection | None = column("Direction: from you or from the customer.")
     outcome: str | None = column("Result.")
     due_at: dt.datetime | None = column("Deadline.")
     done: bool = column("True if it is done; only tasks can be.", write=False)

@@ -1,4 +1,4 @@
-"""Who sends a request, as his connection tells."""
+"""The sender of a request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from starlette.types import Scope
 
 
 class Caller(HTTPConnection):
-    """His token, empty where there is none, and his address; both are looked for once."""
+    """The sender's token, empty if there is none, and address. Both are read once."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope)
@@ -16,7 +16,7 @@ class Caller(HTTPConnection):
         self.address: str | None = None if client is None else client[0]
 
     def header(self, name: bytes) -> bytes:
-        """The first header of a name in small letters; empty where there is none."""
+        """The value of the first header with a lower-case name; empty if there is none."""
         for each, value in self.scope["headers"]:
             if each == name:
                 found: bytes = value
@@ -25,6 +25,6 @@ class Caller(HTTPConnection):
 
 
 def bearer(header: str) -> str:
-    """The token in «Bearer …»; empty where there is none."""
+    """The token in `Bearer …`; empty if there is none."""
     scheme, _, token = header.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""

@@ -1,4 +1,4 @@
-"""The types that all domains' types are made of."""
+"""Types that all areas use: nodes, money, connections."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from schema.core.scalars import CurrencyCode
 T = TypeVar("T")
 
 
-@strawberry.interface(description="Anything with an id of its own, to be fetched again by `node`.")
+@strawberry.interface(description="A record with an id. `node` finds it by that id.")
 class Node:
-    id: strawberry.ID = strawberry.field(description="Unique across all types and workspaces.")
+    id: strawberry.ID = strawberry.field(description="Id, unique across all types and workspaces.")
 
 
 @costs(FREE)
-@strawberry.type(description="An amount in one currency. Amounts of different currencies are never added.")
+@strawberry.type(description="An amount in a currency. Amounts in different currencies are never added.")
 class Money:
-    amount: Decimal = strawberry.field(description="The exact amount.")
-    currency: CurrencyCode = strawberry.field(description="The currency of the amount.")
+    amount: Decimal = strawberry.field(description="Exact amount.")
+    currency: CurrencyCode = strawberry.field(description="Currency of the amount.")
 
 
 @costs(FREE)
 @strawberry.type(description="The position of a page in its list.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether rows follow.")
-    has_previous_page: bool = strawberry.field(description="Whether rows stand before.")
-    start_cursor: str | None = strawberry.field(description="The cursor of the page's first row.")
-    end_cursor: str | None = strawberry.field(description="The cursor of the page's last row.")
+    has_next_page: bool = strawberry.field(description="True if more rows follow.")
+    has_previous_page: bool = strawberry.field(description="True if there are rows before.")
+    start_cursor: str | None = strawberry.field(description="Cursor of the page's first row.")
+    end_cursor: str | None = strawberry.field(description="Cursor of the page's last row.")
 
 
 @costs(FREE)
-@strawberry.type(description="A row of a list, with its place in it.")
+@strawberry.type(description="A row of a list, with its cursor.")
 class Edge(Generic[T]):
-    cursor: str = strawberry.field(description="The row's place in this order, for `after` and `before`.")
+    cursor: str = strawberry.field(description="Cursor of the row in this order, for `after` and `before`.")
     node: T = strawberry.field(description="The row.")
 
 
@@ -60,13 +60,13 @@ class _Count(DeclaredField):
 class Connection(Generic[T]):
     edges: list[Edge[T]] = strawberry.field(description="The rows with their cursors.")
     nodes: list[T] = strawberry.field(description="The rows.")
-    page_info: PageInfo = strawberry.field(description="Where the page stands.")
-    total_count: int = declared(_Count, "How many rows all pages have together. Counted only when asked for.")
+    page_info: PageInfo = strawberry.field(description="The position of the page in its list.")
+    total_count: int = declared(_Count, "Number of rows on all pages. Counted only if selected.")
 
 
 @dataclass
 class ConnectionPage:
-    """What a connection's fields read, each made when it is asked for."""
+    """The source of a connection's fields, each computed when it is read."""
 
     page: Page
     count: Callable[[], Awaitable[int]]

@@ -1,4 +1,4 @@
-"""What every resolver gets: who asks, and what to read and write with."""
+"""The context of resolvers: the viewer, and the means to read and write."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Context:
     caller: Caller | None = None
     viewer_or_none: Viewer | None = None
     execution: str | None = None
-    """How its operation was answered: «compiled» by one statement, or «executed» in Python."""
-    auth_error: str = "Sign in first: send a token as «Authorization: Bearer …»."
+    """`compiled` if one SQL statement executed the operation, `executed` if Python did."""
+    auth_error: str = "Sign in first: send a token as `Authorization: Bearer …`."
     extensions: dict[str, Any] = field(default_factory=dict)
     until: float | None = None
-    """The loop's time at which a query is ended."""
+    """Time of the event loop at which a query is cancelled."""
     _principal: Principal | None = None
     _verify: Callable[[], Awaitable[Principal]] | None = field(default=None, repr=False)
     _loaders: Loaders | None = field(default=None, repr=False)
@@ -55,22 +55,22 @@ class Context:
         return self._loaders
 
     def forget(self) -> None:
-        """What was read is not needed any more. Loaders and what is in them hold each other: they would be there until
-        Python looks for garbage, and make that take long."""
+        """Drop everything that was read. Loaders and their contents refer to each other, so that only the garbage
+        collector would free them."""
         if self._loaders is not None:
             self._loaders.forget()
 
     @property
     def principal_or_none(self) -> Principal | None:
-        """The principal, where there is one."""
+        """The principal; None for an anonymous request."""
         return self._principal
 
     def assume_cached(self, principal: Principal, verify: Callable[[], Awaitable[Principal]]) -> None:
-        """Go on as somebody who was known a moment ago, until `verify` tells who it is now."""
+        """Continue as a principal from the cache until `verify` reads the present one."""
         self.principal, self._verify = principal, verify
 
     async def verify(self) -> None:
-        """Make sure of who asks, which a compiled statement does by itself."""
+        """Verify an assumed principal. A compiled statement does so itself."""
         if self._verify is None:
             return
         verify, self._verify = self._verify, None
@@ -82,7 +82,7 @@ class Context:
 
     @property
     def address(self) -> str | None:
-        """Where the request came from."""
+        """The sender's network address."""
         return None if self.caller is None else self.caller.address
 
     @property
@@ -94,7 +94,7 @@ class Context:
 
     @principal.setter
     def principal(self, principal: Principal) -> None:
-        """Go on as somebody: what was read for anybody else is forgotten."""
+        """Continue as a principal. Everything that was read for another one is dropped."""
         self._principal, self.viewer_or_none = principal, principal.viewer
         self._loaders = None
 

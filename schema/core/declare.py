@@ -1,4 +1,4 @@
-"""Declaring types, and what follows from that: how they are filtered, ordered and written."""
+"""Declarations of types. Filters, orders and inputs are derived from them."""
 
 from __future__ import annotations
 
@@ -28,29 +28,32 @@ from schema.core.selection import FieldSelection
 
 T = TypeVar("T")
 COMMON = {
-    "version": (int, "Counts up with every change; send it back to change only what you have seen."),
-    "created_at": (dt.datetime, "When the record was made."),
-    "updated_at": (dt.datetime, "When the record was last changed."),
-    "deleted_at": (dt.datetime | None, "When the record was deleted; null unless it was."),
+    "version": (
+        int,
+        "Version, counted up by every change. Send it as `expectedVersion` to change only what you have seen.",
+    ),
+    "created_at": (dt.datetime, "Time of creation."),
+    "updated_at": (dt.datetime, "Time of the last change."),
+    "deleted_at": (dt.datetime | None, "Time of deletion; null if not deleted."),
 }
 
 
 def column(description: str, *, write: Writable = True, sortable: bool = True) -> Any:
-    """A column of the model, under the same name."""
+    """A column of the model with the same name."""
     field = Column(description=description)
     field.write, field.sortable = write, sortable
     return field
 
 
 def money(description: str, *, write: Writable = True) -> Any:
-    """An amount of the model, under the same name."""
+    """An amount of the model with the same name."""
     field = MoneyColumn(description=description)
     field.write = write
     return field
 
 
 def edge(description: str, *, by: str, write: Writable = True, optional: bool = False) -> Any:
-    """The one record that a column points to. `optional` for a column that the service fills where clients do not."""
+    """The record that a column refers to. `optional` if the service fills the column when clients do not."""
     field = ToOne(description=description)
     field.by, field.write, field.optional = by, write, optional
     return field
@@ -67,12 +70,12 @@ def computed(
 
 
 def by_id(description: str) -> Any:
-    """The record with the id that the client names; null where there is none or the viewer may not see it."""
+    """The record with a given id; null if it does not exist or the viewer may not see it."""
     return ById(description=description)
 
 
 def connection(description: str, relation: Relation | None = None) -> Any:
-    """The records that belong to this one; without a relation, all records of the type."""
+    """The records of a relation; without one, all records of the type."""
     field = ToMany(description=description)
     field.relation = relation
     return field
@@ -81,7 +84,7 @@ def connection(description: str, relation: Relation | None = None) -> Any:
 def node(
     model: type[Entity], description: str, *, order: tuple[SortKey, ...] = (SortKey("id"),)
 ) -> Callable[[type[T]], type[T]]:
-    """Declare the type of a model. `order` is how lists of it are sorted when nobody asks otherwise."""
+    """Declare the type of a model. `order` is the default order of its lists."""
 
     def declare(cls: type[T]) -> type[T]:
         for attribute in model.__table__.columns:
@@ -102,7 +105,7 @@ def node(
 
 
 def derive_inputs(declared: Any) -> None:
-    """Make the filter, the order and the inputs of a node type."""
+    """Derive the filter, the order and the inputs of a node type."""
     name, model = declared.__name__, declared.__model__
     fields = declared.__strawberry_definition__.fields
     kinds: dict[str, Any] = {}
@@ -113,7 +116,7 @@ def derive_inputs(declared: Any) -> None:
         if isinstance(field, ToOne):
             target = str(field.type_annotation and field.type_annotation.raw_annotation).partition("|")[0].strip()
             edges[field.python_name] = (field.by, target)
-            inputs[field.by] = (strawberry.ID, f"The id of `{field.python_name}`.", field.write)
+            inputs[field.by] = (strawberry.ID, f"Id of `{field.python_name}`.", field.write)
         elif isinstance(field, MoneyColumn):
             kinds[field.python_name] = Decimal
             inputs[field.python_name] = (MoneyInput, field.description or "", field.write)
@@ -137,12 +140,12 @@ def derive_inputs(declared: Any) -> None:
             update[each] = (maybe(kind), meaning)
     if create:
         write_input(f"Create{name}Input", f"A new {label(model)}.", {}, create)
-        known = {"id": (strawberry.ID, "Which one."), "expected_version": VERSION}
-        write_input(f"Update{name}Input", f"Changes of a {label(model)}; null empties a field.", known, update)
+        known = {"id": (strawberry.ID, "Id of the record."), "expected_version": VERSION}
+        write_input(f"Update{name}Input", f"Changes to a {label(model)}. Null clears a field.", known, update)
 
 
 def value_type(description: str) -> Callable[[type[T]], type[T]]:
-    """Declare a small record inside others, such as an address, and the input that writes it."""
+    """Declare a value inside records, such as an address, and its input type."""
 
     def declare(cls: type[T]) -> type[T]:
         declared: Any = costs(FREE)(strawberry.type(cls, description=description))
@@ -160,7 +163,7 @@ def value_type(description: str) -> Callable[[type[T]], type[T]]:
 
 
 def input_kind(kind: Any) -> Any:
-    """The type that writes what a field of type `kind` reads."""
+    """The input type for a field of type `kind`."""
     if isinstance(kind, StrawberryList):
         return list[input_kind(kind.of_type)]  # type: ignore[misc]  # a type made at run time
     return (
@@ -171,7 +174,7 @@ def input_kind(kind: Any) -> Any:
 
 
 def maybe(kind: Any) -> Any:
-    """The input annotation of a value that may be left out, or be null to empty the field."""
+    """The input annotation of a value that may be omitted, or be null to clear the field."""
     return strawberry.Maybe[Optional[kind]]  # type: ignore[misc]  # a type made at run time
 
 

@@ -1,4 +1,4 @@
-"""What gateways of Apollo Federation ask of a subgraph: its schema with the keys of its types, and records by them."""
+"""The root fields of an Apollo Federation subgraph: its schema with the keys of its types, and records by key."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from schema.core.scalars import Representation
 
 LINK = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key", "@shareable"])'
 KEYS = {"id": "id", "externalId": "external_id"}
-"""The fields that a record is known by, with their columns; the types without an external id have the first alone."""
+"""Key fields and their columns. A type without an external id only has the first."""
 SHARED = {"Address", "EmailAddress", "Money", "PageInfo", "PhoneNumber", "SocialProfile"}
-"""Types that stand for nothing by themselves: other subgraphs may have them too."""
+"""Value types, which other subgraphs may define too."""
 
 
 class _Entities(DeclaredField):
-    """The records that representations stand for, in their order."""
+    """The records of representations, in their order."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
-        about = "Each with `__typename` and a key of that type: `id`, or `externalId` where the type has one."
+        about = "Each with `__typename` and a key of that type: `id`, or `externalId` if the type has one."
         return [argument("representations", list[Representation], about, UNSET)]
 
     async def resolve(self, source: Any, info: Info, arguments: Arguments) -> list[Any]:
@@ -49,7 +49,7 @@ async def _load(loaders: Loaders, model: type[Entity], column: str, key: str | N
 
 
 def _read(path: str, representation: Any) -> tuple[type[Entity], str, str | None]:
-    """The model, the column of the key, and the key, which is null for a record that has none. Raises BadUserInput."""
+    """The model, the key's column and the key, which may be null. Raises BadUserInput."""
     name = representation.get("__typename") if isinstance(representation, dict) else None
     if not isinstance(name, str):
         raise BadUserInput("An object with `__typename` is expected.", path)
@@ -74,29 +74,29 @@ def _keys(kind: Any) -> list[str]:
 
 @strawberry.type(name="_Service", description="This server as a subgraph.")
 class Service:
-    sdl: str = strawberry.field(description="Its schema, with the directives of Apollo Federation.")
+    sdl: str = strawberry.field(description="The schema with the directives of Apollo Federation.")
 
 
 class _Service(DeclaredField):
-    """What gateways compose."""
+    """The schema that gateways compose."""
 
     def resolve(self, source: Any, info: Info, arguments: Arguments) -> Service:
         return Service(sdl=print_subgraph(info.schema))
 
 
 def subgraph_query(query: type[Any], *, introspection: bool) -> type[Any]:
-    """The query type with what gateways ask; of the schema, only where clients may ask that."""
+    """The query type with the fields for gateways; with the schema only if introspection is allowed."""
     entity = StrawberryUnion(
         "_Entity",
         type_annotations=tuple(StrawberryAnnotation(kind) for kind in TYPES.values()),
-        description="Any record. Gateways ask for it by its keys.",
+        description="Any record. Gateways find it by its keys.",
     )
     selection: list[Any] = [
         _Entities(
             python_name="_entities",
             graphql_name="_entities",
             type_annotation=StrawberryAnnotation(StrawberryList(StrawberryOptional(entity))),
-            description="The records that these representations stand for; null in the place of one not to be seen.",
+            description="The records of these representations; null for each that you may not see.",
         )
     ]
     if introspection:
@@ -105,7 +105,7 @@ def subgraph_query(query: type[Any], *, introspection: bool) -> type[Any]:
                 python_name="_service",
                 graphql_name="_service",
                 type_annotation=StrawberryAnnotation(Service),
-                description="What a gateway composes its schema of.",
+                description="The schema for gateways.",
             )
         )
     bases = (create_type("Subgraph", selection), query)
@@ -115,7 +115,7 @@ def subgraph_query(query: type[Any], *, introspection: bool) -> type[Any]:
 
 @functools.lru_cache(maxsize=1)
 def print_subgraph(schema: strawberry.Schema) -> str:
-    """The schema as gateways compose it."""
+    """The schema in the form that gateways compose."""
     marks = {name: " ".join(f'@key(fields: "{key}")' for key in _keys(kind)) for name, kind in TYPES.items()}
     marks |= dict.fromkeys(SHARED, "@shareable")
     directives = {

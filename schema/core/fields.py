@@ -1,5 +1,4 @@
-"""Fields that are declared: what each is answers it in both executions. `get_result` answers it in Python, from a row
-and the loaders; `compile` is the SQL expression that writes it in JSON."""
+"""Declared fields, in both executions: `resolve` reads the value with loaders, `compile` builds an SQL expression."""
 
 from __future__ import annotations
 
@@ -33,18 +32,18 @@ from schema.core.scalars import CurrencyCode
 from schema.core.selection import Expression, FieldSelection
 
 Writable = bool | Literal["create"]
-"""Whether clients may set a field: always, never, or only when they create the record."""
+"""True if clients may write a field, `create` if only on creation."""
 
 
 class RelationField(DeclaredField):
-    """A field that leads to node types, or reads columns other than its own."""
+    """A field that leads to node types, or reads other columns than its own."""
 
     write: Writable
     by: str
 
     @functools.cached_property
     def target(self) -> Any:
-        """The node type that the field leads to."""
+        """The node type of the field's value."""
         return _inner(self.type)
 
 
@@ -65,7 +64,7 @@ class Column(StrawberryField):
 
 
 class MoneyColumn(RelationField):
-    """An amount in a column with the field's name, in the currency of the model's column `currency`."""
+    """An amount in the column with the field's name, in the currency of the column `currency`."""
 
     def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         amount = getattr(source, self.python_name)
@@ -77,7 +76,7 @@ class MoneyColumn(RelationField):
 
 
 class ToOne(RelationField):
-    """The record that column `by` points to; null where the viewer may not see it."""
+    """The record that the column `by` refers to; null if the viewer may not see it."""
 
     optional: bool
 
@@ -90,7 +89,7 @@ class ToOne(RelationField):
 
 
 class ComputedField(DeclaredField):
-    """A value computed in SQL, for all records of a level at once."""
+    """A value computed in SQL, in one batch for all records of a level."""
 
     load: Values
     compile_expression: Callable[[FieldSelection, RowScope], Any]
@@ -106,7 +105,7 @@ class ById(RelationField):
     """A root field: one record by its id."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
-        return [argument("id", strawberry.ID, "Its id.", UNSET)]
+        return [argument("id", strawberry.ID, "Id of the record.", UNSET)]
 
     def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         return info.context.loaders.by_key(self.target.__model__).load(arguments["id"])
@@ -117,7 +116,7 @@ class ById(RelationField):
 
 
 class ToMany(RelationField):
-    """A connection: of all records of a type, or of those that `relation` ties to the parent."""
+    """A connection of all records of a type, or of those that `relation` ties to the parent."""
 
     relation: Relation | None = None
 
@@ -126,8 +125,8 @@ class ToMany(RelationField):
         order: Any = INPUT_TYPES[f"{name}Order"]
         return [
             *page_arguments(),
-            argument("filter", INPUT_TYPES[f"{name}Filter"] | None, "Only rows for which this holds."),
-            argument("order_by", list[order] | None, "What the rows are sorted by, first things first."),
+            argument("filter", INPUT_TYPES[f"{name}Filter"] | None, "Only rows that meet this condition."),
+            argument("order_by", list[order] | None, "Sort order, most significant field first."),
         ]
 
     def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
@@ -165,43 +164,45 @@ class ToMany(RelationField):
 
 
 def page_arguments() -> list[StrawberryArgument]:
-    """What every list can be asked for."""
+    """The paging arguments of every list."""
     return [
-        argument("first", int | None, "How many rows from the start or from `after`: 1 to 100; 25 if omitted."),
+        argument("first", int | None, "Number of rows from the start or from `after`: 1 to 100; 25 if omitted."),
         argument("after", str | None, "Only rows after this cursor."),
-        argument("last", int | None, "How many rows from the end or from `before`: 1 to 100."),
+        argument("last", int | None, "Number of rows from the end or from `before`: 1 to 100."),
         argument("before", str | None, "Only rows before this cursor."),
     ]
 
 
 def compile_one(selection: FieldSelection, scope: RowScope, model: Any, key: Any, kind: Any = None) -> Expression:
-    """The record with an id, null where the viewer may not see it; of type `kind` where the field's type leaves that
-    open."""
+    """Expression for the record with an id; null if the viewer may not see it.
+
+    `kind` is its type if the field's type is abstract.
+    """
     row = scope.alias(model)
     record = selection.record(scope.within(row), kind)
     return scalar(sa.select(record).select_from(row).where(row.id == key, visible(row, selection.viewer)), scope)
 
 
 def compile_first(selection: FieldSelection, scope: RowScope, model: Any, select: sa.Select[Any]) -> Expression:
-    """The first of a select's records, or null."""
+    """Expression for the first record of a select, or null."""
     row, rows = scope.from_select(partial(getattr, model), select.limit(sa.literal_column("1")))
     return scalar(sa.select(selection.record(row)).select_from(rows), scope)
 
 
 def compile_rows(selection: FieldSelection, scope: RowScope, model: Any, select: sa.Select[Any]) -> Expression:
-    """The list of a select's records."""
+    """Expression for the list of a select's records."""
     row, rows = scope.from_select(partial(getattr, model), select)
     return scalar(sa.select(JsonRows(selection.record(row))).select_from(rows), scope)
 
 
 def compile_value(scope: RowScope, select: sa.Select[Any], make: Callable[..., Any]) -> Any:
-    """What is made of the columns of a select: of its only row, or of all of them by aggregates."""
+    """Expression made of a select's columns: of its only row, or of all rows by aggregates."""
     row = select.correlate(*scope.enclosing).subquery()
     return scalar(sa.select(make(*row.c)).select_from(row), scope)
 
 
 def _members(selection: FieldSelection, value: Any) -> Any:
-    """The object of what is asked of a small record in a column."""
+    """Expression for the selected fields of a value type in a column."""
     return selection.operation.fields_of(
         selection.kind, selection.details, lambda name, selection: JsonMember(value, selection.declaration.python_name)
     )

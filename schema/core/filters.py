@@ -1,4 +1,4 @@
-"""Filters and orders, made from what a node type declares.
+"""Filters and orders, derived from node types.
 
 Every condition is true or false, never unknown: a comparison with a null is false, so that `not` means the rest.
 """
@@ -43,12 +43,12 @@ MAX_FILTER_DEPTH = 10
 
 
 class Comparison:
-    """A condition on one column; the fields are the operators, all of which must hold."""
+    """A condition on one column: all of its operators must hold."""
 
     case_insensitive: ClassVar[bool]
 
     def where(self, column: Any, name: str, present: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-        """`present` says whether there is a value. Raises BadUserInput for a value that no column can have."""
+        """`present` is true if there is a value. Raises BadUserInput for a value that cannot be stored."""
         conditions = []
         for each, value in vars(self).items():
             if each == "eq" and value is None:
@@ -63,12 +63,12 @@ class Comparison:
             return value.then(lambda given: self._clean(given, name))
         if isinstance(value, list):
             if len(value) > MAX_VALUES:
-                raise BadUserInput(f"At most {MAX_VALUES} values can be compared with.", f"filter.{_camel(name)}")
+                raise BadUserInput(f"At most {MAX_VALUES} values are allowed.", f"filter.{_camel(name)}")
             return [self._clean(item, name) for item in value]
         if isinstance(value, str):
             if len(value) > MAX_TEXT_LENGTH or not is_storable(value):
                 raise BadUserInput(
-                    f"Not a text that could be stored, of at most {MAX_TEXT_LENGTH} characters.",
+                    f"A storable text of at most {MAX_TEXT_LENGTH} characters is expected.",
                     f"filter.{_camel(name)}",
                 )
             return casefold_text(unicodedata.normalize("NFC", value)) if self.case_insensitive else value
@@ -110,7 +110,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _escaped(text: Any) -> Any:
-    """A text without meaning to LIKE."""
+    """The text with the wildcards of LIKE escaped."""
     if isinstance(text, VariableRef):
         return text.then(_escaped)
     return re.sub("[/%_]", r"/\g<0>", text)
@@ -120,16 +120,16 @@ def _comparison(
     name: str, kind: Any, *operators: str, description: str, case_insensitive: bool = False
 ) -> type[Comparison]:
     meanings = {
-        "eq": ("Equal; null for rows without a value.", Optional[kind]),
+        "eq": ("Equal to this; null matches rows without a value.", Optional[kind]),
         "in_": ("Equal to one of these.", Optional[list[kind]]),
-        "not_in": ("Equal to none of these; also true without a value.", Optional[list[kind]]),
-        "gt": ("Greater, or later.", Optional[kind]),
-        "gte": ("Greater or equal.", Optional[kind]),
-        "lt": ("Less, or earlier.", Optional[kind]),
-        "lte": ("Less or equal.", Optional[kind]),
-        "contains": ("Has this in it.", Optional[kind]),
+        "not_in": ("Equal to none of these. Also true for rows without a value.", Optional[list[kind]]),
+        "gt": ("Greater or later than this.", Optional[kind]),
+        "gte": ("Greater than or equal to this.", Optional[kind]),
+        "lt": ("Less or earlier than this.", Optional[kind]),
+        "lte": ("Less than or equal to this.", Optional[kind]),
+        "contains": ("Contains this.", Optional[kind]),
         "starts_with": ("Starts with this.", Optional[kind]),
-        "is_null": ("Whether there is no value.", Optional[bool]),
+        "is_null": ("True for rows without a value, false for rows with one.", Optional[bool]),
     }
     fields = {each: (meanings[each][1], meanings[each][0]) for each in (*operators, "is_null")}
     made = input_type(name, (Comparison,), fields, description)
@@ -140,7 +140,7 @@ def _comparison(
 def input_type(
     name: str, bases: tuple[type, ...], fields: dict[str, tuple[Any, str]], description: str, left_out: Any = UNSET
 ) -> Any:
-    """An input type from {name: (annotation, description)}; what a client leaves out is `left_out`."""
+    """An input type of {name: (annotation, description)}. Omitted fields have the value `left_out`."""
     body: dict[str, Any] = {"__annotations__": dict.fromkeys(fields, Any), "__module__": __name__}
     for python_name, (_, meaning) in fields.items():
         spelled = to_camel_case(python_name.removesuffix("_"))
@@ -155,7 +155,7 @@ def input_type(
 
 
 INPUT_TYPES: dict[str, Any] = {"Optional": Optional, "list": list}
-"""The input types made here, by name, in which annotations between them are looked up."""
+"""All input types by name. Annotations between them are resolved here."""
 
 _EXACT = ("eq", "in_", "not_in")
 _RANGE = (*_EXACT, "gt", "gte", "lt", "lte")
@@ -167,19 +167,19 @@ COMPARISONS: dict[Any, type[Comparison]] = {
         *_RANGE,
         "contains",
         "starts_with",
-        description="Compares text, upper and lower case being the same.",
+        description="Compares text, ignoring case.",
         case_insensitive=True,
     ),
     int: _comparison("IntFilter", int, *_RANGE, description="Compares whole numbers."),
-    Decimal: _comparison("DecimalFilter", Decimal, *_RANGE, description="Compares exact numbers."),
-    dt.datetime: _comparison("DateTimeFilter", dt.datetime, *_RANGE, description="Compares moments."),
-    dt.date: _comparison("DateFilter", dt.date, *_RANGE, description="Compares days."),
-    bool: _comparison("BooleanFilter", bool, "eq", description="Compares true and false."),
+    Decimal: _comparison("DecimalFilter", Decimal, *_RANGE, description="Compares decimal numbers."),
+    dt.datetime: _comparison("DateTimeFilter", dt.datetime, *_RANGE, description="Compares times."),
+    dt.date: _comparison("DateFilter", dt.date, *_RANGE, description="Compares dates."),
+    bool: _comparison("BooleanFilter", bool, "eq", description="Compares booleans."),
 }
 
 
 def comparison_of(kind: Any) -> type[Comparison] | None:
-    """The comparison for values of a type; None for a type that is not compared."""
+    """The comparison for values of a type; None if they cannot be compared."""
     if kind not in COMPARISONS and isinstance(kind, type) and issubclass(kind, enum.Enum):
         name = kind.__name__
         COMPARISONS[kind] = _comparison(f"{name}Filter", kind, *_EXACT, description=f"Compares values of {name}.")
@@ -191,10 +191,10 @@ class Filter:
 
     model: ClassVar[Any]
     edges: ClassVar[dict[str, str]]
-    """The columns behind the fields that lead to another record."""
+    """The columns of the fields that lead to other records."""
 
     def where(self, model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
-        """Raises BadUserInput for a value that no column can have, and for more than a database takes."""
+        """The condition in SQL. Raises BadUserInput for a value that cannot be stored, and beyond the limits above."""
         self._check_size()
         return self._holds(model, viewer)
 
@@ -228,14 +228,13 @@ class Filter:
                 conditions.append(_exists(value.model, getattr(model, self.edges[name]), viewer, value._holds))
             else:
                 column, target = getattr(model, name), self.model.__table__.columns[name].info.get("references")
-                # An id of a record that the viewer cannot see is no value: nobody may find it out by asking for it.
+                # An id of a record that the viewer may not see counts as no value: filters must not reveal it.
                 present = column.is_not(None) if target is None else _exists(TABLES[target], column, viewer)
                 conditions.append(value.where(column, name, present))
         return sa.and_(sa.true(), *conditions)
 
     def reaches(self) -> Dependencies:
-        """The models of other records that decide whether a record meets the condition, each with the names of the
-        columns that are looked at."""
+        """The models of other records that the condition depends on, each with the names of the columns it reads."""
         found: dict[Any, set[str]] = defaultdict(set)
         for name, value in vars(self).items():
             if name in {"and_", "or_", "not_"} and value:
@@ -249,7 +248,7 @@ class Filter:
         return dict(found)
 
     def _compared(self) -> set[str]:
-        """The names of the record's own columns that are looked at."""
+        """The names of the record's own columns that the condition reads."""
         found: set[str] = set()
         for name, value in vars(self).items():
             if name in {"and_", "or_", "not_"} and value:
@@ -262,7 +261,7 @@ class Filter:
         return found
 
     def mentions(self, name: str) -> bool:
-        """Whether the filter says anything of a column of the record itself."""
+        """True if the filter has a condition on a column of the record itself."""
         parts = [value for key, value in vars(self).items() if key in {"and_", "or_", "not_"} and value]
         nested = [each for part in parts for each in (part if isinstance(part, list) else [part])]
         return vars(self).get(name) not in (UNSET, None) or any(each.mentions(name) for each in nested)
@@ -275,7 +274,7 @@ def _merge(found: dict[Any, set[str]], *others: Dependencies) -> None:
 
 
 def _parts(part: Any) -> list[Any]:
-    """What a filter or a comparison says, one by one; nothing for a value."""
+    """The conditions and values of a filter or a comparison; none for a value."""
     parts: list[Any] = []
     for value in vars(part).values() if isinstance(part, (Filter, Comparison)) else ():
         if isinstance(value, list) and isinstance(part, Filter):
@@ -286,12 +285,12 @@ def _parts(part: Any) -> list[Any]:
 
 
 def _length(values: list[Any]) -> int:
-    """How many values a list has, at most."""
+    """The largest number of values that a list can have."""
     return sum(MAX_VALUES if isinstance(each, VariableRef) and each.many else 1 for each in values)
 
 
 def _exists(target: Any, column: Any, viewer: Viewer, where: Any = None) -> sa.ColumnElement[bool]:
-    """Whether the column has the id of a record that the viewer sees and that meets a condition."""
+    """The condition that a column refers to a record that the viewer may see and that meets a condition."""
     other = aliased(target)
     found = sa.exists().where(other.id == column, visible(other, viewer))
     return found if where is None else found.where(where(other, viewer))
@@ -299,10 +298,10 @@ def _exists(target: Any, column: Any, viewer: Viewer, where: Any = None) -> sa.C
 
 @enum_type
 class OrderDirection(enum.Enum):
-    """Which way an order runs.
+    """Sort direction.
 
-    ASC: the least first.
-    DESC: the greatest first.
+    ASC: smallest first.
+    DESC: largest first.
     """
 
     ASC = "ASC"
@@ -311,7 +310,7 @@ class OrderDirection(enum.Enum):
 
 @enum_type
 class NullsOrder(enum.Enum):
-    """Where rows without a value stand in an order.
+    """Position of rows without a value.
 
     FIRST: before all others.
     LAST: after all others.
@@ -322,7 +321,7 @@ class NullsOrder(enum.Enum):
 
 
 def filter_type(name: str, model: Any, columns: dict[str, Any], edges: dict[str, tuple[str, str]]) -> None:
-    """Make the filter of a node type, from its columns' types and, for each edge, (column, target's name)."""
+    """Make the filter of a node type from its columns' types and the (column, target name) of each edge."""
     fields: dict[str, tuple[Any, str]] = {}
     for column, kind in columns.items():
         comparison = comparison_of(kind)
@@ -332,27 +331,29 @@ def filter_type(name: str, model: Any, columns: dict[str, Any], edges: dict[str,
         fields[column] = (Optional[COMPARISONS[strawberry.ID]], f"A condition on the id of `{_camel(edge)}`.")
         fields[edge] = (
             f"Optional[{target}Filter]",
-            f"A condition on `{_camel(edge)}`, which must be there and visible.",
+            f"A condition on `{_camel(edge)}`, which must exist and be visible to you.",
         )
     fields["and_"] = (f"Optional[list[{name}Filter]]", "All of these hold.")
     fields["or_"] = (f"Optional[list[{name}Filter]]", "At least one of these holds.")
     fields["not_"] = (f"Optional[{name}Filter]", "This does not hold.")
-    made = input_type(f"{name}Filter", (Filter,), fields, f"Which {name} records to list: all conditions must hold.")
+    made = input_type(
+        f"{name}Filter", (Filter,), fields, f"A filter of {name} records: all of its conditions must hold."
+    )
     made.model, made.edges = model, {edge: column for edge, (column, _) in edges.items()}
 
 
 def order_type(name: str, columns: list[str]) -> None:
-    """Make the order of a node type: an input with a field, a direction and a place for nulls."""
+    """Make the sort input of a node type: a field, a direction and the position of nulls."""
     members = enum.Enum(f"{name}OrderField", {column.upper(): column for column in columns})  # type: ignore[misc]
     meanings = "\n".join(f"{column.upper()}: `{_camel(column)}`." for column in columns)
-    members.__doc__ = f"What {name} records can be sorted by.\n\n{meanings}"
+    members.__doc__ = f"The fields by which {name} records can be sorted.\n\n{meanings}"
     field = enum_type(members)
     fields = {
-        "field": (field, "What to sort by."),
-        "direction": (OrderDirection, "Which way."),
-        "nulls": (NullsOrder, "Where rows without a value stand."),
+        "field": (field, "Sort field."),
+        "direction": (OrderDirection, "Sort direction."),
+        "nulls": (NullsOrder, "Position of rows without a value."),
     }
-    made = input_type(f"{name}Order", (), fields, f"One thing to sort {name} records by.")
+    made = input_type(f"{name}Order", (), fields, f"A sort key for {name} records.")
     defaults = {"direction": OrderDirection.ASC, "nulls": NullsOrder.LAST}
     for each in made.__strawberry_definition__.fields:
         if each.python_name in defaults:
@@ -360,7 +361,7 @@ def order_type(name: str, columns: list[str]) -> None:
 
 
 def page_request(target: Any, arguments: dict[str, Any]) -> PageRequest:
-    """The page that a connection's arguments ask for. Raises BadUserInput."""
+    """The page request of a connection's arguments. Raises BadUserInput."""
     condition = arguments.get("filter")
     request = PageRequest(
         order=order_terms(target, arguments.get("order_by")),
@@ -376,7 +377,7 @@ def page_request(target: Any, arguments: dict[str, Any]) -> PageRequest:
 
 
 def order_terms(target: Any, chosen: list[Any] | None) -> tuple[SortKey, ...]:
-    """The columns of an order; the id ends it, so that it is total. Raises BadUserInput."""
+    """The keys of an order. The id is the last one, so that the order is total. Raises BadUserInput."""
     if len(chosen or ()) > MAX_ORDER_TERMS:
         raise BadUserInput(f"Rows can be sorted by at most {MAX_ORDER_TERMS} fields.", "orderBy")
     terms = [

@@ -1,4 +1,4 @@
-"""Connections, compiled."""
+"""Connections as SQL expressions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compile_list(
     request: PageRequest,
     belongs: ParentCondition | None,
 ) -> Any:
-    """The connection of those records of an entity that meet `belongs`."""
+    """Expression for a connection: the records of an entity that meet `belongs`."""
     subfields = selection.subfields()
     names = {name for name, _ in subfields}
     told = {name for each, page_info in subfields if each == "pageInfo" for name, _ in page_info.subfields()}
@@ -28,7 +28,7 @@ def compile_list(
     ends = not told.isdisjoint({"startCursor", "endCursor"})
     rows = select_page(
         selection.viewer, model, request, belongs, scope, more=more, ends=ends
-    )  # it refuses a wrong cursor
+    )  # raises BadUserInput for a wrong cursor
     parts = {
         "nodes": lambda selection: rows.list(selection.record(rows.scope)),
         "edges": lambda selection: rows.list(_edge(selection, rows)),
@@ -38,7 +38,7 @@ def compile_list(
     page = selection.write(parts)
     if more or ends or not names.isdisjoint({"nodes", "edges"}):
         return scalar(sa.select(page).select_from(rows.source), scope)
-    return page  # nothing in it is made of the rows
+    return page  # no field needs the rows
 
 
 def _edge(selection: FieldSelection, rows: PageRows) -> Any:
@@ -60,5 +60,5 @@ def _page_info(selection: FieldSelection, rows: PageRows) -> Any:
 
 
 def _told(condition: Any) -> Any:
-    """A condition, or what is known of it."""
+    """A condition, or its known value."""
     return JsonLiteral(condition) if isinstance(condition, bool) else condition

@@ -1,11 +1,11 @@
-"""Mutations: an input made from what a node type declares, one transaction, one payload.
+"""Mutations: an input derived from a node type, one transaction, one payload.
 
     @strawberry.type
     class OpportunityMutation:
         move_opportunity: OpportunityPayload = mutation("Move a deal.", opportunities.move, MoveOpportunityInput)
 
-The service is called as service(session, viewer, **input); fields that an input took over from its node type arrive
-together as `values`. What it returns, a record or a dict of ids, becomes the payload's.
+The service is called as service(session, viewer, **input). It gets the fields of the record together as `values`. It
+returns a record, or a dict of the payload's values.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ ErrorCode = enum_type(Code, "ErrorCode")
 
 
 @costs(FREE)
-@strawberry.type(description="Why a write was refused. Nothing was changed.")
+@strawberry.type(description="The reason for a failed write. Nothing was changed.")
 class UserError:
-    code: ErrorCode = strawberry.field(description="What kind of fault it is.")  # type: ignore[valid-type]
-    field: str | None = strawberry.field(description="The input's field at fault, as a path: `emails.0.address`.")
-    message: str = strawberry.field(description="What is wrong, in a sentence.")
+    code: ErrorCode = strawberry.field(description="Kind of error.")  # type: ignore[valid-type]
+    field: str | None = strawberry.field(description="Path of the input field with the error: `emails.0.address`.")
+    message: str = strawberry.field(description="Description of the error in one sentence.")
 
 
 class PayloadSource:
-    """What a payload's fields read: the ids that the service answered, or the faults."""
+    """The source of a payload's fields: the values that the service returned, or the errors."""
 
     def __init__(self, ids: Mapping[str, Any], revision: str | None, user_errors: list[UserError]) -> None:
         self.__dict__.update(ids)
@@ -57,21 +57,22 @@ class PayloadSource:
 @costs(FREE)
 @strawberry.type(description="The result of a mutation.")
 class Payload:
-    revision: str | None = strawberry.field(description="The workspace's revision with this write in it.")
-    user_errors: list[UserError] = strawberry.field(description="Why the write was refused; empty when it was done.")
+    revision: str | None = strawberry.field(description="Revision of the workspace after the write.")
+    user_errors: list[UserError] = strawberry.field(description="The reasons for a failed write; empty on success.")
 
 
 @strawberry.input(description="An amount of money.")
 class MoneyInput:
-    amount: Decimal = strawberry.field(description="The exact amount, at most 14 digits before the point and 4 after.")
-    currency: CurrencyCode | None = strawberry.field(
-        description="Its currency; the workspace's if omitted.", default=None
-    )
+    amount: Decimal = strawberry.field(description="Exact amount: at most 14 digits before the point and 4 after it.")
+    currency: CurrencyCode | None = strawberry.field(description="Currency; the workspace's if omitted.", default=None)
 
 
 INPUT_TYPES["MoneyInput"] = MoneyInput
-KEY = (Optional[str], "A key of the client's choice, at most 100 characters: repeating the write with it is safe.")
-VERSION = (Optional[int], "The version that the client knows; the write is refused if it is not the newest.")
+KEY = (
+    Optional[str],
+    "A key that you choose, of at most 100 characters. Repeating the write with it has no further effect.",
+)
+VERSION = (Optional[int], "The version that you know; the write is rejected if it is not the latest.")
 
 
 class MutationInput:
@@ -85,7 +86,7 @@ class MutationInput:
     record_fields: ClassVar[Mapping[str, tuple[Any, str]]] = {}
 
     def arguments(self) -> dict[str, Any]:
-        """What the service is called with. Raises Invalid for amounts in several currencies."""
+        """The keyword arguments of the service. Raises Invalid for amounts in several currencies."""
         arguments: dict[str, Any] = {"values": {}} if self.record_fields else {}
         for name, value in vars(self).items():
             if name in self.record_fields:
@@ -126,7 +127,7 @@ class Mutation(DeclaredField):
 
     def declare_arguments(self) -> list[StrawberryArgument]:
         kind = self.input or INPUT_TYPES[f"{capitalize_first(to_camel_case(self.python_name))}Input"]
-        return [argument("input", kind, "What to write.", UNSET)]
+        return [argument("input", kind, "The values to write.", UNSET)]
 
     async def resolve(self, source: Any, info: Info, arguments: Arguments) -> PayloadSource:
         context, write = info.context, arguments["input"]
@@ -135,7 +136,7 @@ class Mutation(DeclaredField):
             try:
                 ids, revision, renew = await self._write(context, write)
             except Duplicate as error:
-                # Two sends of one write met; the first is there now, and the second answers what it answered.
+                # Two requests with one key ran at once. The first is committed; repeat its response.
                 if error.field != "key":
                     raise
                 ids, revision, renew = await self._write(context, write)
@@ -149,7 +150,7 @@ class Mutation(DeclaredField):
         return PayloadSource(ids, f"{viewer.epoch}.{revision}", [])
 
     async def _write(self, context: Any, write: MutationInput) -> tuple[Mapping[str, Any], int, Callable[[], None]]:
-        """The payload's ids, the revision, and what has the context's loaders know of the write."""
+        """The payload's values, the revision, and a function that updates the context's loaders."""
         viewer, sent, renew = context.viewer, vars(write).get("idempotency_key"), context.loaders.forget
         key = None if sent is UNSET else sent
         async with context.changelog.transaction(viewer, self.python_name) as session:
@@ -189,6 +190,6 @@ def mutation(
 
 RecordInput = write_input(
     "RecordInput",
-    "Which record to delete or to restore.",
-    {"id": (strawberry.ID, "Which one."), "expected_version": VERSION},
+    "The record to delete or restore.",
+    {"id": (strawberry.ID, "Id of the record."), "expected_version": VERSION},
 )

@@ -1,4 +1,4 @@
-"""Any record by its id."""
+"""Records of any type by id."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ID = Id()
 
 
 def _type_of(record_id: str) -> Any:
-    """The node type that an id is of; None for what is no id."""
+    """The node type of an id; None for a malformed one."""
     types = {each.__model__.prefix: each for each in TYPES.values()}
     return types.get(record_id.partition("_")[0])
 
@@ -38,7 +38,7 @@ async def _load(info: Info, record_id: str) -> Any:
 
 
 def _write(selection: FieldSelection, scope: RowScope, kind: Any, key: Any) -> Any:
-    """The record of a type whose id is `key`. The type decides what is asked of it."""
+    """Expression for the record of a type whose id is `key`; its selection depends on the type."""
     return compile_one(selection, scope, kind.__model__, key, selection.operation.schema.type_map[kind.__name__])
 
 
@@ -46,7 +46,7 @@ class _ById(DeclaredField):
     """A record of any type."""
 
     def declare_arguments(self) -> list[StrawberryArgument]:
-        return [argument("id", strawberry.ID, "Its id.", UNSET)]
+        return [argument("id", strawberry.ID, "Id of the record.", UNSET)]
 
     async def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         return await _load(info, arguments["id"])
@@ -79,24 +79,24 @@ class _ByIds(DeclaredField):
 
 
 def _types_of(ids: list[str]) -> tuple[str, ...]:
-    """The names of the node types that ids are of. Raises BadUserInput."""
+    """The names of the node types of ids. Raises BadUserInput."""
     return tuple(sorted({kind.__name__ for each in _few(ids) if (kind := _type_of(each)) is not None}))
 
 
 def _storable(ids: list[str]) -> list[str]:
-    """The ids, with what cannot be one as another that cannot: a list of texts leaves out what is not storable."""
+    """The ids, with an empty text for each that is not storable: a text array cannot hold it."""
     return [each if is_storable(each) else "" for each in ids]
 
 
 def _few(ids: list[str]) -> list[str]:
     if len(ids) > MAX_PAGE_SIZE:
-        raise BadUserInput(f"At most {MAX_PAGE_SIZE} ids can be asked for at once, not {len(ids)}.", "ids")
+        raise BadUserInput(f"At most {MAX_PAGE_SIZE} ids are allowed, not {len(ids)}.", "ids")
     return ids
 
 
 @query_fields(0)
 class NodeQuery:
-    node: Node | None = declared(_ById, "The record with an id; null if there is none, or if it may not be seen.")
+    node: Node | None = declared(_ById, "The record with this id; null if it does not exist or you may not see it.")
     nodes: list[Node | None] = declared(
-        _ByIds, "The records with these ids, in their order; null in the place of one not to be seen."
+        _ByIds, "The records with these ids, in their order; null for each that does not exist or that you may not see."
     )

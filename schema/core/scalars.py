@@ -1,4 +1,4 @@
-"""How single values look on the wire: scalars and enums."""
+"""Scalars and enums."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Representation = NewType("Representation", object)
 
 
 def _scalar(name: str, description: str, kind: Any) -> ScalarDefinition:
-    """A scalar whose values a column type cleans; an amount may be a number too."""
+    """A scalar whose input a column type cleans. An amount may also be a number."""
     numbers = isinstance(kind, types.Amount)
 
     def parse(value: object, node: Node | None = None) -> object:
@@ -37,7 +37,7 @@ def _scalar(name: str, description: str, kind: Any) -> ScalarDefinition:
             raise GraphQLError(error.message, node) from None
 
     def parse_literal(node: ValueNode, variables: object = None) -> object:
-        # The text of a number, not the float that it would become.
+        # Read the text of a number; a float would lose digits.
         plain = isinstance(node, (StringValueNode, IntValueNode, FloatValueNode) if numbers else StringValueNode)
         return parse(node.value if plain else None, node)  # type: ignore[attr-defined]  # these three have one
 
@@ -47,7 +47,7 @@ def _scalar(name: str, description: str, kind: Any) -> ScalarDefinition:
 
 
 def enum_type(members: T, name: str | None = None) -> T:
-    """The GraphQL enum of an enum: its docstring says what it is, and in lines as «WON: …» what its members are."""
+    """The GraphQL enum of an enum. Its docstring has the descriptions, those of members in lines such as `WON: …`."""
     if "__strawberry_definition__" not in vars(members):  # Strawberry makes one where it meets the enum first
         strawberry.enum(members, name=name)
     about, _, rest = (inspect.getdoc(members) or "").partition("\n")
@@ -66,14 +66,14 @@ SCALARS: dict[object, ScalarDefinition] = {
     ),
     dt.datetime: _scalar(
         "DateTime",
-        'A moment in UTC with microseconds: "2026-05-04T10:00:00.000000Z". Input may have any offset.',
+        'A time in UTC with microseconds: "2026-05-04T10:00:00.000000Z". Input may have any offset.',
         types.Time(),
     ),
-    dt.date: _scalar("Date", 'A day: "2026-05-04".', types.Date()),
-    CurrencyCode: _scalar("CurrencyCode", 'Three letters of ISO 4217: "USD".', types.Currency()),
+    dt.date: _scalar("Date", 'A date: "2026-05-04".', types.Date()),
+    CurrencyCode: _scalar("CurrencyCode", 'A currency code of ISO 4217: "USD".', types.Currency()),
     JSON: strawberry.scalar(name="JSON", description="Any JSON value.", serialize=lambda value: value),
     Representation: strawberry.scalar(
-        name="_Any", description="An entity as gateways name it: its `__typename`, and a key of it."
+        name="_Any", description="An entity in a gateway's request: its `__typename` and a key."
     ),
 }
 

@@ -1,4 +1,4 @@
-"""What an operation asks for, field by field, as the fields' declarations see it when they compile themselves."""
+"""Selections of an operation, from which declared fields compile their SQL."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ Expression = sa.ColumnElement[Any]
 
 
 class NotCompilable(Exception):
-    """Something that is asked for is answered in Python only."""
+    """A selected field can only be resolved in Python."""
 
 
 @runtime_checkable
 class Compilable(Protocol):
-    """A field that can be written by the database."""
+    """A field that compiles to SQL."""
 
     def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
-        """The SQL expression of the field's value at a record. Raises NotCompilable."""
+        """The SQL expression of the field's value for a record. Raises NotCompilable."""
 
 
 Part = Any | Callable[["FieldSelection"], Any]
-"""The value of a field, or what makes it from what is asked of it."""
+"""The expression of a field, or a function that builds it from the field's selection."""
 
 
 @dataclass(frozen=True)
 class OperationSelection:
-    """All of it, and for whom."""
+    """The selection of an operation, and its viewer."""
 
     schema: GraphQLSchema
     node: OperationDefinitionNode
@@ -69,7 +69,7 @@ class OperationSelection:
     config: StrawberryConfig
 
     def write(self) -> Any:
-        """The SQL expression of the answer's data. Raises NotCompilable."""
+        """The SQL expression of the response's data. Raises NotCompilable."""
         root = self.schema.query_type
         assert root is not None
         found = collect_fields(self.schema, self._fragments, self.values, root, self.node)
@@ -78,7 +78,7 @@ class OperationSelection:
     def fields_of(
         self, kind: GraphQLObjectType, details: FieldDetailsList, part: Callable[[str, FieldSelection], Any]
     ) -> Any:
-        """A JSON object of what is asked of a value of a type; `part` makes each field's."""
+        """Expression for a JSON object with the selected fields of a type; `part` builds each field."""
         found = collect_subfields(self.schema, self._fragments, self.values, self.node, kind, details)
         return self._object(kind, found, part)
 
@@ -105,7 +105,7 @@ class OperationSelection:
 
 @dataclass(frozen=True)
 class FieldSelection:
-    """What an operation asks of one field."""
+    """A selected field: its arguments and its own selection."""
 
     operation: OperationSelection
     field: GraphQLField
@@ -122,20 +122,20 @@ class FieldSelection:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """As resolvers get them; what may differ from request to request is `VariableRef`."""
+        """The arguments as resolvers get them. A value from a variable is a `VariableRef`."""
         operation = self.operation
         values = get_argument_values(self.field, self.details[0].node, operation.values)
         return convert_arguments(values, self.declaration.arguments, operation.scalars, operation.config)
 
     @property
     def kind(self) -> GraphQLObjectType:
-        """The type that the field leads to."""
+        """The object type of the field's value."""
         kind = get_named_type(self.field.type)
         assert isinstance(kind, GraphQLObjectType)
         return kind
 
     def subfields(self) -> list[tuple[str, FieldSelection]]:
-        """What is asked of the field's value, by name; a name comes as often as it has response keys."""
+        """The selected fields of the field's value, one entry per response key."""
         found: list[tuple[str, FieldSelection]] = []
 
         def note(name: str, selection: FieldSelection) -> Any:
@@ -146,7 +146,7 @@ class FieldSelection:
         return found
 
     def column(self, scope: RowScope) -> Any:
-        """The field's own value at a record."""
+        """Expression for the field's value for a record."""
         declaration = self.declaration
         if isinstance(declaration, Compilable):
             return declaration.compile(self, scope)
@@ -155,13 +155,13 @@ class FieldSelection:
         raise NotCompilable
 
     def record(self, scope: RowScope, kind: GraphQLObjectType | None = None) -> Any:
-        """A record as the field's value: what its own fields are declared as."""
+        """Expression for a record as the field's value."""
         return self.operation.fields_of(
             kind or self.kind, self.details, lambda name, selection: selection.column(scope)
         )
 
     def write(self, parts: Mapping[str, Part]) -> Any:
-        """An object as the field's value, of parts by their names in GraphQL."""
+        """Expression for an object as the field's value, of parts by their GraphQL names."""
 
         def part(name: str, selection: FieldSelection) -> Any:
             made = parts[name]

@@ -66,7 +66,7 @@ SignOutEverywhereInput = input_type(
     "SignOutEverywhereInput",
     (MutationInput,),
     {"include_api_tokens": (Optional[bool], "True to revoke the API tokens too; they stay if omitted.")},
-    "What to end besides the sessions.",
+    "Credentials to revoke besides the sessions.",
 )
 CreateApiTokenInput = input_type(
     "CreateApiTokenInput",

@@ -56,7 +56,7 @@ class Lead(Node):
 
 write_input(
     "ConvertLeadInput",
-    "How to convert a lead. Existing accounts and contacts only get the values that they lack.",
+    "Settings of the conversion of a lead. Existing accounts and contacts only get the values that they lack.",
     {
         "lead_id": (strawberry.ID, "Id of the lead."),
         "account_id": (Optional[strawberry.ID], "The account to use; if omitted, the contact's or a new one."),

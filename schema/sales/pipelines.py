@@ -33,7 +33,7 @@ class Stage(Node):
     name: str = column("Name of the stage.")
     position: int = column("Position in the pipeline.")
     probability: int = column("Probability of winning a deal in this stage, in percent.")
-    category: StageCategory = column("Whether its deals are open, won or lost.")
+    category: StageCategory = column("State of its deals: open, won or lost.")
     forecast_category: ForecastCategory = column("Forecast category of its deals.")
     days_until_stale: int | None = column("Number of days after which a deal in it is stale.")
     required_fields: list[RequiredField] = column("The fields that a deal needs to enter it.")

@@ -43,7 +43,7 @@ def changed(*columns: str) -> Callable[[RecordEvent], bool]:
 
 @dataclass(frozen=True)
 class EventKinds:
-    """The enum of what can happen to a record of a list: it enters, it changes in one of `kinds` or otherwise, it
+    """The kinds of changes to a record of a list: it enters, it changes in one of `kinds` or otherwise, it
     leaves. With `created`, a new record has a kind of its own."""
 
     name: str
@@ -64,7 +64,7 @@ class EventKinds:
         }
         members = enum.Enum(self.name, {kind: kind for kind in meanings})  # type: ignore[misc]
         lines = "\n".join(f"{kind}: {meaning}" for kind, meaning in meanings.items())
-        members.__doc__ = f"What happened to a {self.noun} of {self.place}.\n\n{lines}"
+        members.__doc__ = f"Kinds of changes to a {self.noun} of {self.place}.\n\n{lines}"
         object.__setattr__(self, "enum", enum_type(members))
 
     def of(self, occurrence: RecordEvent) -> enum.Enum:
@@ -80,7 +80,7 @@ class EventKinds:
 def live_event(name: str, module: str, kinds: EventKinds, record: str, record_type: object) -> type[LiveEvent]:
     """The type of a list's events: a kind, the record's id, and the record in the field `record`."""
     fields = {
-        "kind": (kinds.enum, "What happened; if several kinds apply, the first of them."),
+        "kind": (kinds.enum, "Kind of the change; if several kinds apply, the first of them."),
         f"{record}_id": (strawberry.ID, f"Id of the {kinds.noun}."),
         record: (record_type, f"The {kinds.noun} as it is now; null after LEFT."),
     }

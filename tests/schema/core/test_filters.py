@@ -321,7 +321,7 @@ async def test_a_filter_is_as_wide_as_a_database_can_take(world: World) -> None:
     assert refusal(answer) == (
         "BAD_USER_INPUT",
         "filter.annualRevenue",
-        f"At most {MAX_VALUES} values can be compared with.",
+        f"At most {MAX_VALUES} values are allowed.",
     )
 
 

@@ -35,7 +35,7 @@ async def test_one_node(world: World) -> None:
 async def test_too_many_nodes(world: World) -> None:
     answer = await world.ask(NODES, ids=["acc_1"] * 101)
 
-    assert answer["errors"][0]["message"] == "At most 100 ids can be asked for at once, not 101."
+    assert answer["errors"][0]["message"] == "At most 100 ids are allowed, not 101."
     assert answer["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "field": "ids"}
 
 

@@ -25,7 +25,7 @@ CREATE = "mutation ($name: String!) { createAccount(input: {name: $name}) { acco
 UNREADABLE = "The body is not JSON in UTF-8, or nested too deeply."
 NO_OPERATION = "An operation is a JSON object that has a query."
 NO_NAME = "The operationName is not a name in GraphQL."
-NO_TOKEN = "Sign in first: send a token as «Authorization: Bearer …»."
+NO_TOKEN = "Sign in first: send a token as `Authorization: Bearer …`."
 Change = Callable[..., None]
 
 

@@ -77,7 +77,7 @@ async def test_who_takes_json_too_is_answered_in_json(world: World, server: Serv
 
 
 async def test_one_may_sign_in_by_a_stream_but_follow_nothing_before(world: World, server: Server) -> None:
-    refusal = "Sign in first: send a token as «Authorization: Bearer …»."
+    refusal = "Sign in first: send a token as `Authorization: Bearer …`."
     async with server.events(CHANGES) as stream:
         assert await stream.next() == {"errors": [{"message": refusal, "extensions": {"code": "UNAUTHENTICATED"}}]}
         await stream.completed()
