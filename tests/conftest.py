@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from starlette.applications import Starlette
 
 from crm_graph import migrations
 from crm_graph.database import Database
+from tests.support.databases import create_database, drop_database, without_sync
 from tests.support.live import Server, serving
-from tests.support.postgres import create_database, drop_database
 from tests.support.world import World, build_world, running
 
 POSTGRES_URL = os.environ.get("CRM_GRAPH_TEST_POSTGRES_URL")
 REDIS_URL = os.environ.get("CRM_GRAPH_TEST_REDIS_URL")
-EXECUTION = os.environ.get("CRM_GRAPH_TEST_EXECUTION")
-"""«compiled» or «executed»; unless set, queries are compiled on PostgreSQL and executed in Python on SQLite, so that
-each of the two has passed all tests."""
 REQUIRE_ALL = os.environ.get("CRM_GRAPH_TEST_REQUIRE_ALL") == "1"
 
 
@@ -31,7 +31,30 @@ def skip(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+DATABASES = ["sqlite", "postgresql"]
+EXECUTED = "postgresql-executed"
+"""Queries are compiled to SQL on PostgreSQL and executed in Python on SQLite. Tests that read the graph also run on
+PostgreSQL without compiling, so that each database and each execution has passed them."""
+READ_THE_GRAPH = [Path(__file__).parent / folder for folder in ("schema", "loaders", "access")]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run tests on the event loop of `crm-graph serve`."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on each database, unless it names its own."""
+    if "database_url" not in metafunc.fixturenames:
+        return
+    if any("database_url" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
+        return
+    reads_the_graph = any(folder in metafunc.definition.path.parents for folder in READ_THE_GRAPH)
+    executed = [EXECUTED] if reads_the_graph and "application" in metafunc.fixturenames else []
+    metafunc.parametrize("database_url", [*DATABASES, *executed], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 async def database_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> AsyncIterator[str]:
@@ -41,7 +64,7 @@ async def database_url(
     elif POSTGRES_URL is None:
         skip("CRM_GRAPH_TEST_POSTGRES_URL is not set: nothing was tested on PostgreSQL.")
     else:
-        url = await create_database(POSTGRES_URL, f"crm_graph_test_{worker_id}_{os.getpid()}")
+        url = await create_database(POSTGRES_URL, f"{request.param}_{worker_id}_{os.getpid()}")
     database = Database(url)
     await migrations.upgrade(database.writer)
     await database.close()
@@ -49,6 +72,14 @@ async def database_url(
     if request.param != "sqlite":
         assert POSTGRES_URL is not None
         await drop_database(POSTGRES_URL, make_url(url).database or "")
+
+
+@pytest.fixture(scope="session")
+async def raw_engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """Connections to the database without the application."""
+    engine = without_sync(create_async_engine(database_url, pool_size=1))
+    yield engine
+    await engine.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +91,7 @@ async def application(database_url: str) -> AsyncIterator[Starlette]:
         get_queries=True,
         graphiql=True,
         introspection=True,
-        compiled=EXECUTION == "compiled" if EXECUTION else not database_url.startswith("sqlite"),
+        compiled=database_url.startswith("postgresql") and EXECUTED not in database_url,
     ) as application:
         yield application
 
@@ -73,10 +104,12 @@ async def server(application: Starlette) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def world(application: Starlette, caplog: pytest.LogCaptureFixture) -> AsyncIterator[World]:
+async def world(
+    application: Starlette, raw_engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[World]:
     """A workspace with an admin, and everything a test does in it. Nothing goes round the gate, and no compiled
     statement fails: Python's answer would hide it."""
-    world = await build_world(application)
+    world = await build_world(application, raw_engine)
     yield world
     await world.close()
     assert application.state.gate.breaches == []
@@ -84,9 +117,9 @@ async def world(application: Starlette, caplog: pytest.LogCaptureFixture) -> Asy
 
 
 @pytest.fixture
-async def other_world(application: Starlette) -> AsyncIterator[World]:
+async def other_world(application: Starlette, raw_engine: AsyncEngine) -> AsyncIterator[World]:
     """Another workspace in the same database, whose records must be as good as not there."""
-    world = await build_world(application)
+    world = await build_world(application, raw_engine)
     yield world
     await world.close()
 

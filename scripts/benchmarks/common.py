@@ -93,7 +93,7 @@ def database(server: str | None = None) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix="crm-graph-bench-") as folder:
             yield f"sqlite:///{folder}/crm.db"
         return
-    from tests.support.postgres import create_database, drop_database
+    from tests.support.databases import create_database, drop_database
 
     name = f"crm_graph_bench_{secrets.token_hex(4)}"
     url = asyncio.run(create_database(server, name))

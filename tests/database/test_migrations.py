@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from crm_graph import migrations
 from crm_graph.database import Database
 from tests import conftest
-from tests.support.postgres import create_database, drop_database
+from tests.support.databases import create_database, drop_database
 
 # Rows as they were at revision 0001, spelled out: the models are those of today.
 MOMENT = "'2026-01-01T00:00:00.000000Z'"

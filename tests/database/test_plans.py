@@ -26,8 +26,8 @@ from schema.core import TYPES
 from schema.core.context import Context
 from schema.execution.schema import CrmSchema, encode_json
 from tests.conftest import POSTGRES_URL, skip
+from tests.support.databases import create_database, drop_database
 from tests.support.large_dataset import WORKSPACE, counts, fill, key
-from tests.support.postgres import create_database, drop_database
 
 DEALS = int(os.environ.get("CRM_GRAPH_TEST_DEALS", "20000"))
 LARGE = {model.__tablename__ for model, size in counts(DEALS).items() if size >= DEALS // 20}

@@ -18,7 +18,7 @@ import pytest
 
 from crm_graph.cli import main
 from tests.conftest import skip
-from tests.support.postgres import POOL_SIZE
+from tests.support.databases import POOL_SIZE
 from tests.support.servers import environment, running_server
 
 CLIENTS = Path(__file__).parents[1] / "clients"

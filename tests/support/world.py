@@ -18,7 +18,7 @@ from crm_graph.changelog import ChangeLog
 from crm_graph.database import Database
 from crm_graph.models import ApiToken, Base, Change, Membership, ReportingLine, Role, Team, User, Visibility, Workspace
 from crm_graph.settings import Settings
-from tests.support.postgres import POOL_SIZE
+from tests.support.databases import POOL_SIZE, without_sync
 from tests.support.servers import SECRET
 from tests.support.visibility_hook import Gate
 
@@ -41,6 +41,7 @@ class World:
     admin: Person
     client: httpx.AsyncClient = field(repr=False)
     engine: AsyncEngine = field(repr=False)
+    shares_engine: bool = False
 
     @property
     def database(self) -> Database:
@@ -60,7 +61,8 @@ class World:
 
     async def close(self) -> None:
         await self.client.aclose()
-        await self.engine.dispose()
+        if not self.shares_engine:
+            await self.engine.dispose()
 
     # Asking
 
@@ -198,20 +200,24 @@ async def running(database_url: str, **settings: Any) -> AsyncIterator[Starlette
     settings = {"pool_size": POOL_SIZE, **settings}
     application = app.build(Settings(database_url=database_url, secret_key=SECRET, **settings))
     application.state.gate = Gate(application.state.database)
+    for engine in application.state.database.engines:
+        without_sync(engine)
     async with application.router.lifespan_context(application):
         yield application
 
 
-async def build_world(application: Starlette) -> World:
-    """A new workspace with an admin."""
+async def build_world(application: Starlette, engine: AsyncEngine | None = None) -> World:
+    """A new workspace with an admin. Without an engine, the world has its own."""
     workspace = {"id": f"ws_{auth.new_api_token()[4:30]}", "name": "Test"}
-    engine = create_async_engine(application.state.database.url, pool_size=1)
+    shares_engine = engine is not None
+    if engine is None:
+        engine = create_async_engine(application.state.database.url, pool_size=1)
     async with engine.begin() as connection:
         await connection.execute(sa.insert(Workspace), [workspace])
         admin = await _add_person(connection, workspace["id"], Role.ADMIN, "Ada Admin", None, [], None)
     transport = httpx.ASGITransport(app=application)
     client = httpx.AsyncClient(transport=transport, base_url="http://crm.test")
-    return World(application, workspace["id"], admin, client, engine)
+    return World(application, workspace["id"], admin, client, engine, shares_engine)
 
 
 async def _add_person(

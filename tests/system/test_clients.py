@@ -13,8 +13,8 @@ import pytest
 
 from crm_graph.services.demo.workspace_dir import WorkspaceDir
 from tests.conftest import POSTGRES_URL, skip
+from tests.support.databases import create_database, drop_database
 from tests.support.npm import CLIENTS, node_with, run_tests, serving
-from tests.support.postgres import create_database, drop_database
 from tests.support.servers import environment, running_server
 
 BUNDLE = Path(__file__).parents[2] / "crm_graph" / "static" / "graphiql" / "graphiql.js"

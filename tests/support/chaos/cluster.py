@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from crm_graph import migrations
 from crm_graph.database import Database
-from tests.support.postgres import POOL_SIZE, create_database, drop_database
+from tests.support.databases import POOL_SIZE, create_database, drop_database
 from tests.support.servers import ServerProcess, environment, until_listening
 
 START_SECONDS = 30.0
