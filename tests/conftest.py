@@ -75,14 +75,6 @@ async def database_url(
 
 
 @pytest.fixture(scope="session")
-async def raw_engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """Connections to the database without the application."""
-    engine = without_sync(create_async_engine(database_url, pool_size=1))
-    yield engine
-    await engine.dispose()
-
-
-@pytest.fixture(scope="session")
 async def application(database_url: str) -> AsyncIterator[Starlette]:
     """The application, with the gate watched in every statement that it sends."""
     async with running(
@@ -94,6 +86,14 @@ async def application(database_url: str) -> AsyncIterator[Starlette]:
         compiled=database_url.startswith("postgresql") and EXECUTED not in database_url,
     ) as application:
         yield application
+
+
+@pytest.fixture(scope="session")
+async def raw_engine(application: Starlette) -> AsyncIterator[AsyncEngine]:
+    """Connections to the database that bypass the application."""
+    engine = without_sync(create_async_engine(application.state.database.url, pool_size=1))
+    yield engine
+    await engine.dispose()
 
 
 @pytest.fixture(scope="session")

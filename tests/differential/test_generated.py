@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
+from collections.abc import Iterator
 from random import SystemRandom
 
 import pytest
@@ -22,6 +23,13 @@ CASES = int(os.environ.get("CRM_GRAPH_TEST_CASES", "0"))
 USUAL = 60
 # graphql-core leaves behind what is to be awaited beside a field that failed.
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collect() -> Iterator[None]:
+    """Collect those coroutines while their warnings are ignored."""
+    yield
+    gc.collect()
 
 
 @pytest.mark.parametrize("number", range(SHAPES))
@@ -44,7 +52,6 @@ async def test_both_executions_give_the_same_answer(pair: Pair, number: int) -> 
         seen[other.execution] += 1
         seen["found something"] += one.found_something
         seen["failed"] += bool(one.codes)
-    gc.collect()  # what was left behind is this test's
     print(dict(seen))
 
     assert seen["invalid"] <= 0.02 * seen["asked"]
