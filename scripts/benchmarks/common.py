@@ -96,7 +96,7 @@ def database(server: str | None = None) -> Iterator[str]:
     from tests.support.databases import create_database, drop_database
 
     name = f"crm_graph_bench_{secrets.token_hex(4)}"
-    url = asyncio.run(create_database(server, name))
+    url = asyncio.run(create_database(server, name, synchronous_commit=True))
     try:
         yield url
     finally:

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own: a new folder, a free port, and gone at the end."""
+"""A temporary PostgreSQL server for a bench, in a new folder and on a free port."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from pathlib import Path
 
 from common import free_port
 
-USER = "postgres"  # whom to be where this runs as root, which PostgreSQL refuses to be run by
+USER = "postgres"  # runs the server if this process is root's, which PostgreSQL refuses
 MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20  # of this machine, in MB
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "max_connections": "300",  # of several servers with pools of their own
+    "max_connections": "300",  # several servers, each with its pool
     "unix_socket_directories": "",
-    "shared_buffers": f"{MEMORY // 4}MB",  # as a database server has it, not the default for any machine
+    "shared_buffers": f"{MEMORY // 4}MB",  # usual on a database server; the default is for any machine
     "effective_cache_size": f"{MEMORY // 2}MB",
-    "max_wal_size": "8GB",  # no checkpoint amid the measuring
-    "random_page_cost": "1.1",  # no disk turns any more
-    "jit": "off",  # for everybody: to compile a statement takes longer than to run any of these
+    "max_wal_size": "8GB",  # no checkpoint while measuring
+    "random_page_cost": "1.1",  # for an SSD
+    "jit": "off",  # as crm-graph sets it for its own connections
 }
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[str]:
-    """The URL of a PostgreSQL server that the bench has for itself."""
+def postgres_server() -> Iterator[str]:
+    """Yield the URL of a new PostgreSQL server, and remove it at the end."""
     programs = _programs()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it still stops what it started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop the server on SIGTERM, too
     with tempfile.TemporaryDirectory(prefix="crm-graph-postgres-") as parent:
         folder, port = Path(parent) / "data", free_port()
         if os.geteuid() == 0:
@@ -49,16 +49,16 @@ def cluster() -> Iterator[str]:
 
 
 def _programs() -> Path:
-    """The folder of the newest PostgreSQL that is installed; Debian has it on no PATH."""
+    """Folder of the newest installed PostgreSQL. Debian does not put it on the PATH."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda found: int(found.parts[-3]))
     found = str(debian[-1]) if debian else shutil.which("initdb")
     if found is None:
-        raise SystemExit("reads: PostgreSQL is not installed (Debian: postgresql). Install it, or name a --database.")
+        raise SystemExit("bench: PostgreSQL is not installed. Install it (Debian: postgresql), or pass --database URL.")
     return Path(found).parent
 
 
 def _run(command: Sequence[str | Path]) -> None:
-    # A program that stays must not hold this one's pipes.
+    # Not a pipe: the server would keep it open.
     with tempfile.TemporaryFile() as printed:
         other = {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
         done = subprocess.run(command, stdout=printed, stderr=printed, stdin=subprocess.DEVNULL, cwd="/", **other)

@@ -26,7 +26,7 @@ from dataset import EMAIL, fill
 from load import check_wrk, rounded, storm
 from operations import BOARD, CUSTOMER, DEEP_PAGE, LIST, READS, RECORD, Operation
 from picture import draw
-from postgres_server import cluster
+from postgres_server import postgres_server
 from rich.console import Console
 from rich.table import Table
 from servers import POOL, Contender, Site, both_ours, install, ours, peers
@@ -245,7 +245,7 @@ def main() -> None:
     visibility = "PRIVATE" if chosen.private else "PUBLIC_READ"
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crm-graph-requests-")))
-        server = chosen.database or stack.enter_context(cluster())
+        server = chosen.database or stack.enter_context(postgres_server())
         server = make_url(server).set(drivername="postgresql").render_as_string(hide_password=False)
         sites = [stack.enter_context(company(server, deals, visibility)) for deals in sizes]
         # Before anything is moved.

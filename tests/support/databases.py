@@ -11,12 +11,14 @@ POOL_SIZE = 5
 """Connections of an application under test. PostgreSQL accepts 100 for all test processes and their servers."""
 
 
-async def create_database(server: str, name: str) -> str:
-    """Create an empty database on a PostgreSQL server and return its URL. Its commits do not wait for the disk."""
+async def create_database(server: str, name: str, *, synchronous_commit: bool = False) -> str:
+    """Create an empty database on a PostgreSQL server and return its URL.
+
+    Unless `synchronous_commit` is set, its commits do not wait for the disk: no test stops PostgreSQL."""
     await _execute(
         server,
         f'CREATE DATABASE "{name}"',
-        f'ALTER DATABASE "{name}" SET synchronous_commit = off',
+        f'ALTER DATABASE "{name}" SET synchronous_commit = {"on" if synchronous_commit else "off"}',
     )
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
