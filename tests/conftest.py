@@ -38,9 +38,13 @@ PostgreSQL without compiling, so that each database and each execution has passe
 READ_THE_GRAPH = [Path(__file__).parent / folder for folder in ("schema", "loaders", "access")]
 
 
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run tests on the event loop of `crm-graph serve`."""
-    return {"uvloop": uvloop.new_event_loop}
+@pytest.fixture(scope="session")
+def _asyncio_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Run tests on the event loop of `crm-graph serve`.
+
+    This overrides pytest-asyncio's fixture. Its hook `pytest_asyncio_loop_factories` would do so for async tests only,
+    and each sync test between them would end all async session fixtures."""
+    return uvloop.new_event_loop
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
