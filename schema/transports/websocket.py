@@ -179,7 +179,7 @@ class Socket:
 
     async def _next(self) -> dict[str, Any]:
         event = await self._receive()
-        if event["type"] == "websocket.disconnect":
+        if event["type"] == "websocket.disconnect" or self._ending.done():  # what comes after the end is not begun
             raise CloseSocket
         text = event.get("text")
         if text is None:
