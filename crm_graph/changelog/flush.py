@@ -1,5 +1,4 @@
-"""Writing what was changed in records. SQLAlchemy's unit of work is for those that come or go; to find out that one
-row has other values, and to say so, takes it longer than all else in a transaction."""
+"""Writing changed records with a prepared UPDATE each. SQLAlchemy's unit of work writes new and deleted ones."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ _KNOWN = ("workspace_id", "id", "version")
 
 
 async def flush(session: AsyncSession) -> None:
-    """As the session's own, which it leaves new records to. Raises StaleDataError for a record that is at another
-    version by now."""
+    """Write the session's changes. Raises StaleDataError for a record that has another version by now."""
     own = session.sync_session
     changed = list(own.dirty)
     if own.new or own.deleted or not all(isinstance(record, Entity) for record in changed):
@@ -40,7 +38,7 @@ async def _update(session: AsyncSession, record: Entity) -> None:
         record.version += 1
         new = {f"new_{name}": getattr(record, name) for name in (*names, "version")}
         if not await fetch(session, _statement(type(record).__table__, names), {**known, **new}):
-            raise StaleDataError(f"{record.id} is not at version {known['known_version']} any more")
+            raise StaleDataError(f"{record.id} is no longer at version {known['known_version']}")
     mark_flushed(session, record)
 
 

@@ -1,4 +1,4 @@
-"""What a transaction changes, noted while it is flushed and written to the log before the commit."""
+"""The changes of a transaction: collected when the session flushes, and written to the log before the commit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOOKKEEPING = {"version", "updated_at"}
 SNAPSHOT_COLUMNS = {"amount", "currency", "probability", "quantity", "price", "role", "active", "deleted_at"}
 BATCH = 1000
 _WORKSPACES = Base.metadata.tables[Workspace.__tablename__]
-_STAND = sa.select(_WORKSPACES.c.revision).where(_WORKSPACES.c.id == sa.bindparam("current"))
+_CURRENT = sa.select(_WORKSPACES.c.revision).where(_WORKSPACES.c.id == sa.bindparam("current"))
 _ADVANCE = (
     sa.update(_WORKSPACES)
     .where(_WORKSPACES.c.id == sa.bindparam("current"))
@@ -35,14 +35,17 @@ _ADVANCE = (
 
 
 def journal_of(session: AsyncSession) -> Journal:
-    """The journal of the session's transaction, for what its flushes do not show: bulk inserts and links."""
+    """The journal of the session's transaction. Bulk inserts and links, which flushes do not show, are added to it."""
     journal: Journal = session.info["journal"]
     return journal
 
 
 @dataclass
 class Journal:
-    """The changes of one transaction, one entry a record, in the order they were first made."""
+    """The changes of one transaction: one entry for each record, in the order of their first changes.
+
+    `cause` is the name of the mutation in snake case, such as "update_account", or of the command, such as "import".
+    """
 
     viewer: Viewer
     cause: str
@@ -54,7 +57,7 @@ class Journal:
     happened_at: dt.datetime = field(default_factory=now)
 
     def collect(self, session: Session) -> None:
-        """Note what a flush is about to write; an entity that changed gets its new time."""
+        """Add what a flush is about to write, and set `updated_at` of changed entities."""
         for record in session.new:
             if isinstance(record, Entity):
                 self.note(record, {name: [None, value] for name, value in _filled(record).items()}, Action.CREATED)
@@ -64,7 +67,7 @@ class Journal:
                 self.note(record, changed)
 
     def note(self, record: Any, fields: dict[str, list[Any]], action: Action | None = None) -> None:
-        """Add to the record's entry: {name: [old, new]}, in wire values."""
+        """Add changes to the record's entry: {name: [old, new]}, in wire values."""
         weighty = _weighty(type(record).__mapper__)
         after = {name: wire(getattr(record, name)) for name in weighty}
         entry = self.entries.get((type(record).__name__, record.id))
@@ -80,25 +83,25 @@ class Journal:
             entry.action = action or _action(record, entry.fields)
 
     def inserted(self, model: type[Entity], rows: Sequence[dict[str, Any]]) -> None:
-        """Note rows that a bulk insert created; each has every column's value."""
+        """Add rows that a bulk insert created, each with the values of all columns."""
         self.entries.update({(each.entity, each.record_id): each for each in _created(model, rows)})
 
     def add_packed(self, model: type[Entity], rows: Sequence[dict[str, Any]]) -> None:
-        """As `inserted`, for the many rows of an import: they wait for the log in a tenth of the memory.
+        """As `inserted`, for the many rows of an import: pickled, they take a tenth of the memory.
 
-        The log has them before all others; a later change of one of them is a change of its own.
+        They come first in the log. A later change of one of them is a change of its own.
         """
         self.packed.append(pickle.dumps((model, rows), pickle.HIGHEST_PROTOCOL))
         self.pending_count += len(rows)
 
     async def write(self, session: AsyncSession) -> None:
-        """Number the new entries, add them to the log, and bring the totals of stages up to date. The counter's row is
-        locked from here to the commit."""
+        """Number the new entries, add them to the log, and update the rollups. Locks the workspace's counter until the
+        commit."""
         count = self.pending_count + len(self.entries)
         here = {"current": self.viewer.workspace_id}
         if not count:
             if not self.revision:
-                [[self.revision]] = await fetch(session, _STAND, here)
+                [[self.revision]] = await fetch(session, _CURRENT, here)
             return
         [[self.revision]] = await fetch(session, _ADVANCE, {**here, "count": count})
         shared = {
@@ -176,7 +179,7 @@ def _action(record: Entity, fields: dict[str, list[Any]]) -> Action:
 
 @functools.cache
 def _weighty(mapper: Mapper[Any]) -> tuple[str, ...]:
-    """The columns that decide who sees a record and what it adds to totals."""
+    """The columns that decide who sees a record and what it adds to rollups: `before` and `after` always have them."""
     return tuple(
         each.key for each in mapper.column_attrs if each.key in SNAPSHOT_COLUMNS or "references" in each.columns[0].info
     )
@@ -184,7 +187,7 @@ def _weighty(mapper: Mapper[Any]) -> tuple[str, ...]:
 
 @functools.cache
 def _columns(mapper: Mapper[Any]) -> dict[str, int]:
-    """The places of the columns whose changes are told."""
+    """The positions of the columns whose changes are logged."""
     return {name: place for place, name in enumerate(mapper.column_attrs.keys()) if name not in BOOKKEEPING}
 
 
@@ -195,5 +198,5 @@ def _secrets(mapper: Mapper[Any]) -> frozenset[str]:
 
 @functools.cache
 def _left_out(mapper: Mapper[Any]) -> frozenset[str]:
-    """The columns that the entry of a new record does not repeat, or must not tell."""
+    """The columns that the entry of a new record does not repeat, or must not reveal."""
     return _secrets(mapper) | BOOKKEEPING | {"workspace_id", "id", "created_at", "custom"}

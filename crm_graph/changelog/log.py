@@ -1,4 +1,4 @@
-"""Reading the log: revisions as clients know them, rows after a revision in pages, and the newest rows in memory."""
+"""Reading the log: revisions as clients know them, pages of rows after a revision, and the newest rows in memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from crm_graph.errors import BadUserInput, ResyncRequired
 from crm_graph.models import Action, Change, Workspace, now
 
 MAX_PAGE = 500
-UNKNOWN_REVISION = "This server's log never stood at this revision. Read everything again."
+UNKNOWN_REVISION = "Unknown revision. Reload the list."
 MAX_RECENT = 2000
-# What the rows of the tail keep of changed values; of all others the names are enough.
+# The fields whose old and new values rows keep in memory. Of others, the names are enough.
 KEPT_VALUES = {"links", "chosen_links", "participants"}
 
 
 @dataclass(frozen=True, order=True)
 class Revision:
-    """Where a workspace's log stands. A restored backup starts a new epoch, so that no number is used twice."""
+    """A position in a workspace's log, written "<epoch>.<number>". A restored backup starts a new epoch, so that no
+    number is used twice."""
 
     epoch: str
     number: int
@@ -41,7 +42,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """A row of the log. `names` are the fields that changed; `values` those changes that later readers look at."""
+    """A row of the log. `names` are the changed fields; `values` the changes that readers need, {name: [old, new]}."""
 
     revision: int
     entity: str
@@ -58,12 +59,12 @@ class ChangeRow:
 
     @property
     def existed(self) -> bool:
-        """Whether the record was there before."""
+        """The record existed before the change, and was not deleted."""
         return self.action is not Action.CREATED and self.before.get("deleted_at") is None
 
     @property
     def affects_visibility(self) -> bool:
-        """Whether it may change who sees other records: people, teams, and the workspace's defaults."""
+        """The change may affect who sees other records: it is about people, teams or the workspace's defaults."""
         match self.entity:
             case "Membership":
                 return True
@@ -78,14 +79,14 @@ _COLUMNS = [getattr(Change, name) for name in ChangeRow.__slots__ if name not in
 
 
 async def current_revision(session: AsyncSession, workspace_id: str) -> Revision:
-    """Where the log stands in the session's snapshot."""
+    """The newest revision in the session's snapshot."""
     statement = sa.select(Workspace.epoch, Workspace.revision).where(Workspace.id == workspace_id)
     epoch, number = (await session.execute(statement)).one()
     return Revision(epoch, number)
 
 
 async def read(session: AsyncSession, workspace_id: str, after: int, to: int, limit: int = MAX_PAGE) -> list[ChangeRow]:
-    """At most `limit` of the rows after a revision, up to another."""
+    """At most `limit` rows after the revision number `after`, up to `to`, in order."""
     statement = (
         sa.select(*_COLUMNS, Change.fields)
         .where(Change.workspace_id == workspace_id, Change.revision > after, Change.revision <= to)
@@ -103,8 +104,8 @@ def _changed(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, A
 async def require_replayable(
     session: AsyncSession, workspace_id: str, after: Revision, at: Revision, retention: dt.timedelta
 ) -> None:
-    """Raises ResyncRequired where the rows after a revision are not to be had from a log that stands `at` another: it
-    is past retention, in the future, or of an epoch that is over."""
+    """Raises ResyncRequired if the rows after a revision cannot be replayed from a log that is at `at`: the revision is
+    older than `retention`, in the future, or of an earlier epoch."""
     if after.epoch != at.epoch or after.number > at.number:
         raise ResyncRequired(UNKNOWN_REVISION, str(at))
     if after.number == at.number:
@@ -114,18 +115,18 @@ async def require_replayable(
     )
     recorded_at = await session.scalar(next_row)
     if recorded_at is None or recorded_at < now() - retention:
-        raise ResyncRequired("What changed since then is no longer told. Read everything again.", str(at))
+        raise ResyncRequired("The changes since this revision are no longer kept. Reload the list.", str(at))
 
 
 class RecentChanges:
-    """The newest rows of a workspace's log, so that many readers read them once."""
+    """The newest rows of a workspace's log, read once for many readers."""
 
     def __init__(self, workspace_id: str, at: int) -> None:
         self.workspace_id, self.at = workspace_id, at
         self._rows: list[ChangeRow] = []
 
     async def extend(self, session: AsyncSession, to: int) -> Sequence[ChangeRow]:
-        """Read on, at most a page, and not beyond a revision."""
+        """Read the next rows, at most a page, up to a revision number."""
         rows = await read(session, self.workspace_id, self.at, to)
         if rows:
             self.at = rows[-1].revision
@@ -134,7 +135,7 @@ class RecentChanges:
         return rows
 
     def after(self, number: int) -> Sequence[ChangeRow] | None:
-        """The rows after a revision up to where the tail stands; None where it does not reach back so far."""
+        """The rows after a revision number, up to the newest; None where they do not reach back that far."""
         missing = self.at - number
         if missing > len(self._rows):
             return None

@@ -1,4 +1,4 @@
-"""The totals of stages, kept by the transaction that changes a deal: reading them costs the same at any number."""
+"""The totals of stages, updated by the transaction that changes a deal, so that reading them does not sum up deals."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from crm_graph.models.types import AMOUNT_SCALE
 KEY = [column.key for column in StageTotal.__table__.primary_key]
 SUMS = [column.key for column in StageTotal.__table__.columns if not column.primary_key]
 Deal = Mapping[str, Any]
-"""What the log has of a deal before and after a change, in wire values."""
+"""The snapshot columns of a deal before or after a change, in wire values."""
 
 
 class Deltas:
-    """What a transaction adds to the totals, and takes from them."""
+    """The differences that a transaction makes to the totals."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0] * len(SUMS))
@@ -38,7 +38,7 @@ class Deltas:
 
     def _add(self, deal: Deal, times: int) -> None:
         if deal["stage_id"] is None or deal["deleted_at"] is not None:
-            return  # it is not there yet, or not any more
+            return  # not created yet, or deleted
         amount, currency = deal["amount"], deal["currency"]
         units = 0
         if amount is None or currency is None:
@@ -54,7 +54,7 @@ class Deltas:
             sums[place] += each
 
     async def write(self, session: AsyncSession, workspace_id: str) -> None:
-        """Bring the totals up to date. The caller has locked the workspace's counter: writers never meet here."""
+        """Add the differences to the totals. The caller has locked the workspace's counter, so writers take turns."""
         rows = [
             dict(zip([*KEY, *SUMS], [workspace_id, *key, *sums], strict=True))
             for key, sums in sorted(self._sums.items())

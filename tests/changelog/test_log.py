@@ -1,4 +1,4 @@
-"""Reading the log: what a revision is, pages, the tail in memory, and what is no longer told."""
+"""Reading the log: revisions, pages, the newest rows in memory, and revisions that cannot be replayed."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ export function serves(name, open) {
       assert.deepEqual(nothing, [{ message: "Cannot query field 'nothing' on type 'User'.", code }]);
       assert.deepEqual(await unknown.refusal(), [{ message: "There is no such pipeline.", code, field: "pipelineId" }]);
       assert.deepEqual(await later.refusal(), [
-        { message: "This server's log never stood at this revision. Read everything again.", code: "RESYNC", revision },
+        { message: "Unknown revision. Reload the list.", code: "RESYNC", revision },
       ]);
       await pipeline.move(deal, 1);
       await follower.told(2);

@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 
 from crm_graph import migrations
 from crm_graph.database import Database
+from crm_graph.models import Workspace
 from tests import conftest
 from tests.support.databases import create_database, drop_database
 
@@ -130,3 +131,34 @@ async def on_cases(database: Database, column: str) -> dict[str, list[str | None
     async with database.reader.connect() as connection:
         found = await connection.run_sync(lambda sync: sa.inspect(sync).get_indexes("cases"))
     return {str(each["name"]): each["column_names"] for each in found if column in each["column_names"]}
+
+
+async def test_visibility_defaults_become_one_column_and_back(fresh: Database) -> None:
+    defaults = ["PRIVATE", "PUBLIC_READ", "PUBLIC", "PRIVATE", "PUBLIC_READ"]
+    names = [f"{each}_visibility" for each in ("account", "lead", "opportunity", "case", "campaign")]
+    async with fresh.writer.begin() as connection:
+        await connection.run_sync(migrations._run, command.upgrade, "0001")
+        await connection.execute(sa.text(FIRST.split(";")[0]))
+        values = ", ".join(f"{name} = '{value}'" for name, value in zip(names, defaults, strict=True))
+        await connection.execute(sa.text(f"UPDATE workspaces SET {values} WHERE id = 'w2'"))
+
+    await migrations.upgrade(fresh.writer)
+
+    select = sa.select(Workspace.id, Workspace.visibility_defaults).order_by(Workspace.id)
+    async with fresh.reader.connect() as connection:
+        found = [tuple(row) for row in await connection.execute(select)]
+    entities = ["Account", "Lead", "Opportunity", "Case", "Campaign"]
+    assert found == [
+        ("w1", dict.fromkeys(entities, "PUBLIC")),
+        ("w2", dict(zip(entities, defaults, strict=True))),
+    ]
+
+    async with fresh.writer.connect() as connection:
+        await connection.run_sync(migrations._run, command.downgrade, "0007")
+        await connection.commit()
+    async with fresh.reader.connect() as connection:
+        rows = await connection.execute(sa.text(f"SELECT {', '.join(names)} FROM workspaces ORDER BY id"))
+        assert [list(row) for row in rows] == [["PUBLIC"] * 5, defaults]
+
+    await migrations.upgrade(fresh.writer)
+    await migrations.check(fresh.writer)

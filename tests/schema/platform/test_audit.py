@@ -76,7 +76,7 @@ async def test_a_failure_that_cannot_be_written_is_told_to_the_log(
     assert await code(world, SIGN_IN, email=email, password="wrong") == "UNAUTHENTICATED"
     await world.changelog.drain()
 
-    assert [each.getMessage() for each in caplog.records] == ["Something could not be written"]
+    assert [each.getMessage() for each in caplog.records] == ["A write in the background failed"]
     assert await world.changes() == []
 
 
