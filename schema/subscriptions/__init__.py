@@ -1,2 +1,1 @@
-"""Subscriptions: lists that stay right. Operations with equal answers are one group, whose events are executed and
-encoded once."""
+"""Live lists. Subscriptions with equal payloads form a group, whose payloads are executed and encoded once."""

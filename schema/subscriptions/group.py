@@ -1,4 +1,4 @@
-"""Subscriptions with equal answers: what happens is looked up, executed and encoded once for all of them."""
+"""Groups of subscriptions with equal payloads: changes are loaded, executed and encoded once per group."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOO_MANY = "What you may see has changed in too many places. Read everything aga
 
 @dataclass(frozen=True)
 class Position:
-    """Where an answer brings its client to, and whether nothing more was known when it was made."""
+    """Revision after a payload. `caught_up` is true if it was the newest one when the payload was made."""
 
     epoch: str
     number: int
@@ -39,7 +39,7 @@ class Position:
 
 @dataclass(frozen=True)
 class SubscriptionRequest:
-    """What is asked, without who asks: the operation, its variables and what it follows."""
+    """A subscription without its viewer: the operation, its variables, and the source."""
 
     operation: SubscriptionOperation
     variables: Mapping[str, Any]
@@ -47,7 +47,7 @@ class SubscriptionRequest:
     kinds: frozenset[type[Entity]]
 
     def key(self, viewer: Viewer) -> tuple[Any, ...]:
-        """Subscribers with equal keys get equal answers."""
+        """Subscribers with equal keys get equal payloads."""
         return (*self.operation.key(self.variables), visibility_scope(viewer, self.kinds))
 
 
@@ -56,8 +56,8 @@ RenderPayload = Callable[[AsyncSession, Viewer, SubscriptionRequest, Sequence[Re
 
 @dataclass(eq=False)
 class Subscriber:
-    """One subscription. It stands at revision `number` of an epoch: all up to there has been sent. What its viewer may
-    see was looked up at revision `looked_up_at`."""
+    """One subscription. Changes up to revision `number` of an epoch have been sent. The viewer was loaded at revision
+    `looked_up_at`."""
 
     viewer: Viewer
     request: SubscriptionRequest
@@ -80,8 +80,8 @@ class Subscriber:
 
 @dataclass(frozen=True)
 class Update:
-    """What rows of the log mean to a viewer: a payload, or None where they do not concern him; and who the members of
-    the list then are, as far as they are known."""
+    """Effect of log rows on a list: the payload, or None if the list did not change, and the members after it, if they
+    are known."""
 
     payload: str | None
     members: Members | None
@@ -108,8 +108,8 @@ async def build_update(
 
 
 class Group:
-    """All of its subscribers stand where it stands. One that cannot take a payload at once loses his seat, and comes
-    back when he has caught up by himself: nobody waits for him, and nothing is kept for him."""
+    """Subscribers at the same revision. A subscriber that cannot take a payload at once is detached, and joins again
+    after catching up alone: payloads are not queued, and a slow client delays no other."""
 
     def __init__(self, viewer: Viewer, request: SubscriptionRequest, members: Members | None, at: int) -> None:
         self.viewer, self.request, self.members, self.at = viewer, request, members, at
@@ -119,7 +119,7 @@ class Group:
         self.sent_at = at
 
     def send(self, payload: str) -> None:
-        """Send to all who can take it at once."""
+        """Send a payload to all subscribers, and detach those that cannot take it at once."""
         self.sent_at = self.at
         for subscriber in list(self.subscribers):
             if subscriber.sink.try_send(payload):
@@ -128,7 +128,7 @@ class Group:
                 self._detach(subscriber)
 
     def detach_all(self, failure: Exception | None = None) -> None:
-        """Everybody loses his seat: to catch up alone, or with a failure, which ends the subscription."""
+        """Detach all subscribers, to catch up alone, or with a failure, which ends their subscriptions."""
         for subscriber in list(self.subscribers):
             self._detach(subscriber, failure)
 
@@ -146,10 +146,10 @@ class Group:
         audience: Audience | None,
         split_groups: list[Group],
     ) -> None:
-        """Go on by rows of the log. The subscribers are told what these mean, if anything. Those who see otherwise
-        than the group from now on are answered as groups of their own, which are added to `split_groups` one by one.
+        """Apply rows of the log, and send the payload, if any. Subscribers whose visibility changes move to new groups,
+        which are added to `split_groups` one by one.
 
-        Raises what the database raises; then those who were not told yet stand where they stood.
+        Raises the database's errors; then subscribers without a payload keep their position.
         """
         moving = access_changes(rows, self.sight, {each.viewer.user_id for each in self.subscribers})
         if moving:
@@ -186,16 +186,16 @@ class Group:
         render_payload: RenderPayload,
         split_groups: list[Group],
     ) -> None:
-        """Part with those who see otherwise from now on. They are told what comes and goes by that."""
+        """Move subscribers whose visibility changes to new groups, and send them what entered and left their lists."""
         viewers, _ = await load_viewers(session, self.viewer, [each.viewer.user_id or "" for each in self.subscribers])
-        parting: dict[Any, list[Subscriber]] = defaultdict(list)
+        moved: dict[Any, list[Subscriber]] = defaultdict(list)
         for subscriber in list(self.subscribers):
             viewer = viewers.get(subscriber.viewer.user_id or "")
             if viewer is None:
                 self._detach(subscriber, Unauthenticated("You may no longer sign in."))
             elif (key := subscriber.request.key(viewer)) != self.key:
-                parting[key].append(subscriber)
-        for subscribers in parting.values():
+                moved[key].append(subscriber)
+        for subscribers in moved.values():
             viewer = viewers[subscribers[0].viewer.user_id or ""]
             try:
                 batch = ChangeBatch(rows, moving)
@@ -211,5 +211,5 @@ class Group:
                 if told.payload is None or subscriber.sink.try_send(told.payload):
                     self.subscribers.discard(subscriber)
                     group.subscribers.add(subscriber)
-                else:  # what he would not take is known nowhere else: he has to read anew
+                else:  # the payload cannot be made again: the client has to reload the list
                     self._detach(subscriber, ResyncRequired(TOO_MANY, end.revision))

@@ -1,4 +1,4 @@
-"""Where subscriptions come together: what transports call."""
+"""The subscriptions of a process: the interface for transports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from schema.subscriptions.workspace import WorkspaceSubscriptions, shielded
 
 
 class SubscriptionManager:
-    """The subscriptions of one process, a room a workspace."""
+    """The subscriptions of one process, by workspace."""
 
     def __init__(self, schema: Any, settings: Settings, database: Database, changelog: ChangeLog) -> None:
         self.schema, self.settings, self.database, self.changelog = schema, settings, database, changelog
@@ -41,36 +41,37 @@ class SubscriptionManager:
 
     @property
     def subscribers(self) -> int:
-        return sum(people for _, people, _ in self._workspaces.values())
+        return sum(count for _, count, _ in self._workspaces.values())
 
     async def close(self) -> None:
-        """Wait for what is still being closed; all who follow have been cancelled before."""
+        """Wait for workspaces that are closing. All `serve` tasks must have been cancelled before."""
         await asyncio.gather(*self._closing)
 
     async def serve(self, context: Context, request: GraphQLRequestData, sink: Sink) -> None:
-        """Serve one subscription, until it is cancelled.
+        """Serve one subscription until the task is cancelled.
 
-        `request` has a valid subscription operation; its viewer is the context's. Raises GraphQLError, ready to be
-        sent, where the client has to be told that it ends.
+        `request` is a valid subscription operation; its viewer is that of the context. Raises GraphQLError, formatted
+        for clients, if the subscription has to end.
         """
         try:
             await self._follow(context, request, sink)
         except RequestError as error:
-            raise self._described(GraphQLError(error.message, original_error=error)) from None
+            raise self._formatted(GraphQLError(error.message, original_error=error)) from None
         except GraphQLError as error:
-            raise self._described(error) from None
+            raise self._formatted(error) from None
 
     async def _follow(self, context: Context, request: GraphQLRequestData, sink: Sink) -> None:
         operation = parse_subscription(self.schema._schema, request.query or "", request.operation_name)
         watch = await self._source(context, operation.original, request)
         kinds = {TYPES[name].__model__ for name in operation.types & TYPES.keys()}
-        question = SubscriptionRequest(operation, request.variables or {}, watch, frozenset({*kinds, *watch.kinds}))
+        subscription = SubscriptionRequest(operation, request.variables or {}, watch, frozenset({*kinds, *watch.kinds}))
         viewer, after, at = await shielded(self._beginning(context, watch))
         with self._room(viewer.workspace_id) as workspace:
-            await workspace.serve(Subscriber(viewer, question, sink, after.number, after.epoch, at.number))
+            await workspace.serve(Subscriber(viewer, subscription, sink, after.number, after.epoch, at.number))
 
     async def _beginning(self, context: Context, watch: SubscriptionSource) -> tuple[Viewer, Revision, Revision]:
-        """What may be seen by him who follows, as things stand, and from where on he does."""
+        """The current viewer, the revision to start after, and the current revision. Raises
+        Unauthenticated and ResyncRequired."""
         async with self.database.snapshot() as session:
             viewers, at = await load_viewers(session, context.viewer, [context.viewer.user_id or ""])
             if at is None:
@@ -91,15 +92,15 @@ class SubscriptionManager:
 
     @contextlib.contextmanager
     def _room(self, workspace_id: str) -> Iterator[WorkspaceSubscriptions]:
-        """The workspace's room, which is there as long as anybody is in it."""
-        workspace, people, stack = self._workspaces.get(workspace_id) or self._open(workspace_id)
-        self._workspaces[workspace_id] = workspace, people + 1, stack
+        """Inside the block, the workspace has one more subscription. The first one opens it, the last one closes it."""
+        workspace, count, stack = self._workspaces.get(workspace_id) or self._open(workspace_id)
+        self._workspaces[workspace_id] = workspace, count + 1, stack
         try:
             yield workspace
         finally:
-            workspace, people, stack = self._workspaces[workspace_id]
-            if people > 1:
-                self._workspaces[workspace_id] = workspace, people - 1, stack
+            workspace, count, stack = self._workspaces[workspace_id]
+            if count > 1:
+                self._workspaces[workspace_id] = workspace, count - 1, stack
             else:
                 del self._workspaces[workspace_id]
                 stack.close()
@@ -116,20 +117,23 @@ class SubscriptionManager:
         self,
         session: AsyncSession,
         viewer: Viewer,
-        question: SubscriptionRequest,
+        subscription: SubscriptionRequest,
         occurrences: Sequence[RecordEvent],
         end: Position,
     ) -> str:
-        """The payload that tells a viewer what occurred. Raises GraphQLError where there is no answer to be made, and
-        what the database raises when it is out."""
+        """The payload of events for a viewer, as JSON. Raises GraphQLError if the payload cannot be made, and the
+        database's connection errors."""
         context = Context(self.settings, self.database, self.changelog, viewer_or_none=viewer)
-        if self.settings.query_seconds:  # others wait for it
+        if self.settings.query_seconds:  # the other groups wait for this payload
             context.until = asyncio.get_running_loop().time() + self.settings.query_seconds
         for each in occurrences:
             if each.record is not None:
                 context.loaders.by_key(each.model).prime(each.record_id, each.record)
-        operation, value = question.operation, question.source.make_value(occurrences, end.revision, end.caught_up)
-        variables = operation.variables(question.variables)
+        operation, value = (
+            subscription.operation,
+            subscription.source.make_value(occurrences, end.revision, end.caught_up),
+        )
+        variables = operation.variables(subscription.variables)
         executor = self._executor(operation.node, variables, operation.name, context, value, operation.plans)
         async with context.loaders.use_session(session):
             result: Any = await await_maybe(execute_subscription_event(executor))
@@ -153,7 +157,7 @@ class SubscriptionManager:
         root: object,
         plans: CompletionPlans | None = None,
     ) -> Any:
-        """Raises GraphQLError for variables that are not what the operation declares."""
+        """Raises GraphQLError for invalid variables."""
         made = self.schema.execution_context_class.build(
             self.schema._schema,
             document,
@@ -168,6 +172,6 @@ class SubscriptionManager:
             raise made[0]
         return made
 
-    def _described(self, error: GraphQLError) -> GraphQLError:
+    def _formatted(self, error: GraphQLError) -> GraphQLError:
         self.schema.process_errors([error])
         return error

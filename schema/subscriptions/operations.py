@@ -1,4 +1,4 @@
-"""Subscription operations, as far as they are the same for all who send them."""
+"""Parses subscription operations, without the part that differs between subscribers."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from graphql import (
 from schema.execution.executor import CompletionPlans, new_plans
 from schema.execution.parsing import find_nodes, parse_document
 
-REMEMBERED = 200
-LONGEST_REMEMBERED = 5_000
+MAX_CACHED = 200
+MAX_CACHED_CHARACTERS = 5_000
 
 
 @dataclass(frozen=True)
 class SubscriptionOperation:
-    """A subscription without its `after`, which says only where its sender stands.
+    """A subscription without its argument `after`, which differs between subscribers of the same payloads.
 
-    `types` are the names of the types that the answer may be made from.
+    `types` are the names of the types that the payload may depend on.
     """
 
     original: DocumentNode
@@ -51,21 +51,21 @@ class SubscriptionOperation:
     plans: CompletionPlans | None = field(compare=False, repr=False)
 
     def variables(self, sent: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Those that the answer depends on: the declared ones, but for `after`."""
+        """The variables that the payload depends on: the declared ones, except `after`."""
         return {name: value for name, value in (sent or {}).items() if name in self.declared}
 
     def key(self, sent: Mapping[str, Any] | None) -> tuple[str, str]:
-        """Operations with equal keys ask for the same."""
+        """Operations with equal keys select the same."""
         return self.digest, json.dumps(self.variables(sent), sort_keys=True)
 
 
 def parse_subscription(schema: GraphQLSchema, text: str, name: str | None) -> SubscriptionOperation:
-    """The subscription in a valid document. Those that are short are remembered."""
-    read = _read_operation if len(text) <= LONGEST_REMEMBERED else _read_operation.__wrapped__
+    """The subscription of a valid document. Short documents are cached."""
+    read = _read_operation if len(text) <= MAX_CACHED_CHARACTERS else _read_operation.__wrapped__
     return read(schema, text, name)
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
+@functools.lru_cache(maxsize=MAX_CACHED)
 def _read_operation(schema: GraphQLSchema, text: str, name: str | None) -> SubscriptionOperation:
     document = parse_document(schema, text).without_incremental
     operation = document.operation(name)
@@ -74,7 +74,7 @@ def _read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Subsc
     after = _after(operation)
     variable = after.value.name.value if after is not None and isinstance(after.value, VariableNode) else None
     uses = [node for node in find_nodes(document.node, VariableNode) if node.name.value == variable]
-    if len(uses) > 2:  # beside its definition and this use: the answer depends on it, too
+    if len(uses) > 2:  # the payload depends on the variable, too
         variable = None
     stripped = visit(operation, _Without(after, variable))
     others = [node for node in document.node.definitions if not isinstance(node, OperationDefinitionNode)]
@@ -87,7 +87,7 @@ def _read_operation(schema: GraphQLSchema, text: str, name: str | None) -> Subsc
 
 
 def _after(operation: OperationDefinitionNode) -> ArgumentNode | None:
-    """The `after` of the root field; one in a fragment of the root is left alone."""
+    """The argument `after` of the root field, if the field is not in a fragment."""
     for selection in operation.selection_set.selections:
         for argument in getattr(selection, "arguments", ()) or ():
             if argument.name.value == "after":
@@ -96,7 +96,7 @@ def _after(operation: OperationDefinitionNode) -> ArgumentNode | None:
 
 
 class _Without(Visitor):
-    """Takes an argument out of an operation, and the variable that it came from."""
+    """Removes an argument from an operation, and the definition of its variable."""
 
     def __init__(self, argument: ArgumentNode | None, variable: str | None) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class _Without(Visitor):
 
 
 def _types(schema: GraphQLSchema, document: DocumentNode) -> set[str]:
-    """The names of the types of all fields, and of what those without an id of their own are made from."""
+    """The names of the types of all fields. For types without an id, also the types of their fields."""
     found: set[str] = set()
     info = TypeInfo(schema)
 

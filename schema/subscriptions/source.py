@@ -1,4 +1,4 @@
-"""What a subscription follows, and how a subscription's field is declared."""
+"""Declares the fields of subscriptions."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ AFTER = "Only changes after this revision, such as a query's; changes from now o
 
 @dataclass(frozen=True)
 class SubscriptionSource:
-    """A list to follow, from `after` or from now on.
+    """A live list, from the revision `after` or from now on.
 
-    `make_value` makes the subscription's value of what occurred, the revision that it brings the client to, and whether
-    that is all there is. `kinds` are the models that the list depends on.
+    `make_value` takes events, the revision after them, and true if no more events are known; it returns the value of
+    the subscription's field. `kinds` are the models that the list depends on.
     """
 
     live_list: LiveList | LiveChangeLog
@@ -40,33 +40,35 @@ class SubscriptionSource:
     after: Revision | None
 
     def __aiter__(self) -> NoReturn:
-        """GraphQL takes only what can be iterated for a subscription's source."""
-        raise TypeError("A watch is followed by the hub.")
+        """Defined because GraphQL requires an async iterable as the source of a subscription."""
+        raise TypeError("A SubscriptionSource is served by the SubscriptionManager.")
 
 
 class SubscriptionField(DeclaredField):
-    """The root field of a subscription: `watch` makes what to follow of the arguments."""
+    """The root field of a subscription. `open_source` takes the arguments and returns the source."""
 
-    watch: Callable[..., Awaitable[SubscriptionSource]]
-    own: Callable[[], list[StrawberryArgument]]
+    open_source: Callable[..., Awaitable[SubscriptionSource]]
+    own_arguments: Callable[[], list[StrawberryArgument]]
 
     def declare_arguments(self) -> list[StrawberryArgument]:
-        return [*self.own(), argument("after", str | None, AFTER)]
+        return [*self.own_arguments(), argument("after", str | None, AFTER)]
 
     async def resolve(self, source: Any, info: Info, arguments: Arguments) -> SubscriptionSource:
         info.context.viewer  # noqa: B018  # raises Unauthenticated
         after = arguments.pop("after", None)
-        return await self.watch(info, after=None if after is None else Revision.parse(after, "after"), **arguments)
+        return await self.open_source(
+            info, after=None if after is None else Revision.parse(after, "after"), **arguments
+        )
 
 
 def live(
     description: str,
-    watch: Callable[..., Awaitable[SubscriptionSource]],
+    open_source: Callable[..., Awaitable[SubscriptionSource]],
     arguments: Callable[[], list[StrawberryArgument]],
 ) -> Any:
-    """A subscription. Its arguments, apart from `after`, are made late: filters may be among them."""
+    """The field of a subscription. `arguments` are called late, since they may need the inputs of filters."""
     field = SubscriptionField(description=description, is_subscription=True)
-    field.watch, field.own = watch, arguments
+    field.open_source, field.own_arguments = open_source, arguments
     return field
 
 

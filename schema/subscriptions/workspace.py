@@ -1,4 +1,4 @@
-"""The subscriptions of one workspace in this process, led by one reader of its log."""
+"""The subscriptions of one workspace in this process."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ CHECKPOINT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.1
 MAX_CACHED_PAYLOADS = 100
 MAX_CATCHING_UP = 3
-"""How many catch up at once: each takes a connection of the pool, which others need, too."""
+"""Each subscriber that catches up occupies a connection of the pool."""
 MAX_PAUSE_SECONDS = 5.0
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
 class WorkspaceSubscriptions:
-    """The reader goes from revision to revision, each time in one snapshot of the database, and takes all groups
-    along. Whoever is behind catches up in a snapshot of his own, and takes a seat where he has nothing to catch up."""
+    """One task reads the workspace's log and advances every group from the same snapshot. A subscriber who is behind
+    catches up in a private snapshot, then joins a group."""
 
     def __init__(
         self, workspace_id: str, database: Database, signal: RevisionSignal, render_payload: RenderPayload
@@ -55,13 +55,13 @@ class WorkspaceSubscriptions:
         self._running = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Stop following the log, between two steps."""
+        """Stop reading the log, between two steps."""
         async with self._lock:
             self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
 
     async def _run(self) -> None:
-        """Follow the log. What fails is tried again with longer and longer pauses."""
+        """Read the log. After a failure, try again with exponential backoff."""
         pause, behind, checkpoint_at = FIRST_PAUSE_SECONDS, False, time.monotonic() + CHECKPOINT_SECONDS
         rest_until = 0.0
         while True:
@@ -71,8 +71,8 @@ class WorkspaceSubscriptions:
                         await self.signal.wait_past(
                             min((each.at for each in self.groups.values()), default=self._tail.at)
                         )
-            # Half as long as the last round took belongs to others: where changes come faster than they can be told,
-            # several are told as one, and writers do not wait for it.
+            # Rest half as long as the last round took: under load, several changes form one payload, and writers get
+            # their share of the database.
             await asyncio.sleep(max(0.0, rest_until - time.monotonic()))
             begun = time.monotonic()
             try:
@@ -84,7 +84,7 @@ class WorkspaceSubscriptions:
                 pause, behind = FIRST_PAUSE_SECONDS, False
                 rest_until = time.monotonic() + (time.monotonic() - begun) / 2
             except Exception:
-                logger.exception("The log could not be followed; trying again in %.1f seconds.", pause)
+                logger.exception("Could not read the change log; trying again in %.1f seconds.", pause)
                 await asyncio.sleep(pause)
                 pause, behind = min(2 * pause, MAX_PAUSE_SECONDS), True
 
@@ -97,7 +97,7 @@ class WorkspaceSubscriptions:
                 try:
                     await self._join(subscriber)
                 except CONNECTION_ERRORS:
-                    logger.warning("A subscriber could not be led on; trying again.", exc_info=True)
+                    logger.warning("A subscriber could not catch up; trying again.", exc_info=True)
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, MAX_PAUSE_SECONDS)
                     continue
@@ -117,23 +117,23 @@ class WorkspaceSubscriptions:
                 del self.groups[group.key]
 
     async def _join(self, subscriber: Subscriber) -> None:
-        seated = False
-        while not seated:
+        joined = False
+        while not joined:
             while not self._is_recent(subscriber):
                 payload = await shielded(self._catch_up(subscriber))
                 if payload is not None:
                     await subscriber.sink.send(payload)
-            seated, payload = await shielded(self._try_join(subscriber))
+            joined, payload = await shielded(self._try_join(subscriber))
             if payload is not None:
                 await subscriber.sink.send(payload)
 
     def _is_recent(self, subscriber: Subscriber) -> bool:
-        """Whether what he has missed is in memory, and not much."""
+        """True if the rows that the subscriber missed are in memory and fit into one page."""
         rows = self._tail.after(subscriber.number) if self._epoch else []
         return rows is not None and len(rows) < log.MAX_PAGE
 
     async def _catch_up(self, subscriber: Subscriber) -> str | None:
-        """A payload that brings a subscriber a page further; he stands there already, so it has to be sent."""
+        """Advance a subscriber by one page of the log. Returns the payload, which the caller must send."""
         async with self._catching_up, self.database.snapshot() as session:
             end = await log.current_revision(session, self.workspace_id)
             rows = await log.read(session, self.workspace_id, subscriber.number, end.number)
@@ -147,8 +147,8 @@ class WorkspaceSubscriptions:
         return payload
 
     async def _try_join(self, subscriber: Subscriber) -> tuple[bool, str | None]:
-        """Give a subscriber a seat in his group, and what brings him up to it. Whether he got it, and if he could not
-        take that at once, what has to be sent before he tries again."""
+        """Send a subscriber the payload up to the position of its group, and add it to the group. Returns True if it
+        joined, and a payload that the caller must send before it tries again."""
         async with self._lock:
             if subscriber.gone:
                 return True, None
@@ -175,14 +175,14 @@ class WorkspaceSubscriptions:
                         group = Group(subscriber.viewer, subscriber.request, members, end.number)
                 self._payloads.set((key, subscriber.number, group.at), payload)
             subscriber.number = group.at
-            taken = not subscriber.gone and subscriber.sink.try_send(payload)
-            if taken:
-                self.groups[key] = group  # it may be new, or all others may have left it meanwhile
+            sent = not subscriber.gone and subscriber.sink.try_send(payload)
+            if sent:
+                self.groups[key] = group  # the group may be new, or all others may have left it meanwhile
                 group.subscribers.add(subscriber)
-            return taken or subscriber.gone, None if taken or subscriber.gone else payload
+            return sent or subscriber.gone, None if sent or subscriber.gone else payload
 
     def _has_moved(self, subscriber: Subscriber) -> bool:
-        """Whether what he sees may have changed since it was looked up: what others were told is not for him then."""
+        """True if the visibility may have changed since the viewer was loaded; then a cached payload does not apply."""
         rows = self._tail.after(subscriber.number)
         if rows is None or subscriber.epoch != self._epoch:
             return True
@@ -192,11 +192,13 @@ class WorkspaceSubscriptions:
         self, session: AsyncSession, subscriber: Subscriber, rows: Sequence[ChangeRow], end: Position
     ) -> str | None:
         batch = ChangeBatch(rows, access_changes(rows, subscriber.sight, {subscriber.viewer.user_id}))
-        told = await build_update(session, subscriber.viewer, subscriber.request, None, batch, end, self.render_payload)
-        return told.payload
+        update = await build_update(
+            session, subscriber.viewer, subscriber.request, None, batch, end, self.render_payload
+        )
+        return update.payload
 
     async def _advance(self, session: AsyncSession) -> None:
-        """Bring the tail and all groups to where the log stands in a snapshot."""
+        """Advance the recent changes and all groups to the current revision of a snapshot."""
         end = await log.current_revision(session, self.workspace_id)
         if end.epoch != self._epoch or end.number < self._tail.at:
             for group in self.groups.values():
@@ -232,7 +234,7 @@ class WorkspaceSubscriptions:
                     await group.advance(session, rows, stand, self.render_payload, audience, split_groups)
                 if not group.subscribers:
                     self.groups.pop(group.key, None)
-        finally:  # they have left their groups, even where the database failed after that
+        finally:  # they have left their groups, even if the database failed after that
             for group in split_groups:
                 group.subscribers = {each for each in group.subscribers if not each.gone}
                 there = self.groups.setdefault(group.key, group) if group.subscribers else group
@@ -242,7 +244,7 @@ class WorkspaceSubscriptions:
                     group.detach_all()
 
     async def _checkpoint(self, session: AsyncSession) -> None:
-        """Tell those whose list has not changed lately how far they have come all the same."""
+        """Send groups whose list did not change their current revision."""
         for group in list(self.groups.values()):
             if group.sent_at < group.at:
                 end = Position(self._epoch, group.at, True)
@@ -250,8 +252,8 @@ class WorkspaceSubscriptions:
 
 
 async def shielded(step: Coroutine[Any, Any, T]) -> T:
-    """Take a step to its end even where the subscriber goes away meanwhile: one that was cut off in the middle would
-    leave a statement running on a session that is closed."""
+    """Run a step to its end even if the subscriber's task is cancelled: otherwise a statement would still run on a
+    closed session."""
     task = asyncio.ensure_future(step)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be there to hear of it
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # no one may await the result
     return await asyncio.shield(task)

@@ -1,1 +1,1 @@
-"""How operations come in and answers go out: by HTTP, websockets and event streams."""
+"""Transports for operations: HTTP, websockets and event streams."""

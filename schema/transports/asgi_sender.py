@@ -1,4 +1,4 @@
-"""Sending to one client without waiting for him, or only so long."""
+"""Sends ASGI messages to a client, without waiting or with a timeout."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any
 from starlette.types import Message, Receive, Send
 
 SEND_TIMEOUT_SECONDS = 60.0
-"""How long a client may take nothing of what is sent before he is let go."""
+"""Then a client that reads nothing is disconnected."""
 
 CLOSED = (OSError, RuntimeError)
-"""What servers raise when something is sent on a connection that is closed already."""
+"""Raised by ASGI servers on sending to a closed connection."""
 
 
 class ClientDisconnected(Exception):
-    """The client takes no more."""
+    """The client closed the connection, or does not read."""
 
 
 class AsgiSender:
-    """Whoever sends on it sends whole messages, so that several tasks may."""
+    """Sends whole messages, so that several tasks can share a connection."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
 
     def try_send(self, message: Message) -> bool:
-        """Send a message if that takes no waiting.
+        """Send a message if the client can take it without waiting. Returns False if nothing was sent.
 
-        The server's send() waits until there is room, and then writes without waiting again. So one step of it tells:
-        if it does not end there, nothing was written.
+        The server's send() waits until its buffer has room, then writes without waiting again. So the coroutine is
+        advanced by one step: if it does not finish, nothing was written.
         """
         sending: Any = self._send(message)
         try:
@@ -41,7 +41,7 @@ class AsgiSender:
         return False
 
     async def send(self, message: Message) -> None:
-        """Send a message, or raise Gone."""
+        """Send a message. Raises ClientDisconnected."""
         if self.try_send(message):
             return
         try:
@@ -52,11 +52,11 @@ class AsgiSender:
 
 
 async def wait_for_disconnect(receive: Receive) -> None:
-    """Wait until the client goes."""
+    """Wait until the client closes an HTTP connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 def body_chunk(text: str, *, more: bool = True) -> Message:
-    """A piece of an answer's body."""
+    """An ASGI message with a part of a response body."""
     return {"type": "http.response.body", "body": text.encode(), "more_body": more}

@@ -1,4 +1,4 @@
-"""The open connections of a process: whose they are, for how long they may be, and how much each user runs on them."""
+"""The open connections of a process: their principals, their ends, and the operations of each user."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from crm_graph.errors import Throttled
 REVOCATION_POLL_SECONDS = 2.0
 CLOSE_TIMEOUT_SECONDS = 3.0
 User = tuple[str, str | None]
-"""The ids of a workspace and of a user; the latter is None for the system."""
+"""Ids of a workspace and of a user; the latter is None for the system."""
 log = logging.getLogger(__name__)
 
 
 class CloseReason(enum.Enum):
-    """Why the server ends a connection, in words for its client."""
+    """Reason of the server to close a connection; the value is sent to the client."""
 
     EXPIRED = "token expired"
     REVOKED = "token revoked"
@@ -33,28 +33,28 @@ class CloseReason(enum.Enum):
 
     @property
     def message(self) -> str:
-        """The same in a sentence that says what to do."""
+        """The reason and what to do, in a sentence."""
         return MESSAGES[self]
 
 
 MESSAGES = {
-    CloseReason.EXPIRED: "The token has expired. Get a new one, and follow on.",
+    CloseReason.EXPIRED: "The token has expired. Get a new one, and subscribe again.",
     CloseReason.REVOKED: "The token was revoked. Sign in again.",
-    CloseReason.RESTART: "The server restarts: try again.",
+    CloseReason.RESTART: "The server restarts. Reconnect.",
 }
 
 
 class ClientConnection(Protocol):
-    """A socket or an event stream. It is nobody's as long as nobody has signed in on it."""
+    """A websocket or an event stream; `principal` is None until its client signs in."""
 
     principal: Principal | None
 
     def end(self, why: CloseReason) -> None:
-        """Begin to end it, without waiting."""
+        """Start closing it, without waiting."""
 
 
 class ConnectionRegistry:
-    """Looks every two seconds whether those whose connections are open may still have them."""
+    """All open connections. Closes those whose tokens have expired or were revoked, within REVOCATION_POLL_SECONDS."""
 
     def __init__(self, database: Database, user_operations: int) -> None:
         self.database, self.user_operations = database, user_operations
@@ -66,14 +66,14 @@ class ConnectionRegistry:
         self._all_closed = asyncio.Event()
 
     def open(self) -> None:
-        # Two tasks: what the clock says is not to wait for a database that hangs.
+        # Two tasks, so that tokens expire even if the database hangs.
         self._tasks = [asyncio.create_task(self._watch_clock()), asyncio.create_task(self._watch_database())]
 
     def count(self) -> int:
         return len(self._open)
 
     async def close(self) -> None:
-        """Part with everybody and stop."""
+        """Close all connections and stop."""
         self.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
@@ -86,8 +86,8 @@ class ConnectionRegistry:
         self._tasks = []
 
     def drain(self, seconds: float = 0) -> None:
-        """Ask all clients to connect anew, to another process or to the next one here; whoever comes now as well. With
-        seconds, not all at once: whom they come to next is not to be overrun."""
+        """Ask all clients to reconnect, also those that connect from now on. The closes are spread over `seconds`, so
+        that reconnecting clients do not overload the next process."""
         self.draining = True
         loop = asyncio.get_running_loop()
         for connection in list(self._open):
@@ -98,7 +98,7 @@ class ConnectionRegistry:
 
     @contextlib.contextmanager
     def connected(self, connection: ClientConnection) -> Iterator[None]:
-        """Inside the block the connection is open."""
+        """Inside the block, the connection is registered."""
         self._open.add(connection)
         if self.draining:
             connection.end(CloseReason.RESTART)
@@ -111,14 +111,14 @@ class ConnectionRegistry:
 
     @contextlib.contextmanager
     def operation(self, viewer: Viewer | None) -> Iterator[None]:
-        """Inside the block an operation of a user is running. Raises Throttled where the user has too many."""
+        """Inside the block, an operation of a user is running. Raises Throttled if the user has too many."""
         user = (viewer.workspace_id, viewer.user_id) if viewer else ("", None)
         with self._one_more(self._operations, user, "operations of one user may run"):
             yield
 
     @contextlib.contextmanager
     def signed_in(self, viewer: Viewer) -> Iterator[None]:
-        """Inside the block a user has one more socket. Raises Throttled where there are too many."""
+        """Inside the block, a user has one more socket. Raises Throttled if there are too many."""
         with self._one_more(self._sockets, (viewer.workspace_id, viewer.user_id), "sockets of one user may be open"):
             yield
 
@@ -135,20 +135,20 @@ class ConnectionRegistry:
                 del counts[user]
 
     def end_expired(self) -> None:
-        """End the connections whose tokens have expired."""
+        """Close the connections whose tokens have expired."""
         for connection in list(self._open):
             if connection.principal is not None and connection.principal.has_expired:
                 connection.end(CloseReason.EXPIRED)
 
     async def end_revoked(self) -> None:
-        """End the connections whose sessions and API tokens no longer stand, or whose users may no longer sign in."""
+        """Close the connections with revoked sessions or API tokens, and those of users who can no longer sign in."""
         asked = {each: each.principal for each in self._open if each.principal is not None}
         if not asked:
             return
         async with self.database.monitor() as session:
             standing = await auth.still_valid(session, {each.key: each for each in asked.values()}.values())
         for connection, principal in asked.items():
-            # One that goes on by another token meanwhile is asked about the next time.
+            # A connection that changed its token meanwhile is checked the next time.
             if principal.key not in standing and connection.principal is principal:
                 connection.end(CloseReason.EXPIRED if principal.has_expired else CloseReason.REVOKED)
 
@@ -162,5 +162,5 @@ class ConnectionRegistry:
             await asyncio.sleep(REVOCATION_POLL_SECONDS)
             try:
                 await self.end_revoked()
-            except Exception as error:  # whatever a driver raises: nobody is to be ended by an outage
-                log.warning("The database does not tell which tokens are good, asking again: %s", error)
+            except Exception as error:  # drivers may raise anything; an outage closes no connection
+                log.warning("Could not check tokens for revocation; trying again: %s", error)

@@ -15,22 +15,22 @@ POLICY = {
     "script-src": "'self'",
     "worker-src": "'self'",
     "connect-src": "'self'",
-    "style-src": "'self' 'unsafe-inline'",  # the editor places its lines by styles
+    "style-src": "'self' 'unsafe-inline'",  # the editor positions its lines with inline styles
     "font-src": "'self' data:",
     "img-src": "'self' data:",
     "base-uri": "'none'",
     "form-action": "'none'",
     "frame-ancestors": "'none'",
 }
-"""What the page may load: nothing from other hosts, and no script that is written into it."""
+"""The page loads nothing from other hosts, and no inline scripts."""
 PAGE_HEADERS = {
     "content-security-policy": "; ".join(f"{name} {sources}" for name, sources in POLICY.items()),
     "cross-origin-opener-policy": "same-origin",
-    "cache-control": "no-store",  # a token may be in it
+    "cache-control": "no-store",  # the page may hold a token
 }
 
 
 def graphiql_page(service: str, token: str) -> str:
-    """GraphiQL with example operations, signed in where there is a token to do so with."""
+    """GraphiQL with example operations; with a token, it is signed in."""
     config = json.dumps({"endpoint": service, "token": token or None, "examples": EXAMPLES})
     return PAGE.read_text().replace("__CONFIG__", config.replace("<", "\\u003c"))

@@ -1,4 +1,4 @@
-"""The operations that GraphiQL opens with. Their ids are of the demo's data; on other data they want other ones."""
+"""Example operations for GraphiQL. Their ids are of the demo data; replace them for other data."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""GraphQL over HTTP: one answer a request. What asks for an event stream is handed to that transport.
+"""GraphQL over HTTP: one response per request. Requests for event streams are passed on to that transport.
 
-docs/clients/http.md tells clients what is accepted, and what each status means.
+docs/clients/http.md describes requests and statuses.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ else:
     from backports import zstd
 
 SMALL = 1_400
-"""The bytes of an answer that fits into one packet, and is sent as it is."""
+"""Bytes: smaller bodies fit into one packet and are not compressed."""
 LARGE = 100_000
-"""The bytes of an answer that takes so long to compress that others are not to wait for it."""
+"""Bytes: larger bodies are compressed in a thread, so that other requests do not wait."""
 GZIP_LEVEL = 4
 VARY = b"authorization, accept, accept-encoding"
 STATUS = {
@@ -51,7 +51,7 @@ Answer = dict[str, Any]
 
 
 class HTTP:
-    """The endpoint for requests."""
+    """ASGI application for GraphQL over HTTP."""
 
     def __init__(self, service: OperationService) -> None:
         self.service = service
@@ -63,7 +63,7 @@ class HTTP:
         reply: ASGIApp
         try:
             if media is None and incremental_format(accept):
-                media = JSON  # of what has no parts
+                media = JSON  # for responses that are not incremental
             if media is None:
                 raise RequestRejected(406, f"Accept {RESPONSE}, {JSON} or {EVENTS}.")
             if media == HTML:
@@ -81,14 +81,14 @@ class HTTP:
             return
         except RequestRejected as refusal:
             reply = GraphQLResponse(refusal.status, refusal.answer, media, allow=refusal.allow)
-        except RequestError as error:  # an event stream that was not begun
+        except RequestError as error:  # an event stream that was not started
             reply = GraphQLResponse(STATUS[error.code], {"errors": self.service.format_error(error)}, media)
         except Exception as error:
             reply = GraphQLResponse(500, {"errors": self.service.format_error(error)}, media)
         await reply(scope, receive, send)
 
     async def _reply(self, scope: Scope, content: Any, media: str, accept: bytes) -> ASGIApp:
-        """The reply to one operation. Raises Refusal."""
+        """The response to one operation. Raises RequestRejected."""
         caller = Caller(scope)
         request = await self.service.prepare(parse_request(content), caller)
         how = incremental_format(accept) if request.has_parts else None
@@ -104,12 +104,12 @@ class HTTP:
         return MultipartResponse(self.service, answers, how, lambda answer: _reply(answer, media))
 
     async def _answer(self, caller: Caller, request: OperationRequest) -> Answer:
-        """What an operation is answered as a whole, stage by stage. Raises Refusal."""
+        """The result of one operation. Raises RequestRejected."""
         errors = self.service.rejection_errors(request)
         if errors is not None:
             return {"errors": errors}
         if request.kind is OperationType.SUBSCRIPTION:
-            raise RequestRejected(400, f"Subscriptions go over a websocket, or with Accept: {EVENTS}.")
+            raise RequestRejected(400, f"Send subscriptions over a websocket, or with Accept: {EVENTS}.")
         check_method(caller.scope, request.kind)
         with self.service.traced(request, caller):
             try:
@@ -120,11 +120,11 @@ class HTTP:
                 return {"errors": self.service.format_error(error)}
 
     async def _batch(self, scope: Scope, contents: Sequence[object]) -> list[Answer]:
-        """The answers to several operations, each as if it had come alone after the one before. Raises Refusal."""
+        """The results of several operations, executed one after the other. Raises RequestRejected."""
         most = self.service.settings.batch_operations
         if not 0 < len(contents) <= most:
-            allowed = f"A list of 1 to {most} operations may be sent" if most else "Operations are sent one by one"
-            raise RequestRejected(400, f"{allowed}, not {len(contents)} at a time.")
+            allowed = f"Send 1 to {most} operations in a batch" if most else "Send operations one by one"
+            raise RequestRejected(400, f"{allowed}, not {len(contents)}.")
         answers = []
         for content in contents:
             try:
@@ -139,7 +139,7 @@ class HTTP:
 
 
 class GraphQLResponse:
-    """An answer, or the answers to a batch, ready to be sent."""
+    """Response with one result, or the results of a batch."""
 
     __slots__ = ("_allow", "_answer", "_fresh", "_media", "_status")
 
@@ -152,7 +152,7 @@ class GraphQLResponse:
         allow: str | None = None,
         fresh: bool = False,
     ) -> None:
-        """`fresh` lets whoever asked keep a good answer, as long as he asks each time whether it is still good."""
+        """`fresh` lets clients cache a result without errors, and revalidate it by its ETag."""
         self._status, self._answer, self._allow, self._fresh = status, answer, allow, fresh
         self._media = RESPONSE if media == RESPONSE else JSON
 
@@ -189,10 +189,9 @@ def _reply(answer: Answer, media: str, *, fresh: bool = False) -> GraphQLRespons
 
 
 def _outcome(answer: Answer, media: str) -> tuple[int, Answer]:
-    """The status of an answer, and the answer with it. That of plain JSON is 200, except where everybody is sent away,
-    and a proxy should know.
+    """The status and the body of a result. Plain JSON has status 200, except for overload, so that proxies notice.
 
-    Where nothing is told but that nobody is signed in, the request is refused as a whole: there is no data then.
+    If all errors are UNAUTHENTICATED, the request is refused as a whole, and `data` is omitted.
     """
     codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
     if media == JSON:
@@ -203,7 +202,7 @@ def _outcome(answer: Answer, media: str) -> tuple[int, Answer]:
 
 
 def _wait(answer: Any) -> int:
-    """The whole seconds after which to try again, where an answer tells."""
+    """Seconds after which to retry, rounded up; 0 if unknown."""
     [error, *_] = answer["errors"]
     return math.ceil(error["extensions"].get("retryAfter", 0))
 
@@ -214,4 +213,4 @@ async def _compressed(coding: str, body: bytes) -> bytes:
 
 
 def _gzip(body: bytes) -> bytes:
-    return zlib.compress(body, GZIP_LEVEL, wbits=31)  # with gzip's header
+    return zlib.compress(body, GZIP_LEVEL, wbits=31)  # 31: with a gzip header

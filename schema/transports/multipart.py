@@ -1,4 +1,4 @@
-"""Answers in parts, for queries with @defer and @stream, as multipart/mixed."""
+"""Incremental delivery for queries with @defer and @stream, as multipart/mixed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schema.transports.asgi_sender import AsgiSender, ClientDisconnected, body_c
 from schema.transports.negotiation import MULTIPART, IncrementalFormat
 from schema.transports.operation_service import OperationService
 
-# Clients read a part when they see the boundary behind it, so that comes along with it.
+# Clients process a part when its closing boundary arrives, so the boundary is sent with the part.
 BOUNDARY = "\r\n---"
 PART = "\r\nContent-Type: application/json; charset=utf-8\r\n\r\n"
 END = "--\r\n"
@@ -22,17 +22,17 @@ Answer = dict[str, Any]
 
 
 class MultipartResponse:
-    """The reply that sends an answer in parts, each as soon as it is there. `without_incremental` makes the reply
-    where there is but one."""
+    """Response that sends each incremental result when it is ready. If there is only one, it is sent by
+    `single_response`."""
 
     def __init__(
         self,
         service: OperationService,
         answers: AsyncGenerator[Answer],
         how: IncrementalFormat,
-        without_incremental: Callable[[Answer], ASGIApp],
+        single_response: Callable[[Answer], ASGIApp],
     ) -> None:
-        self.service, self._answers, self._how, self._whole = service, answers, how, without_incremental
+        self.service, self._answers, self._how, self._whole = service, answers, how, single_response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._answers):
@@ -44,13 +44,13 @@ class MultipartResponse:
                 await self._whole(first)(scope, receive, send)
                 return
             sending = asyncio.create_task(self._send(first, AsgiSender(send)))
-            leaving = asyncio.create_task(wait_for_disconnect(receive))
+            disconnecting = asyncio.create_task(wait_for_disconnect(receive))
             try:
-                await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({sending, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for each in (sending, leaving):
+                for each in (sending, disconnecting):
                     each.cancel()
-                await asyncio.gather(sending, leaving, return_exceptions=True)
+                await asyncio.gather(sending, disconnecting, return_exceptions=True)
             if not sending.cancelled():
                 sending.result()
 
@@ -69,12 +69,12 @@ class MultipartResponse:
 
 
 class LegacyIncrementalFormat:
-    """Writes the parts of one answer as clients of 2022 read them: each says where it belongs by a path of its own."""
+    """Converts incremental results to the format of 2022, in which each result has its own path."""
 
     def __init__(self) -> None:
         self._pending: dict[str, Mapping[str, Any]] = {}
         self._data: Any = None
-        """The answer so far, which tells how far its lists have come."""
+        """The merged result so far, for the lengths of its lists."""
 
     def __call__(self, part: Answer) -> Answer:
         self._pending |= {each["id"]: each for each in part.get("pending", ())}
@@ -82,10 +82,10 @@ class LegacyIncrementalFormat:
         if "data" in part:
             self._data = part["data"]
             return known
-        told = [*map(self._brought, part.get("incremental", ())), *self._failed(part.get("completed", ()))]
-        return {**known, "incremental": told} if told else known
+        incremental = [*map(self._data_of, part.get("incremental", ())), *self._failed(part.get("completed", ()))]
+        return {**known, "incremental": incremental} if incremental else known
 
-    def _brought(self, each: Mapping[str, Any]) -> Answer:
+    def _data_of(self, each: Mapping[str, Any]) -> Answer:
         pending = self._pending[each["id"]]
         path = [*pending["path"], *each.get("subPath", ())]
         place, rest = self._at(path), {name: each[name] for name in ("errors", "extensions") if name in each}
@@ -97,7 +97,7 @@ class LegacyIncrementalFormat:
         return {"data": each["data"], "path": path, **_label(pending), **rest}
 
     def _failed(self, completed: Sequence[Mapping[str, Any]]) -> Iterator[Answer]:
-        """What does not come after all."""
+        """Results for the parts that failed."""
         for each in completed:
             pending = self._pending.pop(each["id"])
             if "errors" in each:
@@ -119,7 +119,7 @@ def _label(pending: Mapping[str, Any]) -> Answer:
 
 
 def _merge(place: Any, data: Any) -> None:
-    """Add what came to what is there."""
+    """Merge deferred data into the result."""
     for key, value in data.items():
         if isinstance(value, dict) and isinstance(place.get(key), dict):
             _merge(place[key], value)

@@ -1,4 +1,4 @@
-"""What a client can read, by its Accept headers with their weights (RFC 9110, 12.5)."""
+"""Content negotiation by the weights in Accept headers (RFC 9110, section 12.5)."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ MULTIPART = "multipart/mixed"
 ZSTD = "zstd"
 GZIP = "gzip"
 
-REMEMBERED = 100
-LONGEST_REMEMBERED = 500
+MAX_CACHED = 100
+MAX_CACHED_LENGTH = 500
 _WEIGHT = re.compile(r"[01](\.\d{0,3})?")
 
 
 class IncrementalFormat(enum.Enum):
-    """How answers in parts are written, by the parameter of multipart/mixed that names it."""
+    """Format of incremental results; the value is its parameter of multipart/mixed."""
 
     V0_2 = "incrementalSpec=v0.2"
     APOLLO_2022 = "deferSpec=20220824"
 
 
 def media_type(accept: bytes, *, page: bool = False) -> str | None:
-    """The media type to answer in, with HTML among them where there is a page; None where none of ours will do.
+    """The media type of the response, with `page` possibly HTML; None if the client accepts none of ours.
 
-    Of those with the same weight a named one is taken, and of these the first of ours. Clients who take anything are
-    answered in plain JSON.
+    Among equal weights, a named type precedes a range, then the order here decides. Clients that accept anything get
+    plain JSON.
     """
-    return (_media_type if len(accept) <= LONGEST_REMEMBERED else _media_type.__wrapped__)(accept, page)
+    return (_media_type if len(accept) <= MAX_CACHED_LENGTH else _media_type.__wrapped__)(accept, page)
 
 
 def incremental_format(accept: bytes) -> IncrementalFormat | None:
-    """How to write an answer in parts; None for a client that cannot read one, or rather reads it as a whole."""
+    """The format of incremental results; None if the client does not accept or does not prefer them."""
     found, weights = set(), _weights(accept)
     weight = weights.get(MULTIPART)
     if not weight or weight < max(_weight(weights, each) for each in (RESPONSE, JSON)):
@@ -56,11 +56,11 @@ def incremental_format(accept: bytes) -> IncrementalFormat | None:
 
 
 def encoding(accept: bytes) -> str | None:
-    """How to compress an answer, if at all."""
-    return (_encoding if len(accept) <= LONGEST_REMEMBERED else _encoding.__wrapped__)(accept)
+    """The content coding of the response; None for no compression."""
+    return (_encoding if len(accept) <= MAX_CACHED_LENGTH else _encoding.__wrapped__)(accept)
 
 
-@functools.lru_cache(REMEMBERED)
+@functools.lru_cache(MAX_CACHED)
 def _media_type(accept: bytes, page: bool) -> str | None:
     weights = _weights(accept or b"*/*")
     named = [each for each in (RESPONSE, JSON, EVENTS, *([HTML] if page else [])) if each in weights]
@@ -68,7 +68,7 @@ def _media_type(accept: bytes, page: bool) -> str | None:
     return best if _weight(weights, best) else None
 
 
-@functools.lru_cache(REMEMBERED)
+@functools.lru_cache(MAX_CACHED)
 def _encoding(accept: bytes) -> str | None:
     weights = _weights(accept)
     best = max(ZSTD, GZIP, key=lambda each: weights.get(each, 0))
@@ -76,13 +76,13 @@ def _encoding(accept: bytes) -> str | None:
 
 
 def _weight(weights: Mapping[str, float], kind: str) -> float:
-    """By the range that says it most exactly."""
+    """The weight of the most specific matching range."""
     ranges = (kind, f"{kind.partition('/')[0]}/*", "*/*")
     return next((weights[each] for each in ranges if each in weights), 0)
 
 
 def _weights(header: bytes) -> dict[str, float]:
-    """What a header lists. Parameters other than the weight make no difference here."""
+    """Weights by media range; other parameters are ignored."""
     weights: dict[str, float] = {}
     for each in header.decode("latin-1").lower().split(","):
         name, *parameters = (part.strip() for part in each.split(";"))

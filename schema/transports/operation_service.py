@@ -1,4 +1,4 @@
-"""What every transport serves operations with."""
+"""Prepares and executes operations for all transports."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from schema.transports.persisted_queries import GraphQLRequest, PersistedQuerySt
 
 MAX_PRINCIPALS = 10_000
 CHARACTERS = 50
-"""Of a text that is read for the first time, whether it is good or not: as many as cost 1."""
+"""Of a document that is parsed for the first time, valid or not, that cost 1 point."""
 COST_HEADER = b"x-crm-graph-cost"
 log = logging.getLogger(__name__)
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be asked what to tell a subscriber, who is to come again."""
+    """The database is down, so a subscription cannot continue; the client reconnects."""
 
 
 @dataclass(slots=True)
 class OperationRequest:
-    """One operation as it was sent. `kind` is None where its document says no such operation; `fault` is why it is too
-    much, although its document is good."""
+    """One operation of a client. `kind` is None if the document has no such operation; `error` is set if a valid
+    operation exceeds a limit."""
 
     document: ParsedDocument
     kind: OperationType | None
@@ -67,7 +67,7 @@ class OperationRequest:
 
     @property
     def has_parts(self) -> bool:
-        """Whether it is a query that asks to be answered in parts."""
+        """True for a query with @defer or @stream."""
         return (
             not self.is_refused
             and self.kind is OperationType.QUERY
@@ -76,7 +76,7 @@ class OperationRequest:
 
 
 class Admission:
-    """Inside the block an operation is at work. Raises Overloaded, which costs nothing."""
+    """Inside the block, an operation has a slot. Raises Overloaded, and refunds the charge then."""
 
     __slots__ = ("_bill", "_turns")
 
@@ -96,7 +96,7 @@ class Admission:
 
 @dataclass
 class OperationService:
-    """The schema, and all that its operations are executed with."""
+    """The schema, and everything that executing its operations needs."""
 
     schema: CrmSchema
     settings: Settings
@@ -113,7 +113,7 @@ class OperationService:
     async def prepare(
         self, data: GraphQLRequest, caller: Caller, principal: Principal | None = None
     ) -> OperationRequest:
-        """What a request asks for. It has a query, or names one."""
+        """Parse and validate a request, which has a query or the id of one. Errors are in the result."""
         mode = self.settings.persisted_queries
         if mode is PersistedQueries.ONLY or data.by_id:
             try:
@@ -146,13 +146,13 @@ class OperationService:
         return OperationRequest(document, kind, name, data, cost, requested, exceeded)
 
     def traced(self, request: OperationRequest, caller: Caller | None) -> AbstractContextManager[None]:
-        """Inside the block the operation, which is not refused, is at work: its trace has a span of it."""
+        """Inside the block, the operation has a span in its trace. The operation must be valid."""
         assert request.kind is not None
         return tracing.operation(request.kind.value, request.name, request.document.text, caller)
 
     async def charge(self, request: OperationRequest, caller: Caller, principal: Principal | None = None) -> Charge:
-        """The bill of an operation, paid by who sends it, if he is known; one that is refused costs nothing. Raises
-        Throttled."""
+        """Charge the sender of an operation. A sender whose token is not cached pays the minimum for now; a refused
+        operation costs nothing. Raises Throttled."""
         is_sure, payer = self._payer(caller, principal)
         charge = Charge(self.rate_limiter, request.cost, request.requested, payer)
         if not request.is_refused:
@@ -160,13 +160,13 @@ class OperationService:
         return charge
 
     def _payer(self, caller: Caller, principal: Principal | None) -> tuple[bool, str]:
-        """Whose bucket an operation is paid from, as far as is known; and whether that is sure."""
+        """True if the sender is known, and the key of the bucket that pays."""
         token = "" if principal else caller.token
         principal = principal or self._principals.get(token)
         return not token or principal is not None, bucket_key(principal, caller.address)
 
     async def execute(self, context: Context, request: OperationRequest, charge: Charge) -> dict[str, Any]:
-        """What a query or a mutation is answered; a query, as long as it has time. Raises Throttled."""
+        """Execute a query or a mutation; a query, within its time limit. Raises Throttled."""
         self._set_deadline(context, request)
         name, variables = request.data.operation_name, request.data.variables
         await charge.transfer_to(bucket_key(context.principal_or_none, context.address))
@@ -186,9 +186,10 @@ class OperationService:
     async def execute_incrementally(
         self, context: Context, request: OperationRequest, charge: Charge
     ) -> AsyncGenerator[dict[str, Any]]:
-        """What a query is answered in parts, each as soon as it is there; a single one where nothing was to come later.
-        They are made whether or not they are taken, so that a slow client keeps nobody waiting. Raises Throttled and
-        Overloaded, before the first.
+        """Execute a query with incremental delivery. Yields each part when it is ready, at least one.
+
+        Execution does not wait for the consumer, so that a slow client does not occupy a slot. Raises Throttled and
+        Overloaded, before the first part.
         """
         made: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         making = asyncio.create_task(self._make(context, request, charge, made.put_nowait))
@@ -202,9 +203,9 @@ class OperationService:
             await asyncio.gather(making, return_exceptions=True)
 
     async def _make(
-        self, context: Context, request: OperationRequest, charge: Charge, tell: Callable[[dict[str, Any]], None]
+        self, context: Context, request: OperationRequest, charge: Charge, put: Callable[[dict[str, Any]], None]
     ) -> None:
-        """Tell the parts of an answer. They cost what was asked, since nobody adds them up."""
+        """Put the parts into the queue. They cost what was requested: their actual cost is not computed."""
         pending: set[str] | None = None
         with self.traced(request, context.caller):
             async with Admission(self.queue, charge):
@@ -220,13 +221,13 @@ class OperationService:
                                 pending, part = set(), self._with_extensions(part, context, request, charge)
                             pending |= {each["id"] for each in part.get("pending", ())}
                             pending -= {each["id"] for each in part.get("completed", ())}
-                            tell(part)
+                            put(part)
                 except TimeoutError:
                     if not timer.expired():
                         raise
                     errors = self.format_error(TimedOut())
                     format_failure = [{"id": each, "errors": errors} for each in sorted(pending or ())]
-                    tell({"errors": errors} if pending is None else {"completed": format_failure, "hasNext": False})
+                    put({"errors": errors} if pending is None else {"completed": format_failure, "hasNext": False})
                 self._count(context, request, charge, "ended" if timer.expired() else context.execution or "refused")
                 await self._persist(context, request)
 
@@ -238,12 +239,12 @@ class OperationService:
     def _with_extensions(
         self, answer: dict[str, Any], context: Context, request: OperationRequest, charge: Charge
     ) -> dict[str, Any]:
-        if self._tells_cost(context, request):
+        if self._wants_cost(context, request):
             context.extensions["cost"] = charge.formatted()
         return {**answer, "extensions": context.extensions} if context.extensions else answer
 
     async def _persist(self, context: Context, request: OperationRequest) -> None:
-        """Keep the document for its sender, if he is somebody."""
+        """Save the document as a persisted query, if its sender is authenticated."""
         if request.data.save_as is not None and context.viewer_or_none is not None:
             await self.persisted_queries.save(request.data, bucket_key(context.principal_or_none, context.address))
 
@@ -254,12 +255,12 @@ class OperationService:
             name, request.kind.value, execution, time.perf_counter() - request.read_at, charge.paid
         )
 
-    def _tells_cost(self, context: Context, request: OperationRequest) -> bool:
+    def _wants_cost(self, context: Context, request: OperationRequest) -> bool:
         asked = context.caller is not None and context.caller.header(COST_HEADER) == b"1"
         return asked or self.settings.explain or (request.data.extensions or {}).get("cost") is True
 
     async def context(self, caller: Caller) -> Context:
-        """The context of a request that comes with its token, or without one."""
+        """The context of a request, with or without a token."""
         context = self._context(caller)
         token = caller.token
         if token:
@@ -274,7 +275,7 @@ class OperationService:
         return context
 
     async def context_for(self, caller: Caller, principal: Principal) -> Context:
-        """The context of an operation on a connection that is somebody's, as he is now. Raises Unauthenticated."""
+        """The context of an operation on a connection; reloads its principal. Raises Unauthenticated."""
         context = self._context(caller)
         async with self.database.read() as session:
             context.principal = await auth.reload(session, principal)
@@ -284,7 +285,7 @@ class OperationService:
         return Context(self.settings, self.database, self.changelog, caller)
 
     async def authenticate(self, token: str) -> Principal:
-        """Raises Unauthenticated. Meanwhile he is who he was: nobody is to wait among strangers for that."""
+        """The principal of a token. The cached one stays in use meanwhile. Raises Unauthenticated."""
         try:
             principal = await auth.authenticate(self.database, self.settings, token)
         except Unauthenticated:
@@ -296,8 +297,8 @@ class OperationService:
     async def serve(
         self, context: Context, request: OperationRequest, charge: Charge, sink: Sink, *, in_parts: bool = False
     ) -> Sequence[Mapping[str, Any]] | None:
-        """Serve an operation: its answers go to the outlet, in parts where the client takes them. Answers the errors
-        that keep it from being served, or end it. Raises Gone and Outage."""
+        """Execute an operation and send its results to the sink, incrementally if the client accepts that. Returns the
+        errors that prevent or end it. Raises ClientDisconnected and DatabaseUnavailable."""
         errors = self.rejection_errors(request)
         if errors is not None:
             return errors
@@ -327,14 +328,14 @@ class OperationService:
         return None
 
     def format_failure(self, request: OperationRequest, error: Exception) -> Sequence[Mapping[str, Any]]:
-        """What a failure means to the client. Raises Outage: a subscription is not to end while the database is out."""
+        """An exception as client errors. Raises DatabaseUnavailable for a subscription: an outage does not end it."""
         if request.kind is OperationType.SUBSCRIPTION and isinstance(error, CONNECTION_ERRORS):
-            log.warning("The database cannot be read: %s", error)
+            log.warning("The database is unavailable: %s", error)
             raise DatabaseUnavailable from error
         return self.format_error(error)
 
     def rejection_errors(self, request: OperationRequest) -> Sequence[Mapping[str, Any]] | None:
-        """The errors of a request that no operation can be told from, or a wrong one, or one of too much."""
+        """The errors of a request that is invalid or exceeds a limit; None if it can be executed."""
         if not request.is_refused:
             return None
         errors, fault = list(request.document.errors), request.fault
@@ -346,7 +347,7 @@ class OperationService:
         return [error.formatted for error in errors]
 
     def format_error(self, error: Exception) -> Sequence[Mapping[str, Any]]:
-        """An exception as clients may read it."""
+        """An exception as client errors."""
         format_error = GraphQLError(str(error), original_error=error)
         self.schema.process_errors([format_error])
         return [format_error.formatted]

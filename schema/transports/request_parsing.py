@@ -1,4 +1,4 @@
-"""What HTTP requests ask for, however it goes out: the operation in a body or in an address, or why there is none."""
+"""Parses GraphQL requests over HTTP, from bodies and query strings."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from schema.transports.asgi_sender import ClientDisconnected
 from schema.transports.persisted_queries import GraphQLRequest, by_id
 
 PREFLIGHTED = {b"apollo-require-preflight", b"x-apollo-operation-name", b"x-requested-with"}
-"""Headers that a page can send to another origin only after the browser has asked whether it may."""
+"""Headers that browsers send to other origins only after a CORS preflight."""
 
 Headers = Mapping[bytes, bytes]
 
 
 class RequestRejected(Exception):
-    """Why a request is not served, for its sender. `field` is the parameter that is wrong."""
+    """A request that is answered with an HTTP error status. `field` is the invalid parameter."""
 
     def __init__(self, status: int, message: str, field: str | None = None, *, allow: str | None = None) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class RequestRejected(Exception):
 
 
 async def read_content(settings: Settings, scope: Scope, headers: Headers, receive: Receive) -> Any:
-    """The JSON that was sent: one operation or a list of them. Raises Refusal, and Gone."""
+    """The request as JSON: one operation or a list. Raises RequestRejected and ClientDisconnected."""
     if scope["method"] == "POST":
         return _parsed(await _body(settings.body_bytes, headers, receive))
     stored = settings.persisted_queries is not PersistedQueries.OFF
@@ -44,26 +44,26 @@ async def read_content(settings: Settings, scope: Scope, headers: Headers, recei
     if not (settings.get_queries or (stored and by_id(content))) or scope["method"] != "GET":
         allowed = "GET, POST" if settings.get_queries else "POST"
         raise RequestRejected(405, f"Send operations with {allowed.replace(',', ' or')}.", allow=allowed)
-    # A link or a form of any page could send the browser of somebody in our network here.
+    # Otherwise links and forms on any page could send requests from browsers inside our network.
     if not settings.get_without_header and PREFLIGHTED.isdisjoint(headers) and not _is_json(headers):
         raise RequestRejected(400, "Send the header Apollo-Require-Preflight with GET.")
     return content
 
 
 def parse_request(content: object) -> GraphQLRequest:
-    """The operation in what was sent. Raises Refusal."""
+    """Validate the parameters of one operation. Raises RequestRejected."""
     if not isinstance(content, dict):
-        raise RequestRejected(400, "An operation is a JSON object that has a query.")
+        raise RequestRejected(400, "An operation is a JSON object with a query.")
     query, name = content.get("query"), content.get("operationName")
     named = by_id(content)
     if (query is None or query == "") and not named:
-        raise RequestRejected(400, "The query is missing.", "query")
+        raise RequestRejected(400, "query is missing.", "query")
     if query is not None and not isinstance(query, str):
-        raise RequestRejected(400, "The query is not a text.", "query")
+        raise RequestRejected(400, "query is not a string.", "query")
     if name is not None and not isinstance(name, str):
-        raise RequestRejected(400, "The operationName is not a text.", "operationName")
+        raise RequestRejected(400, "operationName is not a string.", "operationName")
     if name and not (name.isascii() and name.isidentifier()):
-        raise RequestRejected(400, "The operationName is not a name in GraphQL.", "operationName")
+        raise RequestRejected(400, "operationName is not a GraphQL name.", "operationName")
     variables, extensions = _object(content, "variables"), _object(content, "extensions")
     return GraphQLRequest(
         query, variables, name or None, extensions, by_id=named, document_id=content.get("documentId")
@@ -71,7 +71,7 @@ def parse_request(content: object) -> GraphQLRequest:
 
 
 def check_method(scope: Scope, kind: OperationType | None) -> None:
-    """Raises Refusal where a link would write."""
+    """Raises RequestRejected for a mutation by GET."""
     if kind is OperationType.MUTATION and scope["method"] == "GET":
         raise RequestRejected(405, "Send mutations with POST.", allow="POST")
 
@@ -79,8 +79,8 @@ def check_method(scope: Scope, kind: OperationType | None) -> None:
 async def _body(most: int, headers: Headers, receive: Receive) -> bytearray:
     if not _is_json(headers):
         raise RequestRejected(415, "Send operations as application/json.")
-    said = headers.get(b"content-length", b"")
-    length, body, more = int(said) if said.isdigit() else 0, bytearray(), True
+    declared = headers.get(b"content-length", b"")
+    length, body, more = int(declared) if declared.isdigit() else 0, bytearray(), True
     while more and length <= most:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -88,7 +88,7 @@ async def _body(most: int, headers: Headers, receive: Receive) -> bytearray:
         body += message.get("body", b"")
         length, more = max(length, len(body)), message.get("more_body", False)
     if length > most:
-        raise RequestRejected(413, f"At most {most} bytes may be sent in a request.")
+        raise RequestRejected(413, f"A request has at most {most} bytes.")
     return body
 
 
@@ -100,16 +100,16 @@ def _parsed(text: str | bytearray, field: str | None = None) -> Any:
     try:
         return parse_json(text)
     except json.JSONDecodeError:
-        what = f"The text of {field}" if field else "The body"
-        raise RequestRejected(400, f"{what} is not JSON in UTF-8, or nested too deeply.", field) from None
+        what = field or "The body"
+        raise RequestRejected(400, f"{what} is not JSON in UTF-8, or is nested too deeply.", field) from None
 
 
 def _address(query_string: bytes) -> dict[str, Any]:
-    """The operation in an address."""
+    """The parameters in a query string."""
     try:
         content: dict[str, Any] = dict(parse_qsl(query_string.decode("ascii"), errors="strict"))
     except ValueError:
-        raise RequestRejected(400, "The address is not percent-encoded UTF-8.") from None
+        raise RequestRejected(400, "The query string is not percent-encoded UTF-8.") from None
     for name in ("variables", "extensions"):
         if name in content:
             content[name] = _parsed(content[name], name)
@@ -117,8 +117,8 @@ def _address(query_string: bytes) -> dict[str, Any]:
 
 
 def _object(of: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """An object that may be left out."""
+    """The value of an optional parameter that is an object."""
     value = of.get(name)
     if value is not None and not isinstance(value, dict):
-        raise RequestRejected(400, f"The {name} is not an object.", name)
+        raise RequestRejected(400, f"{name} is not an object.", name)
     return value

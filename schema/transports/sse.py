@@ -1,6 +1,6 @@
-"""Operations as event streams, by the protocol graphql-sse in its mode of distinct connections: one operation each.
+"""Operations as event streams: the graphql-sse protocol in distinct connections mode, one operation per connection.
 
-What can be understood is answered in the stream, errors included; only a request that is none has another status.
+Errors of an operation are sent in the stream with status 200. Only malformed requests have another status.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from schema.transports.request_parsing import RequestRejected, check_method, par
 
 KEEP_ALIVE_SECONDS = 12.0
 KEEP_ALIVE = ":\n\n"
-COMPLETE = "event: complete\ndata: \n\n"  # browsers do not notice an event without data
+COMPLETE = "event: complete\ndata: \n\n"  # browsers ignore events without data
 HEADERS = {
     "content-type": f"{EVENTS}; charset=utf-8",
     "cache-control": "no-cache, no-transform",
@@ -37,7 +37,7 @@ Errors = Sequence[Mapping[str, Any]] | None
 
 
 async def event_stream(service: OperationService, scope: Scope, content: object, send: Send) -> EventStream:
-    """The stream that answers what was sent. Raises Refusal where that is no operation, and Throttled."""
+    """The stream of a request's operation. Raises RequestRejected and Throttled."""
     if service.connections.draining:
         raise RequestRejected(503, CloseReason.RESTART.message)
     caller = Caller(scope)
@@ -48,7 +48,7 @@ async def event_stream(service: OperationService, scope: Scope, content: object,
 
 
 class EventStream:
-    """The stream that answers one operation, and the outlet of its answers."""
+    """The stream of one operation, and the sink of its results."""
 
     def __init__(
         self, service: OperationService, context: Context, request: OperationRequest, charge: Charge, sender: AsgiSender
@@ -60,38 +60,41 @@ class EventStream:
         self._ending: asyncio.Future[CloseReason] = asyncio.get_running_loop().create_future()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the operation is through, the client goes, or is asked to."""
+        """Stream until the operation completes, the client disconnects, or the server closes the stream."""
         with self.service.connections.connected(self):
-            operating, leaving = asyncio.create_task(self._operate()), asyncio.create_task(wait_for_disconnect(receive))
+            operating, disconnecting = (
+                asyncio.create_task(self._operate()),
+                asyncio.create_task(wait_for_disconnect(receive)),
+            )
             try:
-                await self._stream(operating, leaving)
+                await self._stream(operating, disconnecting)
             except (ClientDisconnected, DatabaseUnavailable):
                 pass
             finally:
                 self._closed = True
-                leaving.cancel()
-                # A mutation is executed to its end, whoever waits for it.
+                disconnecting.cancel()
+                # A mutation always runs to its end.
                 if self.request.kind is not OperationType.MUTATION:
                     operating.cancel()
-                await asyncio.gather(operating, leaving, return_exceptions=True)
+                await asyncio.gather(operating, disconnecting, return_exceptions=True)
 
     def end(self, why: CloseReason) -> None:
         if not self._ending.done():
             self._ending.set_result(why)
 
-    async def _stream(self, operating: asyncio.Task[Errors], leaving: asyncio.Task[None]) -> None:
-        """Raises Gone and Outage."""
-        signs: set[asyncio.Future[Any]] = {operating, leaving, self._ending}
-        while not any(sign.done() for sign in signs):
-            happened, _ = await asyncio.wait(signs, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if not happened:
+    async def _stream(self, operating: asyncio.Task[Errors], disconnecting: asyncio.Task[None]) -> None:
+        """Raises ClientDisconnected and DatabaseUnavailable."""
+        events: set[asyncio.Future[Any]] = {operating, disconnecting, self._ending}
+        while not any(each.done() for each in events):
+            done, _ = await asyncio.wait(events, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
                 self._sender.try_send(body_chunk(KEEP_ALIVE))
-        if leaving.done():
+        if disconnecting.done():
             return
         if not operating.done() and self.request.kind is OperationType.SUBSCRIPTION:
             why = self._ending.result()
             if why is CloseReason.RESTART:
-                await self._end("")  # without «complete», so that the client comes again
+                await self._end("")  # without a `complete` event, so that the client reconnects
                 return
             errors: Errors = self.service.format_error(Unauthenticated(why.message))
         else:
@@ -103,8 +106,8 @@ class EventStream:
         await self._end(f"{_next(dump_json({'errors': errors}))}{COMPLETE}" if errors else COMPLETE)
 
     async def _operate(self) -> Errors:
-        """Serve the operation. Raises Gone and Outage."""
-        # The comment is for browsers that take no notice of the headers alone.
+        """Serve the operation. Raises ClientDisconnected and DatabaseUnavailable."""
+        # Some browsers open the stream only when a body arrives: send a comment.
         await self._sender.send({"type": "http.response.start", "status": 200, "headers": Headers(HEADERS).raw})
         await self._sender.send(body_chunk(KEEP_ALIVE))
         try:
@@ -114,7 +117,7 @@ class EventStream:
             return self.service.format_error(error)
 
     async def _end(self, text: str) -> None:
-        """Say the last of it."""
+        """Send the last part of the body."""
         self._closed = True
         await self._sender.send(body_chunk(text, more=False))
 

@@ -1,6 +1,6 @@
-"""Operations on websockets, by the protocol graphql-transport-ws.
+"""Operations on websockets: the graphql-transport-ws protocol.
 
-docs/clients/realtime.md tells clients what each close code asks of them.
+docs/clients/realtime.md describes the close codes.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ PROTOCOL = "graphql-transport-ws"
 INIT_TIMEOUT_SECONDS = 10.0
 CLOSE_TIMEOUT_SECONDS = 2.0
 FINISH_TIMEOUT_SECONDS = 30.0
-"""How long what was begun may still take on a socket that is to be closed for a restart."""
+"""For running queries and mutations on a socket that closes for a restart."""
 RESTART = 1012
 MAX_ID_LENGTH = 1000
 MAX_REASON_BYTES = 123
-"""In bytes, as the websocket protocol has it."""
+"""The websocket protocol's limit."""
 NO_TOKEN = 'Send a token with connection_init: {"authorization": "Bearer ..."}'
 TRY_AGAIN = "something went wrong on our side: try again"
 log = logging.getLogger(__name__)
 
 
 class WebSockets:
-    """The endpoint for upgraded connections."""
+    """ASGI application for websockets."""
 
     def __init__(self, service: OperationService) -> None:
         self.service = service
@@ -50,7 +50,7 @@ class WebSockets:
         await receive()  # the request to connect
         caller = Caller(scope)
         if not self._is_from_here(caller):
-            await send({"type": "websocket.close", "code": 1008})  # answered with 403, as nothing was accepted
+            await send({"type": "websocket.close", "code": 1008})  # not accepted yet, so the client gets status 403
         elif PROTOCOL not in scope["subprotocols"]:
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", "code": 4406, "reason": "Subprotocol not acceptable"})
@@ -59,7 +59,7 @@ class WebSockets:
             await Socket(self.service, caller, receive, send).serve()
 
     def _is_from_here(self, caller: Caller) -> bool:
-        """Whether the page that connects, if it is a page, is one of ours: browsers let any page open a websocket."""
+        """True for an allowed origin, and without one: browsers let any page open a websocket."""
         origin = caller.headers.get("origin")
         if origin is None or is_same_origin(origin, caller.headers.get("host")):
             return True
@@ -70,7 +70,7 @@ class WebSockets:
 
 
 class CloseSocket(Exception):
-    """The end of a socket, and what the client is told. Without a code the client has gone by itself."""
+    """Closes the socket with a code and a reason; without a code, the client has disconnected."""
 
     def __init__(self, code: int | None = None, reason: str = "") -> None:
         super().__init__(reason)
@@ -78,7 +78,7 @@ class CloseSocket(Exception):
 
 
 class Socket:
-    """One connection. The tasks of its operations all send on it."""
+    """One connection, shared by the tasks of its operations."""
 
     def __init__(self, service: OperationService, caller: Caller, receive: Receive, send: Send) -> None:
         self.service, self.caller = service, caller
@@ -89,7 +89,7 @@ class Socket:
         self._ending: asyncio.Future[CloseSocket] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
-        """Answer whatever comes until the client goes, or is asked to."""
+        """Handle messages until the client disconnects or the server closes the socket."""
         with self.service.connections.connected(self):
             reading = asyncio.create_task(self._read())
             try:
@@ -112,7 +112,7 @@ class Socket:
             self._ending.set_result(close)
 
     async def _finish(self) -> None:
-        """Let what was begun be answered, but for subscriptions, which end here and go on elsewhere."""
+        """Wait for running queries and mutations. Subscriptions end here: clients resume them elsewhere."""
         for each in list(self._operations.values()):
             if each.is_subscription:
                 each.end()
@@ -138,7 +138,7 @@ class Socket:
         return self._sender.try_send({"type": "websocket.send", "text": text})
 
     async def send(self, text: str) -> None:
-        """Raises Gone."""
+        """Raises ClientDisconnected."""
         try:
             await self._sender.send({"type": "websocket.send", "text": text})
         except ClientDisconnected:
@@ -148,7 +148,7 @@ class Socket:
     # Receiving
 
     async def _read(self) -> CloseSocket:
-        """Handle what comes; answers why no more is to come."""
+        """Handle messages; returns the reason for the end."""
         try:
             message = await self._first()
             principal = await self._sign_in(_object(message, "payload"))
@@ -168,7 +168,7 @@ class Socket:
             return CloseSocket(1013, TRY_AGAIN)
 
     async def _first(self) -> dict[str, Any]:
-        """The connection_init, which is awaited for ten seconds."""
+        """The connection_init message, which must arrive within INIT_TIMEOUT_SECONDS."""
         try:
             async with asyncio.timeout(INIT_TIMEOUT_SECONDS):
                 while (message := await self._next())["type"] != "connection_init":
@@ -193,7 +193,7 @@ class Socket:
         return message
 
     async def _sign_in(self, payload: Mapping[str, Any]) -> Principal:
-        """Who it is. Raises Close."""
+        """Authenticate the client. Raises CloseSocket."""
         given = next((value for name, value in payload.items() if name.lower() == "authorization"), None)
         header = given or self.caller.headers.get("authorization")
         token = bearer(header) if isinstance(header, str) else ""
@@ -223,7 +223,7 @@ class Socket:
             case "connection_init":
                 raise CloseSocket(4429, "Too many initialisation requests")
             case unknown:
-                raise CloseSocket(4400, f"There are no messages of type {unknown!r} to the server")
+                raise CloseSocket(4400, f"Unknown message type {unknown!r}")
 
     async def _subscribe(self, message: dict[str, Any]) -> None:
         if self.principal is None:
@@ -233,7 +233,7 @@ class Socket:
             raise CloseSocket(4409, f"Subscriber for {operation_id} already exists")
         operation = SocketOperation(self, operation_id)
         most = self.service.settings.operations_per_socket
-        while len(self._tasks) >= most > len(self._operations):  # what was completed is still on its way out
+        while len(self._tasks) >= most > len(self._operations):  # completed operations that are still being cancelled
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         if len(self._tasks) >= most:
             throttled = Throttled(f"At most {most} operations may run on one socket at a time.")
@@ -290,15 +290,13 @@ class Socket:
         return errors
 
     def switch_principal(self, principal: Principal) -> None:
-        """Another token for the socket. One of another user is for the operation alone that came by it: what runs
-        here already is somebody's."""
+        """Use another token for the socket, if it is of the same user; operations of this user may be running."""
         if self.principal is not None and self.principal.is_same_user(principal):
             self.principal = principal
 
 
 class SocketOperation:
-    """One operation of a socket, and the outlet of its answers. A mutation is executed to its end even if nobody waits
-    for it any more."""
+    """One operation of a socket, and the sink of its results. A mutation always runs to its end."""
 
     __slots__ = ("_head", "_socket", "closed", "id", "is_mutation", "is_subscription", "task")
 
@@ -313,15 +311,15 @@ class SocketOperation:
         return not self.closed and self._socket.try_send(f'{self._head}"next","payload":{payload}}}')
 
     async def send(self, payload: str) -> None:
-        await self._say(f'{self._head}"next","payload":{payload}}}')
+        await self._send(f'{self._head}"next","payload":{payload}}}')
 
     async def complete(self) -> None:
-        await self._say(f'{self._head}"complete"}}')
+        await self._send(f'{self._head}"complete"}}')
 
     async def fail(self, errors: Sequence[Mapping[str, Any]]) -> None:
-        await self._say(f'{self._head}"error","payload":{dump_json(errors)}}}')
+        await self._send(f'{self._head}"error","payload":{dump_json(errors)}}}')
 
-    async def _say(self, text: str) -> None:
+    async def _send(self, text: str) -> None:
         self.is_mutation = False
         if self.closed:
             raise ClientDisconnected
@@ -337,7 +335,7 @@ class SocketOperation:
 def _id(message: Mapping[str, Any]) -> str:
     operation_id = message.get("id")
     if not isinstance(operation_id, str) or not 0 < len(operation_id) <= MAX_ID_LENGTH:
-        raise CloseSocket(4400, f"The id is not a text of 1 to {MAX_ID_LENGTH} characters")
+        raise CloseSocket(4400, f"id is not a string of 1 to {MAX_ID_LENGTH} characters")
     return operation_id
 
 
@@ -347,7 +345,7 @@ def _object(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise CloseSocket(4400, f"The {name} is not an object")
+        raise CloseSocket(4400, f"{name} is not an object")
     return value
 
 
@@ -357,7 +355,7 @@ def _request(payload: Mapping[str, Any]) -> GraphQLRequest:
     if not isinstance(query, str) and not (query is None and named):
         raise CloseSocket(4400, "The payload has no query")
     if name is not None and not isinstance(name, str):
-        raise CloseSocket(4400, "The operationName is not a text")
+        raise CloseSocket(4400, "operationName is not a string")
     variables, extensions = _object(payload, "variables"), _object(payload, "extensions")
     return GraphQLRequest(
         query, variables, name or None, extensions, by_id=named, document_id=payload.get("documentId")

@@ -22,9 +22,9 @@ from tests.support.world import World
 WHO = "{ viewer { id } }"
 LIST = "{ accounts { totalCount } }"
 CREATE = "mutation ($name: String!) { createAccount(input: {name: $name}) { account { name } } }"
-UNREADABLE = "The body is not JSON in UTF-8, or nested too deeply."
-NO_OPERATION = "An operation is a JSON object that has a query."
-NO_NAME = "The operationName is not a name in GraphQL."
+UNREADABLE = "The body is not JSON in UTF-8, or is nested too deeply."
+NO_OPERATION = "An operation is a JSON object with a query."
+NO_NAME = "operationName is not a GraphQL name."
 NO_TOKEN = "Sign in first: send a token as `Authorization: Bearer …`."
 Change = Callable[..., None]
 
@@ -122,17 +122,17 @@ async def test_a_body_of_another_type(world: World, content_type: str) -> None:
         ('{"query": "{ viewer { id } }"}'.encode("utf-16"), UNREADABLE, None),
         (b"null", NO_OPERATION, None),
         (b"5", NO_OPERATION, None),
-        (b"[]", "Operations are sent one by one, not 0 at a time.", None),
-        (b'[{"query": "{ a }"}]', "Operations are sent one by one, not 1 at a time.", None),
-        (b"{}", "The query is missing.", "query"),
-        (b'{"query": ""}', "The query is missing.", "query"),
-        (b'{"query": 0}', "The query is not a text.", "query"),
-        (b'{"query": "{ a }", "operationName": 5}', "The operationName is not a text.", "operationName"),
+        (b"[]", "Send operations one by one, not 0.", None),
+        (b'[{"query": "{ a }"}]', "Send operations one by one, not 1.", None),
+        (b"{}", "query is missing.", "query"),
+        (b'{"query": ""}', "query is missing.", "query"),
+        (b'{"query": 0}', "query is not a string.", "query"),
+        (b'{"query": "{ a }", "operationName": 5}', "operationName is not a string.", "operationName"),
         ('{"query": "{ a }", "operationName": "É"}'.encode(), NO_NAME, "operationName"),
         (b'{"query": "{ a }", "operationName": "\\ud800"}', NO_NAME, "operationName"),
-        (b'{"query": "{ a }", "variables": []}', "The variables is not an object.", "variables"),
-        (b'{"query": "{ a }", "variables": false}', "The variables is not an object.", "variables"),
-        (b'{"query": "{ a }", "extensions": "x"}', "The extensions is not an object.", "extensions"),
+        (b'{"query": "{ a }", "variables": []}', "variables is not an object.", "variables"),
+        (b'{"query": "{ a }", "variables": false}', "variables is not an object.", "variables"),
+        (b'{"query": "{ a }", "extensions": "x"}', "extensions is not an object.", "extensions"),
     ],
     ids=range(19),
 )  # fmt: skip
@@ -154,7 +154,7 @@ async def test_a_body_that_is_too_long(world: World, server: Server, change: Cha
         for piece in pieces:
             yield piece
 
-    refusal = 413, f"At most {len(body)} bytes may be sent in a request.", None
+    refusal = 413, f"A request has at most {len(body)} bytes.", None
     response = await server.client.post(server.url, content=body + b" ", headers=headers)
     assert told(response) == refusal
     response = await server.client.post(server.url, content=in_pieces(body, b" "), headers=headers)
@@ -211,12 +211,12 @@ async def test_a_query_in_the_address(world: World) -> None:
 @pytest.mark.parametrize(
     ("address", "message", "field"),
     [
-        ("", "The query is missing.", "query"),
-        ("?query=", "The query is missing.", "query"),
-        ("?query=%FF", "The address is not percent-encoded UTF-8.", None),
-        ("?query={a}&variables={", "The text of variables is not JSON in UTF-8, or nested too deeply.", "variables"),
-        ("?query={a}&variables=[]", "The variables is not an object.", "variables"),
-        ("?query={a}&extensions=1", "The extensions is not an object.", "extensions"),
+        ("", "query is missing.", "query"),
+        ("?query=", "query is missing.", "query"),
+        ("?query=%FF", "The query string is not percent-encoded UTF-8.", None),
+        ("?query={a}&variables={", "variables is not JSON in UTF-8, or is nested too deeply.", "variables"),
+        ("?query={a}&variables=[]", "variables is not an object.", "variables"),
+        ("?query={a}&extensions=1", "extensions is not an object.", "extensions"),
         ("?query={a}&operationName=%C3%89", NO_NAME, "operationName"),
     ],
 )
@@ -268,7 +268,7 @@ async def test_a_batch(world: World, change: Change) -> None:
     assert listed == {"data": {"accounts": {"totalCount": 1}}}
     assert unreadable["errors"][0]["message"] == "Syntax Error: Expected Name, found <EOF>."
     assert none == {"errors": [{"message": NO_OPERATION, "extensions": {"code": "BAD_USER_INPUT"}}]}
-    assert live["errors"][0]["message"].startswith("Subscriptions go over a websocket")
+    assert live["errors"][0]["message"].startswith("Send subscriptions over a websocket")
     assert len(await world.rows(Account)) == 1
 
 
@@ -277,7 +277,7 @@ async def test_a_batch_that_is_none(world: World, change: Change) -> None:
     create = {"query": CREATE, "variables": {"name": "Acme"}}
     for batch in ([], [create] * 3):
         response = await world.client.post("/graphql", json=batch, headers=signed_in(world))
-        message = f"A list of 1 to 2 operations may be sent, not {len(batch)} at a time."
+        message = f"Send 1 to 2 operations in a batch, not {len(batch)}."
         assert told(response) == (400, message, None)
     assert await world.rows(Account) == []
 

@@ -73,7 +73,7 @@ async def test_who_takes_json_too_is_answered_in_json(world: World, server: Serv
     response = await server.client.post(server.url, json={"query": CHANGES}, headers=headers)
     assert response.status_code == 400
     [error] = response.json()["errors"]
-    assert error["message"] == "Subscriptions go over a websocket, or with Accept: text/event-stream."
+    assert error["message"] == "Send subscriptions over a websocket, or with Accept: text/event-stream."
 
 
 async def test_one_may_sign_in_by_a_stream_but_follow_nothing_before(world: World, server: Server) -> None:
@@ -110,8 +110,8 @@ async def test_a_wrong_document_is_told_in_the_stream(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"{", "The body is not JSON in UTF-8, or nested too deeply."),
-        (b'[{"query": "{ a }"}]', "An operation is a JSON object that has a query."),
+        (b"{", "The body is not JSON in UTF-8, or is nested too deeply."),
+        (b'[{"query": "{ a }"}]', "An operation is a JSON object with a query."),
     ],
 )
 async def test_a_request_that_is_none(server: Server, body: bytes, message: str) -> None:
@@ -199,7 +199,7 @@ async def test_a_server_that_stops_ends_streams_without_completing_them(
         assert await stream.event() is None
     response = await server.client.post(server.url, json={"query": CHANGES}, headers=EVENTS)
     assert response.status_code == 503
-    assert response.json()["errors"][0]["message"] == "The server restarts: try again."
+    assert response.json()["errors"][0]["message"] == "The server restarts. Reconnect."
 
 
 async def test_an_outage_at_the_beginning_has_a_status(

@@ -149,7 +149,7 @@ async def test_a_token_that_expires_ends_its_connections(world: World, server: S
         await stream.next()
 
         assert await client.closed() == (4403, "token expired")
-        message = "The token has expired. Get a new one, and follow on."
+        message = "The token has expired. Get a new one, and subscribe again."
         assert await stream.next() == {"errors": [{"message": message, "extensions": {"code": "UNAUTHENTICATED"}}]}
         await stream.completed()
     assert ends_at <= time.time() < ends_at + PROMISED
