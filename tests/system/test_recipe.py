@@ -118,6 +118,7 @@ def test_the_recipe_adds_an_entity(tmp_path: Path) -> None:
     databases = ["sqlite"] if conftest.POSTGRES_URL is None else ["sqlite", "postgresql"]
     generated = "tests/differential/test_generated.py::test_both_executions_give_the_same_answer"
     copy.test("tests/test_architecture.py", "tests/schema/sales/test_quotes.py")
+    copy.test("tests/access/test_policies.py", "-k", "'sqlite and PRIVATE'")
     copy.test("tests/differential/test_dataset.py", "-k", "Quote")
     copy.test(*(f"'{generated}[{each}-{SHAPE_WITH_QUOTES}]'" for each in databases))
     if "postgresql" in databases:
