@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NoReturn, TypeVar
 
 import sqlalchemy as sa
@@ -51,9 +51,10 @@ def new_record(model: type[M], names: Iterable[str], values: Iterable[object]) -
     return record
 
 
-def detached_record(model: type[M], values: Mapping[str, object]) -> M:
-    """A record that no session tracks, but that can be changed. Take its values back with `values_of`."""
-    record = new_record(model, values.keys(), values.values())
+def detached_record(model: type[M], values: dict[str, Any]) -> M:
+    """A record that no session tracks, but that can be changed. It owns `values` until `values_of` takes them back."""
+    record = model.__new__(model)
+    record.__dict__ = values
     record.__mapper__.class_manager.setup_instance(record)
     return record
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,6 +21,7 @@ E = TypeVar("E", bound=Entity)
 Key = Any
 """A record's text in one column, or a tuple of the texts in several."""
 Unique = tuple[tuple[str, ...], dict[Any, str]]
+CACHED_RECORDS = 4096
 _ABSENT = object()
 
 
@@ -33,6 +34,7 @@ class LookupIndex:
         self._keys: dict[type[Entity], list[tuple[tuple[str, ...], dict[Any, str | None]]]] = {}
         self._facts: dict[type[Entity], tuple[str, ...]] = {}
         self._uniques: dict[type[Entity], list[Unique]] = defaultdict(list)
+        self._records: dict[str, tuple[dict[str, Any], Entity]] = {}
         self._added: list[tuple[dict[Any, Any], Any, Any]] = []
 
     async def load(self, session: AsyncSession, viewer: Viewer, records: Iterable[Record]) -> None:
@@ -113,8 +115,15 @@ class LookupIndex:
 
     def facts_of(self, model: type[E], record_id: str | None) -> E | None:
         """A read-only record with its id and its known columns. See `ImportRules.facts`."""
-        facts = self.facts.get(model, {}).get(record_id or "")
-        return None if facts is None else new_record(model, ("id", *facts), (record_id, *facts.values()))
+        facts = self.facts[model].get(record_id) if record_id is not None and model in self.facts else None
+        if record_id is None or facts is None:
+            return None
+        known = self._records.get(record_id)
+        if known is None or known[0] is not facts:
+            if len(self._records) >= CACHED_RECORDS:
+                self._records.clear()
+            known = self._records[record_id] = (facts, new_record(model, ("id", *facts), (record_id, *facts.values())))
+        return cast(E, known[1])
 
     def all_facts(self, model: type[E]) -> Iterator[E]:
         """All known records of an entity, as `facts_of` returns them."""
