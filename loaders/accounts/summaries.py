@@ -24,7 +24,7 @@ from crm_graph.models import (
     now,
 )
 from loaders.core.pages import ParentCondition
-from loaders.sales.boards import Totals, totals_by
+from loaders.sales import Totals, totals_by
 
 _TIMES: list[Any] = [Activity.happens_at, Activity.id]
 

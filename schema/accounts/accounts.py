@@ -11,7 +11,7 @@ from crm_graph import models
 from crm_graph.models import AccountType
 from crm_graph.services.accounts import contacts
 from loaders.accounts import accounts as relations
-from loaders.activities.activities import activities_of
+from loaders.activities import activities_of
 from schema.accounts.summaries import AccountSummary, Summary
 from schema.accounts.timelines import Timeline, TimelineEntry
 from schema.core import Connection, Money, Node, column, connection, crud, edge, money, node, value_type

@@ -21,7 +21,7 @@ from loaders.accounts.summaries import (
     nearest,
     open_cases,
 )
-from loaders.sales.boards import Totals
+from loaders.sales import Totals
 from loaders.sql_json.pages import RowScope, scalar
 from schema.core import Money, compile_first, computed
 from schema.core.context import Info

@@ -10,9 +10,9 @@ import strawberry
 from crm_graph import models
 from crm_graph.models import CampaignStatus, CampaignType
 from crm_graph.services.marketing import campaigns
-from loaders.activities.activities import activities_of
+from loaders.activities import activities_of
 from loaders.marketing import campaigns as relations
-from loaders.sales.opportunities import OF_CAMPAIGN
+from loaders.sales import OF_CAMPAIGN
 from schema.core import (
     Connection,
     Money,

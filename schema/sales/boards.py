@@ -20,7 +20,7 @@ from loaders import Loaders, PageRequest, SortKey
 from loaders.core.pages import Where
 from loaders.live.events import RecordEvent
 from loaders.live.lists import Dependencies, ListSource, LiveList, invalidated_by
-from loaders.platform.workspaces import load_revision, revision_of
+from loaders.platform import load_revision, revision_of
 from loaders.sales.boards import load_stage_totals, load_stages, stage_totals, stages_of
 from loaders.sales.opportunities import IN_STAGE
 from loaders.sql_json.expressions import JsonRows

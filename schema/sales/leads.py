@@ -10,7 +10,7 @@ import strawberry
 from crm_graph import models
 from crm_graph.models import LeadStatus
 from crm_graph.services.sales import leads
-from loaders.activities.activities import activities_of
+from loaders.activities import activities_of
 from loaders.marketing import campaigns
 from schema.core import Connection, Money, Node, column, connection, crud, edge, money, node
 from schema.core.mutations import VERSION, MoneyInput, Payload, mutation, write_input

@@ -11,7 +11,7 @@ import strawberry
 from crm_graph import models
 from crm_graph.models import ForecastCategory
 from crm_graph.services.sales import opportunities
-from loaders.activities.activities import activities_of
+from loaders.activities import activities_of
 from loaders.sales import opportunities as relations
 from schema.core import Connection, Money, Node, column, connection, crud, edge, money, node, payload_type
 from schema.core.mutations import RecordInput, mutation, write_input

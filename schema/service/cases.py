@@ -10,7 +10,7 @@ import strawberry
 from crm_graph import models
 from crm_graph.models import CaseOrigin, CaseStatus, CaseType, Priority
 from crm_graph.services.service import cases
-from loaders.activities.activities import activities_of
+from loaders.activities import activities_of
 from schema.core import Connection, Node, column, connection, crud, edge, node
 from schema.core.mutations import VERSION, mutation, write_input
 from schema.subscriptions.live_lists import changed, live_list

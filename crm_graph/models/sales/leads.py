@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
-from crm_graph.models.accounts.accounts import Address
+from crm_graph.models.accounts import Address
 from crm_graph.models.base import OwnedEntity, reference
 from crm_graph.models.policies import WorkspaceDefault
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
-from crm_graph.models.activities.activities import Priority
+from crm_graph.models.activities import Priority
 from crm_graph.models.base import OwnedEntity, now, reference
 from crm_graph.models.policies import WorkspaceDefault
 

@@ -1,1 +1,7 @@
 """Business rules of the accounts area."""
+
+from __future__ import annotations
+
+from crm_graph.services.accounts import contacts
+
+__all__ = ["contacts"]

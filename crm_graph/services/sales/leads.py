@@ -33,7 +33,7 @@ from crm_graph.models.types import MOST_ITEMS
 from crm_graph.records import Values
 from crm_graph.records.import_rules import ImportRules, Row
 from crm_graph.services.accounts import contacts
-from crm_graph.services.activities.activities import link_changes
+from crm_graph.services.activities import link_changes
 from crm_graph.services.sales import opportunities
 
 A = TypeVar("A", Account, Contact)
