@@ -1,12 +1,12 @@
-"""What an operation costs: the records that it may be answered with, of lists as many as their pages are long.
+"""The cost of an operation: the number of records that it can return, with full pages.
 
-    an object that stands for something    1, a list's for each row of the page
-    connections, edges, amounts, addresses 0, but for what is asked of their parts
+    an object that stands for something    1, in a list for each row of the page
+    connections, edges, amounts, addresses 0, plus the cost of their fields
     totals                                 TOTAL, as declared
-    a mutation                             MUTATION, and what is asked of its payload
-    the schema itself                      SCHEMA, and as much for each list of it beyond what tools ask for
+    a mutation                             MUTATION_COST, plus the cost of its payload
+    the schema itself                      INTROSPECTION_COST, and the same for each list beyond those that tools select
 
-It is reckoned once for a document and the sizes of its pages.
+It is computed once per document and combination of page sizes.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ INTROSPECTION_LISTS = {
     "directives",
 }
 INCLUDED_INTROSPECTION_LISTS = 12
-"""As many lists as tools ask for, to learn all of a schema."""
+"""The usual introspection query selects as many lists."""
 ASSUMED_LIST_SIZE = 10
-"""How long a list is taken to be that is not asked for in pages, such as the stages of a board."""
+"""Assumed length of a list without pages, such as the stages of a board."""
 MAX_CACHED = 100
 
 INTROSPECTION_FIELDS = {"__schema", "__type", "_service"}
@@ -72,20 +72,20 @@ Size = Callable[[Variables], int]
 
 @dataclass(slots=True)
 class _CostNode:
-    """A field, and what is asked of its value: it has `price` for each object, and `size` tells how many there are."""
+    """A field and its selection: `price` per object, for `size` objects."""
 
     price: int
     each: bool
-    """Whether it is a list."""
+    """True for a list."""
     size: Size | None = None
     parts: _CostNodes = field(default_factory=dict)
     conditions: list[Callable[[Variables], bool]] | None = None
-    """One of these has to hold for the field to be answered; None where it always is."""
+    """The field is executed if one of these holds; None if it always is."""
     sought: bool = False
-    """Whether it costs something to look for it, found or not: nothing bounds how many are asked for."""
+    """True if looking for a record costs 1 even if there is none, since the number of keys is unbounded."""
 
     def requested(self, variables: Variables, page: int = ASSUMED_LIST_SIZE) -> int:
-        """`page` is the size of the page that the field is in, if it is in one."""
+        """The maximal cost. `page` is the size of the page that the field is in, if any."""
         if self.conditions is not None and not any(holds(variables) for holds in self.conditions):
             return 0
         size = page if self.size is None else self.size(variables)
@@ -93,7 +93,7 @@ class _CostNode:
         return (self.price + inner) * (size if self.each else 1)
 
     def actual(self, value: Any) -> int:
-        """What came of it."""
+        """The cost of a result."""
         if value is None:
             return self.price if self.sought else 0
         if isinstance(value, list):
@@ -102,7 +102,7 @@ class _CostNode:
 
 
 _CostNodes = dict[str, list[_CostNode]]
-"""By their response keys, of which each may be another field for values of another type."""
+"""By response key, which can be different fields for values of different types."""
 
 
 def _requested(parts: _CostNodes, variables: Variables, page: int = ASSUMED_LIST_SIZE) -> int:
@@ -114,7 +114,7 @@ def _actual(parts: _CostNodes, data: Mapping[str, Any]) -> int:
 
 
 class Cost:
-    """What one operation of a document costs."""
+    """The cost of one operation of a document."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
         reading = _Analysis(schema, document, operation)
@@ -123,7 +123,7 @@ class Cost:
         self._requested: BoundedCache[Hashable, int] = BoundedCache(MAX_CACHED)
 
     def requested(self, variables: Variables | None) -> int:
-        """What it may cost at most, with these variables."""
+        """The maximal cost with these variables."""
         given = variables or {}
         key = tuple([read(given) for read in self._reads])
         cost = self._requested.get(key)
@@ -133,16 +133,16 @@ class Cost:
         return cost
 
     def actual(self, data: Mapping[str, Any]) -> int:
-        """What it cost, by its answer."""
+        """The cost of the operation's result."""
         return _actual(self._parts, data)
 
 
 _Found = dict[tuple[str, ...], tuple[GraphQLNamedType | None, list[FieldNode], list[Any]]]
-"""Fields by what is the same of them, with their parents' types, and the conditions under which they are answered."""
+"""Fields by their identity, with the types of their parents, and the conditions under which they are executed."""
 
 
 class _Analysis:
-    """Reads the parts of an operation, and what they depend on: `reads` has a value of each variable that matters."""
+    """Analyzes an operation. `reads` reads the variables that its cost depends on."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
         self.schema, self.operation = schema, operation
@@ -166,7 +166,7 @@ class _Analysis:
         return parts
 
     def _parts(self, kind: GraphQLNamedType | None, sets: Iterable[SelectionSetNode]) -> _CostNodes:
-        """The fields of selections, those that are one in the answer united."""
+        """The fields of selection sets, with fields merged as in the result."""
         found: _Found = {}
         for each in sets:
             self._collect(kind, each, [], found)
@@ -201,13 +201,13 @@ class _Analysis:
                 self._collect(inner, fragment.selection_set, here, found)
 
     def _key(self, parent: GraphQLNamedType | None, node: FieldNode) -> tuple[str, ...]:
-        """The response key, and what distinguishes fields that have it in common, as those of different types may."""
+        """The identity of a field: its response key, name, type and arguments."""
         declared = getattr(parent, "fields", {}).get(node.name.value)
         kind = "" if declared is None else str(declared.type).replace("!", "")
         return (node.alias or node.name).value, node.name.value, kind, *map(print_ast, node.arguments or ())
 
     def _lists_of(self, selections: SelectionSetNode | None) -> int:
-        """How many lists of the schema are selected."""
+        """The number of introspection lists in a selection."""
         count = 0
         for each in selections.selections if selections is not None else ():
             if isinstance(each, FragmentSpreadNode):
@@ -221,7 +221,7 @@ class _Analysis:
         return count
 
     def _part(self, parent: GraphQLNamedType | None, nodes: list[FieldNode]) -> _CostNode | None:
-        """None for a value."""
+        """None for a leaf value."""
         name = nodes[0].name.value
         if name in INTROSPECTION_FIELDS:
             lists = sum(self._lists_of(node.selection_set) for node in nodes)
@@ -239,7 +239,7 @@ class _Analysis:
         return _CostNode(price, each, size, self._parts(kind, sets), sought="representations" in declared.args)
 
     def _size(self, declared: GraphQLField, kind: GraphQLNamedType, node: FieldNode) -> Size | None:
-        """How many rows the field asks for, if it says that."""
+        """The number of rows that the field requests; None if it has no such argument."""
         given = {each.name.value: each.value for each in node.arguments or ()}
         if "ids" in declared.args:
             return self._value(given.get("ids"), _length)
@@ -253,7 +253,7 @@ class _Analysis:
         return lambda variables: min(first(variables) or last(variables) or usual, largest)
 
     def _conditions(self, node: Any) -> Iterable[Callable[[Variables], bool]]:
-        """What has to hold for a selection to be answered."""
+        """The conditions of @include and @skip."""
         for directive in node.directives or ():
             wanted = {"include": True, "skip": False}.get(directive.name.value)
             if wanted is None:
@@ -262,7 +262,7 @@ class _Analysis:
             yield _condition(self._value(argument.value, bool), wanted)
 
     def _value(self, node: Any, read: Callable[[Any], Any]) -> Callable[[Variables], Any]:
-        """What an argument's value is to us, given the variables."""
+        """A function that reads an argument's value from the variables."""
         if isinstance(node, VariableNode):
             name = node.name.value
             default = self.defaults.get(name)
@@ -293,12 +293,12 @@ def _all(conditions: list[Callable[[Variables], bool]]) -> Callable[[Variables],
 
 
 def _number(value: Any) -> int:
-    """0 for what is none: execution refuses it."""
+    """0 for an invalid number, which execution rejects."""
     return max(0, int(value)) if isinstance(value, (int, float)) and abs(value) < 2**31 else 0
 
 
 def _length(value: Any) -> int:
-    """More are refused."""
+    """The length of a list, at most a page: execution rejects longer ones."""
     return min(_whole_length(value), MAX_PAGE_SIZE)
 
 

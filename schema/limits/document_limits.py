@@ -1,5 +1,4 @@
-"""What a document may be made of. Its text is looked through before it is parsed, which takes many times as long as
-this, and validated, which takes longer still."""
+"""Limits on documents, checked on their tokens before parsing and validation, which are slower (decision 0016)."""
 
 from __future__ import annotations
 
@@ -14,27 +13,27 @@ from graphql import GraphQLError, Source
 from crm_graph.errors import LimitExceeded
 
 MAX_CHARACTERS = 100_000
-"""In characters: strings, comments and spaces take time too, and are one token or none."""
+"""Characters of a document, since long strings, comments and spaces are at most one token."""
 MAX_VARIABLE_VALUES = 20_000
-BESIDE, OF_ONE = "fields of one name beside each other", "characters of one string or name"
+SAME_NAME, TOKEN_LENGTH = "fields of one name beside each other", "characters of one string or name"
 LIMITS = {
     "tokens": 6_000,
-    OF_ONE: 20_000,
+    TOKEN_LENGTH: 20_000,
     "operations": 50,
     "fragments": 250,
     "variables": 250,
     "directives": 200,
-    BESIDE: 50,
+    SAME_NAME: 50,
     "levels": 25,
     "fields": 2_000,
     "aliases": 250,
     "root fields": 100,
 }
-"""Tokens, operations, fragments and directives are those of a whole document; variables, those of one operation; the
-others, of one operation with its fragments, which count as often as they are spread, as directives do there."""
+"""Tokens, operations, fragments and directives count for the whole document; variables for one operation; the others,
+and directives, for one operation with its fragments, each as often as it is spread."""
 
-# Lines end in \n or in \r, as GraphQL has it. Strings run to the end of the text where they are not closed, so that no
-# text is looked through twice.
+# Lines end with \n or \r, as in the GraphQL specification. Unclosed strings extend to the end of
+# the text, so that matching stays linear.
 _TOKEN = re.compile(
     r'"""(?:[^"\\]|\\"""|"(?!"")|\\)*(?:"""|\Z)|"(?:[^"\\\n\r]|\\.)*"?|#[^\n\r]*|\.\.\.|[A-Za-z_]\w*|-?\d[\w.+-]*|[^\s,\ufeff]'
 )
@@ -43,13 +42,13 @@ _END = ""
 
 
 def check_document(text: str) -> None:
-    """Raises LimitExceeded for a text that would take long to parse or to validate, and GraphQLError for fragments that
-    are spread within themselves or nowhere. What is no GraphQL is for the parser to tell."""
+    """Raises LimitExceeded for a document that exceeds a limit, and GraphQLError for recursive or unused fragments.
+    Syntax errors are left to the parser."""
     if len(text) > MAX_CHARACTERS:
         raise LimitExceeded("characters", MAX_CHARACTERS)
     tokens = [each for each in _TOKEN.findall(text) if each[0] != "#"]
     _check("tokens", len(tokens))
-    _check(OF_ONE, max(map(len, tokens), default=0))
+    _check(TOKEN_LENGTH, max(map(len, tokens), default=0))
     _check("directives", tokens.count("@"))
     parts = _Scanner(tokens).parts()
     operations = [each for each in parts if each.name is None]
@@ -70,7 +69,7 @@ def check_document(text: str) -> None:
 
 
 def check_variables(variables: Mapping[str, Any] | None) -> None:
-    """Raises LimitExceeded for values that would take long to look at one by one."""
+    """Raises LimitExceeded if the variables have too many values, nested ones included."""
     count = 0
     left: list[Any] = [variables] if variables else []
     while left:
@@ -85,7 +84,7 @@ def check_variables(variables: Mapping[str, Any] | None) -> None:
 
 @dataclass(slots=True)
 class _Size:
-    """Of selections: all in them, and how many `roots` there are among them; `depth` counts levels."""
+    """Counts of a selection set with all nested ones; `roots` are root fields, `depth` is the number of levels."""
 
     fields: int = 0
     aliases: int = 0
@@ -96,7 +95,7 @@ class _Size:
 
 @dataclass(slots=True)
 class _Spread:
-    """Of a fragment, at which token and level; and whether its fields are roots there."""
+    """A fragment spread at a token and a level; `is_root` if its fields are root fields there."""
 
     name: str
     place: int
@@ -106,7 +105,7 @@ class _Spread:
 
 @dataclass(slots=True)
 class _Part:
-    """An operation, or a fragment, which has a name: what is selected in it without the fragments that are spread."""
+    """An operation, or a fragment if it has a name, without the fragments that it spreads."""
 
     name: str | None
     place: int
@@ -116,7 +115,7 @@ class _Part:
 
 
 class _Scanner:
-    """Reads the tokens of a document, none of which is looked at twice."""
+    """Counts the tokens of a document in one pass."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = [*tokens, _END, _END]
@@ -136,7 +135,7 @@ class _Scanner:
         return parts
 
     def _head(self, part: _Part, place: int) -> int:
-        """Read up to the selections; answers where they begin."""
+        """Scan up to the selection set; returns the position of its start."""
         tokens = self._tokens
         while tokens[place] not in {"{", _END}:
             if tokens[place] == "(":
@@ -149,8 +148,8 @@ class _Scanner:
         return place
 
     def _selections(self, part: _Part, place: int) -> int:
-        """Read selections to their end; answers what comes after them. Those of a fragment without a name are of the
-        ones around it."""
+        """Scan a selection set; returns the position after it. Selections of inline fragments count as those of the
+        selection set around them."""
         tokens, size, open_, inline = self._tokens, part.size, list[tuple[Counter[str], bool]](), False
         while token := tokens[place]:
             place += 1
@@ -172,7 +171,7 @@ class _Scanner:
             elif not open_:
                 break
             elif token == "...":
-                size.fields += 1  # a fragment counts as one, too, so that nobody can make much of nothing else
+                size.fields += 1  # a fragment counts as a field, so that documents of fragments are limited, too
                 inline = tokens[place] in {"on", "@", "{"}
                 if tokens[place] == "on":
                     place += 2
@@ -187,12 +186,12 @@ class _Scanner:
                 names, is_root = open_[-1]
                 size.roots += is_root
                 names[token] += 1
-                _check(BESIDE, names[token])
+                _check(SAME_NAME, names[token])
                 inline = False
         return place
 
     def _closed(self, place: int) -> int:
-        """What comes after the bracket that closes the one here."""
+        """The position after the bracket that closes the one at `place`."""
         depth = 0
         while token := self._tokens[place]:
             place += 1
@@ -203,7 +202,7 @@ class _Scanner:
 
 
 class _Sizes:
-    """Measures each fragment once, however often it is spread."""
+    """Adds up the sizes of operations, measuring each fragment once."""
 
     def __init__(self, text: str, fragments: Mapping[str, _Part]) -> None:
         self.known: dict[str, _Size] = {}
@@ -232,15 +231,15 @@ class _Sizes:
             self._inside.append(name)
             self.known[name] = self.of(self._fragments[name])
             self._inside.pop()
-        return self.known.get(name) or _Size()  # validation will say that there is no such fragment
+        return self.known.get(name) or _Size()  # validation reports the unknown fragment
 
 
 def _error(message: str, text: str, places: Iterable[int]) -> GraphQLError:
-    """An error that names the tokens at these places."""
+    """An error with the locations of these tokens."""
     starts = [each.start() for each in _TOKEN.finditer(text) if each[0][0] != "#"]
     return GraphQLError(message, source=Source(text), positions=[starts[each] for each in places])
 
 
-def _check(what: str, count: int) -> None:
-    if count > LIMITS[what]:
-        raise LimitExceeded(what, LIMITS[what])
+def _check(unit: str, count: int) -> None:
+    if count > LIMITS[unit]:
+        raise LimitExceeded(unit, LIMITS[unit])

@@ -1,9 +1,9 @@
-"""Whether fields of one name can be one in the answer, told in time that grows as the number of fields: GraphQL's own
-rule compares each of a name with all others, and each fragment with all that are spread beside it.
+"""Validates in linear time that fields with the same response key can be merged. GraphQL's own rule compares all pairs
+of fields and of fragments.
 
-As specified in https://spec.graphql.org/draft/#sec-Field-Selection-Merging. What has to agree is alike for all, so that
-each is compared with the first alone: the shapes of all that come to one place, and the names and arguments of those
-that may be of one object.
+Implements https://spec.graphql.org/draft/#sec-Field-Selection-Merging. The conditions are equivalence relations, so a
+field is compared with the first one only: the shapes of all fields with one response key, and the names and arguments
+of those that can belong to one object.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from graphql.utilities.sort_value_node import sort_value_node
 from crm_graph.errors import LimitExceeded
 
 MAX_STEPS = 30_000
-"""Fields that are looked at, each several times: more than any document of the usual kind takes."""
+"""Field comparisons per document. Ordinary documents stay far below."""
 COMPARED = "fields to be compared"
 
 
@@ -48,22 +48,22 @@ class _Field(NamedTuple):
 
 
 _Group = list[_Field]
-"""Fields that come to one place in the answer."""
+"""Fields with the same response key in one place of the result."""
 _Set = tuple[GraphQLNamedType | None, SelectionSetNode]
-"""Selections of a type."""
+"""A selection set with its type."""
 
 
 class FieldMergingRule(ValidationRule):
-    """Raises LimitExceeded for a document that takes too long."""
+    """Raises LimitExceeded after MAX_STEPS comparisons."""
 
     def __init__(self, context: Any) -> None:
         super().__init__(context)
         self._steps = 0
         self._arguments: dict[int, dict[str, str]] = {}
-        self._told: set[tuple[int, int]] = set()
+        self._reported: set[tuple[int, int]] = set()
         self._inner: dict[tuple[int, ...], list[_Group]] = {}
         self._seen: set[tuple[str, tuple[int, ...]]] = set()
-        """The groups that were looked through already, by their nodes."""
+        """Groups that were compared already, by their nodes."""
 
     def enter_operation_definition(self, node: OperationDefinitionNode, *rest: object) -> None:
         groups = self._groups([(self.context.schema.get_root_type(node.operation), node.selection_set)])
@@ -94,7 +94,7 @@ class FieldMergingRule(ValidationRule):
                     self._compare_fields(self._within(open_ + part))
 
     def _agree(self, fields: _Group) -> bool:
-        """Whether the names and the arguments of fields are those of the first."""
+        """True if all fields have the name and the arguments of the first."""
         self._count(len(fields))
         for each in fields[1:]:
             first, name, other = fields[0], fields[0].node.name.value, each.node.name.value
@@ -132,15 +132,15 @@ class FieldMergingRule(ValidationRule):
 
     def _report(self, reason: str, one: _Field, other: _Field) -> None:
         pair = id(one.node), id(other.node)
-        if pair in self._told:
-            return  # they differ in more than one way
-        self._told.add(pair)
+        if pair in self._reported:
+            return  # reported with another difference
+        self._reported.add(pair)
         name = (one.node.alias or one.node.name).value
         message = f"Fields '{name}' conflict because {reason}. Use different aliases to ask for both."
         self.report_error(GraphQLError(message, [one.node, other.node]))
 
     def _within(self, group: _Group) -> list[_Group]:
-        """The fields that are asked of the fields' values."""
+        """The merged subfields of a group."""
         key = tuple([id(each.node) for each in group])
         found = self._inner.get(key)
         if found is None:
@@ -186,7 +186,7 @@ class FieldMergingRule(ValidationRule):
 
 
 def _by_object(group: _Group) -> tuple[_Group, list[_Group]]:
-    """Those of a group that may be of any object, and those of each type of objects, of which no object is two."""
+    """The fields of a group that apply to any object, and those of each object type."""
     parts: dict[GraphQLNamedType, _Group] = {}
     open_: _Group = []
     for each in group:
@@ -198,8 +198,8 @@ def _by_object(group: _Group) -> tuple[_Group, list[_Group]]:
 
 
 def _conflict(one: Any, other: Any) -> bool:
-    """Whether values of two types, None where they are not known, have different shapes; of objects, their fields
-    tell."""
+    """True if values of two types have different shapes; None is an unknown type. Objects are compared by their
+    subfields."""
     if one is other or one is None or other is None:
         return False
     for is_wrapped in (is_non_null_type, is_list_type):
@@ -209,6 +209,6 @@ def _conflict(one: Any, other: Any) -> bool:
 
 
 def _written(node: FieldNode) -> list[str]:
-    """The arguments as they stand in the text: most that are the same are written the same, which is soon told."""
+    """The source text of the arguments: equal arguments are mostly written equally, which is fast to compare."""
     places = [each.loc for each in node.arguments or ()]
     return [place.source.body[place.start : place.end] for place in places if place is not None]

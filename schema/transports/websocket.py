@@ -326,7 +326,7 @@ class SocketOperation:
         await self._socket.send(text)
 
     def end(self) -> None:
-        """Nobody is to hear of it from now on."""
+        """Stop the operation, and send nothing more."""
         self.closed = True
         if self.task is not None and not self.is_mutation:
             self.task.cancel()
