@@ -1,4 +1,4 @@
-"""All tables, one module a domain."""
+"""All tables: one folder for each area, one module for each domain."""
 
 from __future__ import annotations
 

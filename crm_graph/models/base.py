@@ -1,4 +1,4 @@
-"""What all tables share. Every key is (workspace_id, id), so no row can point into another workspace."""
+"""The base classes of all tables. Every key is (workspace_id, id), so no row can refer to another workspace."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Entity(WorkspaceRow):
                 raise TypeError(f"{cls.__name__} has no {name}: set one from crm_graph.models.policies.")
         super().__init_subclass__(**kwargs)
 
-    version: Mapped[int] = mapped_column(types.Integer(least=1), default=1, sort_order=90)
+    version: Mapped[int] = mapped_column(types.Integer(minimum=1), default=1, sort_order=90)
     created_at: Mapped[dt.datetime] = mapped_column(default=now, sort_order=91)
     updated_at: Mapped[dt.datetime] = mapped_column(default=now, sort_order=92)
     deleted_at: Mapped[dt.datetime | None] = mapped_column(sort_order=93)
@@ -126,10 +126,10 @@ class OwnedEntity(Entity):
 
 
 class Visibility(enum.StrEnum):
-    """Who may read and edit the records of an entity unless they own them.
+    """The users who read and edit records that are not theirs.
 
-    PUBLIC: everybody reads and edits.
-    PUBLIC_READ: everybody reads; the owner, the owner's managers and team, and admins edit.
+    PUBLIC: everyone reads and edits.
+    PUBLIC_READ: everyone reads; the owner, the owner's managers and team, and admins edit.
     PRIVATE: the owner, the owner's managers and team, and admins read and edit.
     """
 

@@ -16,7 +16,7 @@ from crm_graph.errors import Invalid, Required
 from crm_graph.models import AccountType, Contact, EmailAddress, RequiredField
 from crm_graph.models.types import (
     LONG_TEXT,
-    MOST_ITEMS,
+    MAX_ITEMS,
     Amount,
     Boolean,
     Currency,
@@ -71,7 +71,7 @@ EDGES = [
         (Amount(), "1e3", Decimal(1000)),
         (Amount(), "-0.00", Decimal(0)),
         (Amount(), "99999999999999.9999", Decimal("99999999999999.9999")),
-        (Integer(least=-5, most=5), "-5", -5),
+        (Integer(minimum=-5, maximum=5), "-5", -5),
         (Boolean(), False, False),
         (Date(), "2028-02-29", dt.date(2028, 2, 29)),
         (Time(), "2026-05-04T12:00:00+02:00", dt.datetime(2026, 5, 4, 10, tzinfo=UTC)),
@@ -129,7 +129,7 @@ def test_a_value_gets_its_standard_form(kind: Any, given: object, stored: object
         (Time(), "9999-12-31T23:59:59.999999Z", MOMENTS),
         (Time(), "9999-12-31T22:59:59.999999-01:00", MOMENTS),
         (Enums(RequiredField), "AMOUNT", "A list is expected."),
-        (TextList(), ["x"] * (MOST_ITEMS + 1), "At most 50 entries are allowed."),
+        (TextList(), ["x"] * (MAX_ITEMS + 1), "At most 50 entries are allowed."),
     ],
 )
 def test_what_a_value_cannot_be(kind: Any, given: object, message: str) -> None:

@@ -101,7 +101,7 @@ def _value(model: Any, column: sa.Column[Any], sizes: dict[Any, int]) -> str | N
         case types.Amount():
             return f"{SPREAD} % 1000003"
         case types.Integer() as kind:
-            return f"{kind.least} + {SPREAD} % ({min(kind.most - kind.least, 1_000_003)} + 1)"
+            return f"{kind.minimum} + {SPREAD} % ({min(kind.maximum - kind.minimum, 1_000_003)} + 1)"
         case sa.BigInteger():
             return "0"
         case types.Boolean():

@@ -39,7 +39,7 @@ def values_of(model: Any, column: str, number: int) -> list[Any]:
         case types.Integer() if unique:
             some = [number * 7 % 101]
         case types.Integer():
-            some = [kind.least, kind.least + 1, min(kind.least + 10, kind.most)]
+            some = [kind.minimum, kind.minimum + 1, min(kind.minimum + 10, kind.maximum)]
         case types.Amount():
             some = [Decimal("-1.5"), Decimal("9"), Decimal("10.25")]
         case types.Boolean():

@@ -1,4 +1,4 @@
-"""Companies and the people who work there."""
+"""Companies and the people who work for them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from crm_graph.models.types import part
 
 
 class AccountType(enum.StrEnum):
-    """What the company is to us.
+    """The relationship with a company.
 
     CUSTOMER: buys from us.
     PROSPECT: may buy from us.
     PARTNER: sells or works with us.
     SUPPLIER: sells to us.
     COMPETITOR: sells what we sell.
-    OTHER: anything else.
+    OTHER: any other relationship.
     """
 
     CUSTOMER = "CUSTOMER"
@@ -67,7 +67,7 @@ class Account(OwnedEntity):
     industry: Mapped[str | None]
     description: Mapped[str | None] = mapped_column(types.Text(types.LONG_TEXT))
     employees: Mapped[int | None]
-    founded_year: Mapped[int | None] = mapped_column(types.Integer(least=1000, most=2100))
+    founded_year: Mapped[int | None] = mapped_column(types.Integer(minimum=1000, maximum=2100))
     annual_revenue: Mapped[Decimal | None]
     currency: Mapped[str | None] = mapped_column(types.Currency())
     billing_address: Mapped[Address | None] = mapped_column(types.Value(Address))

@@ -1,4 +1,4 @@
-"""What was done or is to be done: emails, calls, meetings, notes, tasks."""
+"""Emails, calls, meetings, notes and tasks, done or planned."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from crm_graph.models.policies import AnyOf, Holder, InheritsFrom, LinkedRecords
 
 
 class ActivityType(enum.StrEnum):
-    """What kind of contact it was.
+    """The kind of an activity.
 
     EMAIL: a message by email.
     CALL: a call by phone or video.
     MEETING: a meeting or a demo.
-    NOTE: something written down.
+    NOTE: a note.
     TASK: something to do, open until it is done.
     """
 
@@ -31,10 +31,10 @@ class ActivityType(enum.StrEnum):
 
 
 class ActivityDirection(enum.StrEnum):
-    """Who began it.
+    """The side that began a conversation.
 
-    INBOUND: the other side.
-    OUTBOUND: we.
+    INBOUND: the customer.
+    OUTBOUND: a user.
     """
 
     INBOUND = "INBOUND"
@@ -42,12 +42,12 @@ class ActivityDirection(enum.StrEnum):
 
 
 class Priority(enum.StrEnum):
-    """How urgent it is.
+    """The urgency of a case or a task.
 
     LOW: when there is time.
-    MEDIUM: in its turn.
+    MEDIUM: in turn.
     HIGH: before others.
-    URGENT: at once.
+    URGENT: immediately.
     """
 
     LOW = "LOW"
@@ -87,16 +87,15 @@ class Activity(OwnedEntity):
 
 
 class ActivityLink(WorkspaceRow):
-    """One record that an activity is about: exactly one of the columns is set.
+    """A record that an activity is about: exactly one of the columns TARGETS is set.
 
-    A `derived` link, from the account of a contact, deal or case, shows the activity there, but gives no sight of it.
-    No activity has derived links alone.
+    A `derived` link, to the account of a linked contact, deal or case, lists the activity there but lets nobody see it.
+    No activity has only derived links.
     """
 
     __tablename__ = "activity_links"
     TARGETS = ("account_id", "contact_id", "lead_id", "opportunity_id", "case_id", "campaign_id")
-    # No link twice; and from a record to its activities, and from an activity to whether it has a link that was chosen,
-    # the index alone answers.
+    # The indexes alone list a record's activities, and tell whether an activity has a link that is not derived.
     __table_args__ = (
         *(sa.UniqueConstraint("workspace_id", target, "activity_id") for target in TARGETS),
         sa.Index(None, "workspace_id", "activity_id", "derived"),
@@ -114,7 +113,7 @@ class ActivityLink(WorkspaceRow):
 
 
 class Participant(WorkspaceRow):
-    """Somebody who took part in an activity: a user, a contact, a lead, or just an address."""
+    """A participant of an activity: a user, a contact, a lead, or only an email address."""
 
     __tablename__ = "participants"
     prefix = "part"

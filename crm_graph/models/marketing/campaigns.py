@@ -17,16 +17,16 @@ from crm_graph.models.types import part
 
 
 class CampaignType(enum.StrEnum):
-    """How a campaign reaches people.
+    """The channel of a campaign.
 
     EMAIL: by email.
     WEBINAR: by an event online.
-    EVENT: by a fair, a conference or another event.
+    EVENT: at a fair, a conference or another event.
     ADVERTISEMENT: by advertisements.
     DIRECT_MAIL: by letters.
     SOCIAL: on social networks.
     REFERRAL_PROGRAM: through people who recommend us.
-    OTHER: in another way.
+    OTHER: by another channel.
     """
 
     EMAIL = "EMAIL"
@@ -40,11 +40,11 @@ class CampaignType(enum.StrEnum):
 
 
 class CampaignStatus(enum.StrEnum):
-    """Where a campaign stands.
+    """The progress of a campaign.
 
-    PLANNED: not begun.
-    ACTIVE: under way.
-    COMPLETED: over.
+    PLANNED: not started.
+    ACTIVE: running.
+    COMPLETED: finished.
     ABORTED: stopped before its end.
     """
 
@@ -87,7 +87,7 @@ class Campaign(OwnedEntity):
     parent_id: Mapped[str | None] = reference("campaigns")
 
     def status_called(self, name: str | None) -> MemberStatus | None:
-        """The status of that name, upper and lower case being the same; the first one if none is named."""
+        """The status with a name, ignoring case; the first one if `name` is None; None if there is none."""
         if name is None:
             return self.member_statuses[0]
         return next((each for each in self.member_statuses if each.name.casefold() == name.casefold()), None)
@@ -119,14 +119,16 @@ class CampaignMember(Entity):
     external_id: Mapped[str | None] = mapped_column(types.Text(100))
 
     def reach(self, status: MemberStatus) -> None:
-        """Take on a status. The first one that counts as a response is dated."""
+        """Set the status. The first status that counts as a response sets `first_responded_at`."""
         self.status = status.name
         if status.responded and self.first_responded_at is None:
             self.first_responded_at = now()
 
     def unite(self, other: CampaignMember) -> None:
-        """Make one of two places of the same person: the earlier response stays, and this one's status, unless it was
-        removed or only the other one had responded."""
+        """Merge another membership of the same person into this one.
+
+        The earlier response is kept, and this status, unless this one was removed or only the other had responded.
+        """
         if self.deleted_at is not None or (self.first_responded_at is None and other.first_responded_at is not None):
             self.status = other.status
         responses = (self.first_responded_at, other.first_responded_at)

@@ -14,22 +14,22 @@ from crm_graph.models.base import Base, reference
 
 
 class Action(enum.StrEnum):
-    """What was done to the record.
+    """The action of a change.
 
-    CREATED: it was made.
-    UPDATED: something in it was changed.
-    DELETED: it was deleted.
-    RESTORED: it was brought back.
-    MOVED: the deal came into another stage.
+    CREATED: the record was created.
+    UPDATED: fields were changed.
+    DELETED: the record was deleted.
+    RESTORED: the record was restored.
+    MOVED: the deal moved to another stage.
     CONVERTED: the lead was converted.
     COMPLETED: the task was done.
-    STATUS_CHANGED: the case came into another status.
-    ESCALATED: the case went up a level.
-    ASSIGNED: the case came to somebody else, or to another queue.
-    RESPONDED: somebody responded to the campaign.
+    STATUS_CHANGED: the status of the case changed.
+    ESCALATED: the case was escalated by a level.
+    ASSIGNED: the case got another owner or queue.
+    RESPONDED: the member responded to the campaign.
     SIGNED_IN: the user signed in.
     SIGNED_OUT: the user signed out, or was signed out.
-    SIGN_IN_FAILED: somebody did not know the password, to sign in or to change it; or the user may not sign in.
+    SIGN_IN_FAILED: a wrong password, at a sign-in or a change of password; or the user may not sign in.
     """
 
     CREATED = "CREATED"
@@ -49,15 +49,19 @@ class Action(enum.StrEnum):
 
 
 IS_AUDITED = sa.text("entity IN ('ApiToken', 'Membership', 'Team', 'User', 'Workspace')")
-"""The condition on the rows of the log that are about people, and what they may see and do. The databases use the index
-on these only for the very text that it was made with."""
+"""The condition on rows of the log about users, teams, tokens and the workspace.
+
+The databases use the partial index only for exactly this text.
+"""
 
 
 class Change(Base):
     """One changed record in one transaction. Rows are never deleted.
 
-    `fields` has the old and new wire values of what changed, {name: [old, new]}; `before` and `after` always have what
-    decides sight and totals, as it was and as it became.
+    `fields` has the old and new wire values of the changed fields, {name: [old, new]}. `before` and `after` always have
+    the columns that decide visibility and totals. `actor` is "user:<id>" by a session, "token:<id>" by an API token,
+    "system:<command>" or "nobody"; `user_id` is the user's, if any. `cause` is the name of the mutation in snake case,
+    or of the command, such as "import".
     """
 
     __tablename__ = "changes"
@@ -82,7 +86,7 @@ class Change(Base):
 
 
 class IdempotencyKey(Base):
-    """The result of a write that a client may send again: which record, at which revision."""
+    """The result of a write that a client may repeat: the record and the revision."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (sa.Index(None, "workspace_id", "created_at"),)

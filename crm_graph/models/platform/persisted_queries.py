@@ -1,4 +1,4 @@
-"""GraphQL documents that clients name by an id, rather than send."""
+"""GraphQL documents that clients send by id."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from crm_graph.models.base import Base
 
 
 class StoredDocument(Base):
-    """A document of an application, for all workspaces: trusted, when an operator has loaded it from a manifest;
-    otherwise kept for a while, under the hash of its text, for whoever sent both."""
+    """A document of an application, for all workspaces.
+
+    A `trusted` one was loaded from a manifest by an operator. Others are kept for a while under the hash of their text.
+    """
 
     __tablename__ = "stored_documents"
     __table_args__ = (sa.Index(None, "trusted", "kept_at"),)

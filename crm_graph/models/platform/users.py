@@ -1,4 +1,4 @@
-"""People who use the CRM, their teams, and what they sign in with."""
+"""Users, their teams, and their tokens and sessions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from crm_graph.models.policies import Everyone, Holder
 
 
 class Role(enum.StrEnum):
-    """What a user may do, whatever records it is done to.
+    """The role of a user.
 
     ADMIN: sees and does everything.
-    MANAGER: deletes, imports, and manages settings and users as well.
+    MANAGER: works on records, deletes, imports, and manages settings and users.
     REP: works on records.
     READ_ONLY: only reads.
     """
@@ -42,7 +42,7 @@ class Team(Entity):
 
 
 class SignInEmail(types.Email):
-    """An address to sign in with: all in lower case, for nobody remembers how he spelt it."""
+    """An address to sign in with, all in lower case."""
 
     cache_ok = True
 
@@ -53,7 +53,7 @@ class SignInEmail(types.Email):
 class User(Entity):
     """A person, or an agent known from an import: without email and password nobody can sign in as it.
 
-    Records that the user is given go to `team_id`, the home team.
+    `team_id` is the home team: records of a new owner go to it.
     """
 
     __tablename__ = "users"
@@ -78,7 +78,8 @@ class User(Entity):
 
 
 class ReportingLine(Base):
-    """The closure of the managers' tree: `user_id` reports to `manager_id`, `depth` steps up; to himself at 0."""
+    """The closure of the managers' tree: `user_id` reports to `manager_id` over `depth` steps; each user to
+    themselves at depth 0."""
 
     __tablename__ = "reports"
     __table_args__ = (

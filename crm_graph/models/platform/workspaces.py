@@ -31,7 +31,7 @@ class Workspace(Base):
     visibility_defaults: Mapped[dict[str, str]] = mapped_column(types.Json(), default=dict)
     created_at: Mapped[dt.datetime] = mapped_column(default=now)
     updated_at: Mapped[dt.datetime] = mapped_column(default=now)
-    version: Mapped[int] = mapped_column(types.Integer(least=1), default=1)
+    version: Mapped[int] = mapped_column(types.Integer(minimum=1), default=1)
 
 
 class Counter(Base):

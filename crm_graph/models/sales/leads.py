@@ -16,14 +16,14 @@ from crm_graph.models.policies import WorkspaceDefault
 
 
 class LeadStatus(enum.StrEnum):
-    """How far a lead has come.
+    """The progress of a lead.
 
-    NEW: nobody has been in touch yet.
-    WORKING: somebody is in touch.
+    NEW: not contacted yet.
+    WORKING: in contact.
     NURTURING: interested, but not now.
     QUALIFIED: worth a deal.
     UNQUALIFIED: not worth a deal.
-    CONVERTED: became a contact; read-only.
+    CONVERTED: converted to a contact; read-only.
     """
 
     NEW = "NEW"
@@ -63,7 +63,7 @@ class Lead(OwnedEntity):
     description: Mapped[str | None] = mapped_column(types.Text(types.LONG_TEXT))
     source: Mapped[str | None]
     status: Mapped[LeadStatus] = mapped_column(types.Enum(LeadStatus), default=LeadStatus.NEW)
-    score: Mapped[int | None] = mapped_column(types.Integer(least=0, most=100))
+    score: Mapped[int | None] = mapped_column(types.Integer(minimum=0, maximum=100))
     email_opt_out: Mapped[bool] = mapped_column(default=False)
     email_opt_out_at: Mapped[dt.datetime | None]
     phone_opt_out: Mapped[bool] = mapped_column(default=False)
@@ -75,5 +75,5 @@ class Lead(OwnedEntity):
 
     @property
     def full_name(self) -> str:
-        """First and last name, cut to what a name may be long."""
+        """First and last name, at most 200 characters."""
         return f"{self.first_name or ''} {self.last_name}".strip()[:200].strip()

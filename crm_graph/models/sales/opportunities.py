@@ -38,7 +38,7 @@ class Opportunity(OwnedEntity):
     stage_entered_at: Mapped[dt.datetime] = mapped_column(default=now)
     amount: Mapped[Decimal | None]
     currency: Mapped[str | None] = mapped_column(types.Currency())
-    probability: Mapped[int] = mapped_column(types.Integer(most=100), default=0)
+    probability: Mapped[int] = mapped_column(types.Integer(maximum=100), default=0)
     probability_pinned: Mapped[bool] = mapped_column(default=False)
     forecast_category: Mapped[ForecastCategory] = mapped_column(
         types.Enum(ForecastCategory), default=ForecastCategory.PIPELINE

@@ -1,4 +1,4 @@
-"""The way a deal goes: pipelines of stages. And what is sold: products."""
+"""Pipelines with their stages, and products."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from crm_graph.models.policies import Everyone
 
 
 class StageCategory(enum.StrEnum):
-    """Whether a deal in the stage can still close.
+    """The outcome of the deals in a stage.
 
-    OPEN: it can.
-    WON: it was won.
-    LOST: it was lost.
+    OPEN: they can still be won.
+    WON: they were won.
+    LOST: they were lost.
     """
 
     OPEN = "OPEN"
@@ -27,13 +27,13 @@ class StageCategory(enum.StrEnum):
 
 
 class ForecastCategory(enum.StrEnum):
-    """Where a deal counts in the forecast.
+    """The share of the forecast that a deal counts in.
 
-    PIPELINE: it may close.
-    BEST_CASE: it closes if all goes well.
-    COMMIT: it is counted on.
+    PIPELINE: it may be won.
+    BEST_CASE: it will be won if all goes well.
+    COMMIT: it is expected to be won.
     CLOSED: it was won.
-    OMITTED: it does not count.
+    OMITTED: not in the forecast.
     """
 
     PIPELINE = "PIPELINE"
@@ -44,14 +44,14 @@ class ForecastCategory(enum.StrEnum):
 
 
 class RequiredField(enum.StrEnum):
-    """A field of a deal that a stage may ask for.
+    """A field of a deal that a stage may require.
 
-    ACCOUNT: who buys.
-    AMOUNT: what it is worth.
-    CLOSE_DATE: when it closes.
-    NEXT_STEP: what to do next.
-    LEAD_SOURCE: where it came from.
-    LOST_REASON: why it was lost.
+    ACCOUNT: the buyer.
+    AMOUNT: the value.
+    CLOSE_DATE: the expected date of closing.
+    NEXT_STEP: the next step.
+    LEAD_SOURCE: the source of the lead.
+    LOST_REASON: the reason for losing it.
     """
 
     ACCOUNT = "ACCOUNT"
@@ -91,7 +91,7 @@ class Stage(Entity):
     pipeline_id: Mapped[str] = reference("pipelines", nullable=False)
     name: Mapped[str]
     position: Mapped[int] = mapped_column(default=0)
-    probability: Mapped[int] = mapped_column(types.Integer(most=100), default=0)
+    probability: Mapped[int] = mapped_column(types.Integer(maximum=100), default=0)
     category: Mapped[StageCategory] = mapped_column(types.Enum(StageCategory), default=StageCategory.OPEN)
     forecast_category: Mapped[ForecastCategory] = mapped_column(
         types.Enum(ForecastCategory), default=ForecastCategory.PIPELINE

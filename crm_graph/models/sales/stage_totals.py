@@ -1,4 +1,4 @@
-"""Totals of deals, added up ahead of time."""
+"""Totals of deals, kept up to date by each change."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ In halves, ninety million deals of the largest amount fit, weighted by 100 perce
 class StageTotal(Base):
     """The deals of one stage, currency, owner and team that are not deleted: how many, and the sums of their amounts.
 
-    Sums are in whole ten-thousandths, `weighted` ones times the percentage of the probability. Texts are empty where
-    there is none: the currency, too, of deals without an amount, which have no sums. The journal keeps the rows; a row
-    whose deals have all gone stays, with a count of 0.
+    Sums are in whole ten-thousandths, `weighted` ones times the percentage of the probability. A deal without
+    owner or team counts under an empty id; a deal without an amount counts under an empty currency, with no sums. A row
+    whose deals have all left stays, with a count of 0.
     """
 
     __tablename__ = "stage_totals"

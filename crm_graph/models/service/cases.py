@@ -13,17 +13,17 @@ from crm_graph.models.activities import Priority
 from crm_graph.models.base import OwnedEntity, now, reference
 from crm_graph.models.policies import WorkspaceDefault
 
-HIGHEST_LEVEL = 9
+MAX_ESCALATION_LEVEL = 9
 
 
 class CaseStatus(enum.StrEnum):
-    """Where the work on a case stands.
+    """The progress of a case.
 
-    NEW: nobody works on it yet.
-    IN_PROGRESS: somebody works on it.
-    WAITING_ON_CUSTOMER: the customer has to answer.
+    NEW: not started.
+    IN_PROGRESS: being worked on.
+    WAITING_ON_CUSTOMER: waiting for the customer's answer.
     RESOLVED: solved, unless the customer disagrees.
-    CLOSED: over.
+    CLOSED: finished.
     """
 
     NEW = "NEW"
@@ -37,12 +37,12 @@ class CaseStatus(enum.StrEnum):
         return self in {CaseStatus.RESOLVED, CaseStatus.CLOSED}
 
     def leads_to(self, status: CaseStatus) -> bool:
-        """Whether work may go on there: from CLOSED only by reopening."""
+        """The status may follow this one. A closed case can only be reopened."""
         return self is not CaseStatus.CLOSED or status in {CaseStatus.CLOSED, CaseStatus.IN_PROGRESS}
 
 
 class CaseOrigin(enum.StrEnum):
-    """The channel that a case came by.
+    """The channel through which a case came in.
 
     EMAIL: an email.
     PHONE: a call.
@@ -61,12 +61,12 @@ class CaseOrigin(enum.StrEnum):
 
 
 class CaseType(enum.StrEnum):
-    """What a case is about.
+    """The kind of a case.
 
-    QUESTION: somebody wants to know something.
+    QUESTION: a question.
     PROBLEM: something does not work.
-    INCIDENT: something stopped working for many.
-    FEATURE_REQUEST: somebody wishes for something new.
+    INCIDENT: an outage that affects many.
+    FEATURE_REQUEST: a wish for something new.
     OTHER: anything else.
     """
 
@@ -109,11 +109,11 @@ class Case(OwnedEntity):
     first_response_at: Mapped[dt.datetime | None]
     resolved_at: Mapped[dt.datetime | None]
     closed_at: Mapped[dt.datetime | None]
-    escalation_level: Mapped[int] = mapped_column(types.Integer(most=HIGHEST_LEVEL), default=0)
+    escalation_level: Mapped[int] = mapped_column(types.Integer(maximum=MAX_ESCALATION_LEVEL), default=0)
     escalation_reason: Mapped[str | None] = mapped_column(types.Text(2000))
 
     def enter(self, status: CaseStatus) -> None:
-        """Put the case into a status. Reopening takes the times of its end back."""
+        """Set the status. Reopening clears `resolved_at` and `closed_at`."""
         moment = now()
         self.status = status
         self.resolved_at = (self.resolved_at or moment) if status.ended else None

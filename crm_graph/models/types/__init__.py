@@ -1,5 +1,7 @@
-"""Column types. Each knows its stored form and how a value from outside becomes it: `clean` returns the standard
-form or raises Invalid, and both the API and the import go through it."""
+"""Column types: the stored form of values, and `clean`, which brings a value from outside into standard form.
+
+`clean` raises Invalid, or Required for an empty text. The API and the import both call it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from crm_graph.models.types.scalars import (
 )
 from crm_graph.models.types.texts import LONG_TEXT, Currency, Domain, Email, Id, Phone, Text, Url
 from crm_graph.models.types.values import (
-    MOST_ITEMS,
+    MAX_ITEMS,
     Enums,
     Json,
     TextList,
@@ -30,7 +32,7 @@ from crm_graph.models.types.values import (
 )
 
 __all__ = [
-    "AMOUNT_SCALE", "LONG_TEXT", "MOST_ITEMS", "Amount", "Boolean", "Currency", "Date", "Domain", "Email", "Enum",
+    "AMOUNT_SCALE", "LONG_TEXT", "MAX_ITEMS", "Amount", "Boolean", "Currency", "Date", "Domain", "Email", "Enum",
     "Enums", "Id", "Integer", "Json", "Phone", "Text", "TextList", "Time", "Url", "Value", "Values", "clean_items",
     "decimal_text", "dump", "part", "plain", "time_text", "wire",
 ]  # fmt: skip

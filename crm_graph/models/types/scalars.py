@@ -1,4 +1,4 @@
-"""Numbers, days, moments and enums."""
+"""Numbers, dates, times and enums."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ class Amount(TypeDecorator[Decimal]):
         return Decimal(units).scaleb(-places)
 
     def clean(self, value: object) -> Decimal:
+        """A number, or its text such as "1250.50", with at most 14 digits before the point and 4 after it."""
         try:
-            amount = Decimal(value)  # type: ignore[arg-type]  # what Decimal refuses is caught
+            amount = Decimal(value)  # type: ignore[arg-type]  # Decimal raises what is caught
         except (InvalidOperation, OverflowError, TypeError, ValueError):
             raise Invalid("A decimal number is expected, such as 1250.50.") from None
         if not amount.is_finite():
@@ -63,7 +64,7 @@ def plain(number: Decimal) -> Decimal:
 
 @functools.lru_cache(1024)
 def decimal_text(number: Decimal) -> str:
-    """A number as clients read it: 1000, 0.5."""
+    """A number as clients get it: 1000, 0.5."""
     text = str(number)
     is_plain = "E" not in text and text != "-0" and not (text[-1] == "0" and "." in text)
     return text if is_plain else format(plain(number), "f")
@@ -75,18 +76,19 @@ class Integer(TypeDecorator[int]):
     impl = sa.Integer
     cache_ok = True
 
-    def __init__(self, least: int = 0, most: int = 2_147_483_647) -> None:
+    def __init__(self, minimum: int = 0, maximum: int = 2_147_483_647) -> None:
         super().__init__()
-        self.least = least
-        self.most = most
+        self.minimum = minimum
+        self.maximum = maximum
 
     def clean(self, value: object) -> int:
+        """A whole number, or its text, within the bounds."""
         try:
-            number = int(value)  # type: ignore[call-overload]  # what int refuses is caught
+            number = int(value)  # type: ignore[call-overload]  # int raises what is caught
         except (TypeError, ValueError, OverflowError):
             raise Invalid("A whole number is expected.") from None
-        if not self.least <= number <= self.most:
-            raise Invalid(f"A number from {self.least} to {self.most} is expected.")
+        if not self.minimum <= number <= self.maximum:
+            raise Invalid(f"A number from {self.minimum} to {self.maximum} is expected.")
         return int(number)
 
 
@@ -95,18 +97,20 @@ class Boolean(TypeDecorator[bool]):
     cache_ok = True
 
     def clean(self, value: object) -> bool:
+        """True or False itself, not a number or a text."""
         if not isinstance(value, bool):
             raise Invalid("True or false is expected.")
         return value
 
 
 class Date(TypeDecorator[dt.date]):
-    """A day. The first and the last that Python knows are infinite to PostgreSQL's driver."""
+    """A date. Python's first and last date are excluded: PostgreSQL's driver stores them as infinite."""
 
     impl = sa.Date
     cache_ok = True
 
     def clean(self, value: object) -> dt.date:
+        """A date, or its text YYYY-MM-DD."""
         day = value
         if not isinstance(day, dt.date) or isinstance(day, dt.datetime):
             try:
@@ -119,8 +123,8 @@ class Date(TypeDecorator[dt.date]):
 
 
 class Time(TypeDecorator[dt.datetime]):
-    """A moment in UTC with microseconds; on SQLite as the text that goes over the wire. The first and the last that
-    Python knows are infinite to PostgreSQL's driver."""
+    """A time in UTC with microseconds; on SQLite the text that clients get. Python's first and last time are excluded:
+    PostgreSQL's driver stores them as infinite."""
 
     impl = sa.String
     cache_ok = True
@@ -139,6 +143,7 @@ class Time(TypeDecorator[dt.datetime]):
         return None if value is None else dt.datetime.fromisoformat(value)
 
     def clean(self, value: object) -> dt.datetime:
+        """A time with an offset, or its ISO 8601 text such as "2026-05-04T10:00:00Z"; returned in UTC."""
         try:
             moment = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(str(value))
         except ValueError:
@@ -154,7 +159,7 @@ class Time(TypeDecorator[dt.datetime]):
 
 @functools.lru_cache(1024)  # all rows of a bulk insert have the same few
 def time_text(moment: dt.datetime) -> str:
-    """A moment as clients read it: 2026-05-04T10:00:00.000000Z."""
+    """A time as clients get it: 2026-05-04T10:00:00.000000Z."""
     return moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -176,6 +181,7 @@ class Enum(TypeDecorator[Any]):
         return self._by_name.__getitem__
 
     def clean(self, value: object) -> enum.StrEnum:
+        """A member, or its name."""
         try:
             return self.members(str(value))
         except ValueError:

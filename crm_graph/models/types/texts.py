@@ -1,4 +1,4 @@
-"""Text, and the kinds of text that have a standard form."""
+"""Texts, and kinds of text with a standard form."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ class Text(TypeDecorator[str]):
         return dialect.type_descriptor(sa.String(self.limit, collation=collation))
 
     def clean(self, value: object) -> str:
+        """A text in NFC, stripped, not empty, of at most `limit` characters and without control characters.
+
+        Line breaks are allowed where `limit` is LONG_TEXT.
+        """
         if not isinstance(value, str):
             raise Invalid("Text is expected.")
         self._check_length(value)
@@ -46,11 +50,11 @@ class Text(TypeDecorator[str]):
         if not text:
             raise Required("The text is empty.")
         text = self.standard(text)
-        self._check_length(text)  # a standard form may be longer than what it was made from
+        self._check_length(text)  # the standard form may be longer
         return text
 
     def standard(self, text: str) -> str:
-        """The standard form of a text without blanks at its ends. Raises Invalid where it has none."""
+        """The standard form of a stripped text. Raises Invalid."""
         return text
 
     def _check_length(self, text: str) -> None:
@@ -109,7 +113,7 @@ class Url(Text):
         text = text if "://" in text else f"https://{text}"
         try:
             parts = urlsplit(text)
-            host = parts.hostname if parts.port != 0 else None  # a port that is none raises too
+            host = parts.hostname if parts.port != 0 else None  # an invalid port raises ValueError too
         except ValueError:
             host = None
         if host is None or parts.scheme not in {"http", "https"} or " " in text:
@@ -152,7 +156,8 @@ class Currency(Text):
 
 
 class Id(Text):
-    """A TypeID, such as opp_01h455vb4pex5vsknk084sn02q. Looking for what no id can be finds nothing."""
+    """A TypeID, such as opp_01h455vb4pex5vsknk084sn02q. A text that cannot be stored is looked up as an empty one,
+    which no row has."""
 
     cache_ok = True
 

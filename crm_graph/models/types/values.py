@@ -1,4 +1,4 @@
-"""JSON in a column: small records and short lists that are read and written whole."""
+"""JSON columns: small records and short lists that are read and written whole."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from crm_graph.errors import Invalid, Required
 from crm_graph.models.types.scalars import Enum, decimal_text, time_text
 from crm_graph.models.types.texts import Text
 
-MOST_ITEMS = 50
+MAX_ITEMS = 50
 _PLAIN = {str, int, bool, type(None)}
 
 
 class Json(TypeDecorator[Any]):
-    """Plain JSON, for what is read and written whole."""
+    """Plain JSON, read and written whole."""
 
     impl = sa.JSON
     cache_ok = True
@@ -51,6 +51,7 @@ class Value(Json):
         return None if value is None else self.kind(**value)
 
     def clean(self, value: object) -> Any:
+        """A dict, or an object with the fields of `kind` as attributes. Missing fields get their defaults."""
         return clean_value(self.kind, value)
 
 
@@ -66,6 +67,7 @@ class Values(Value):
         return [self.kind(**item) for item in value or ()]
 
     def clean(self, value: object) -> Any:
+        """A list of what `Value` accepts."""
         return clean_items(value, lambda item: clean_value(self.kind, item))
 
 
@@ -79,6 +81,7 @@ class TextList(Json):
         return list(value or ())
 
     def clean(self, value: object) -> list[str]:
+        """A list of texts."""
         return clean_items(value, self.item.clean)
 
 
@@ -99,6 +102,7 @@ class Enums(Json):
         return [self.members(name) for name in value or ()]
 
     def clean(self, value: object) -> list[enum.StrEnum]:
+        """A list of members or their names; repeated ones count once."""
         return list(dict.fromkeys(clean_items(value, self.item.clean)))
 
 
@@ -112,11 +116,11 @@ def dump(value: Any) -> dict[str, Any]:
 
 
 def clean_items(value: object, clean: Callable[[Any], Any]) -> list[Any]:
-    """A short list, each item in standard form. Raises Invalid, naming the item by its place."""
+    """A list of at most MAX_ITEMS, each item in standard form. Raises Invalid, naming the item by its position."""
     if not isinstance(value, (list, tuple)):
         raise Invalid("A list is expected.")
-    if len(value) > MOST_ITEMS:
-        raise Invalid(f"At most {MOST_ITEMS} entries are allowed.")
+    if len(value) > MAX_ITEMS:
+        raise Invalid(f"At most {MAX_ITEMS} entries are allowed.")
     cleaned = []
     for place, item in enumerate(value):
         try:
@@ -142,7 +146,7 @@ def clean_value(kind: type[Any], value: Any) -> Any:
 
 
 def wire(value: Any) -> Any:
-    """A column's value as JSON has it, for clients and for the change log."""
+    """A column's value as JSON, for clients and for the change log."""
     if type(value) in _PLAIN:
         return value
     match value:

@@ -29,7 +29,7 @@ from crm_graph.models import (
     PhoneNumber,
     now,
 )
-from crm_graph.models.types import MOST_ITEMS
+from crm_graph.models.types import MAX_ITEMS
 from crm_graph.records import Values
 from crm_graph.records.import_rules import ImportRules, Row
 from crm_graph.services.accounts import contacts
@@ -237,7 +237,7 @@ def _phones(known: list[PhoneNumber], lead: Lead) -> list[PhoneNumber]:
             phone.number != number and is_mobile(phone) is not is_mobile(new) for phone in phones
         ):
             phones.append(new)
-    return phones[:MOST_ITEMS]
+    return phones[:MAX_ITEMS]
 
 
 async def _opportunity(

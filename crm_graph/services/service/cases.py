@@ -12,7 +12,7 @@ from crm_graph.access import Permission, Viewer, visible
 from crm_graph.database import upsert
 from crm_graph.errors import DomainError, Invalid, Required
 from crm_graph.models import Case, CaseStatus, Contact, Counter, Priority
-from crm_graph.models.service.cases import HIGHEST_LEVEL
+from crm_graph.models.service.cases import MAX_ESCALATION_LEVEL
 from crm_graph.records import Values
 from crm_graph.records.import_rules import ImportRules, Row
 from crm_graph.services.accounts import contacts
@@ -90,8 +90,8 @@ async def escalate(
     """
     case = await records.find(session, viewer, Case, id, to=Permission.EDIT)
     records.check_version(case, expected_version)
-    if case.escalation_level == HIGHEST_LEVEL:
-        raise Invalid(f"The case is already at the highest level, {HIGHEST_LEVEL}.", "id")
+    if case.escalation_level == MAX_ESCALATION_LEVEL:
+        raise Invalid(f"The case is already at the highest level, {MAX_ESCALATION_LEVEL}.", "id")
     case.escalation_level += 1
     try:
         await records.assign(session, viewer, case, {"escalation_reason": reason})

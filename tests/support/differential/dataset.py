@@ -207,7 +207,10 @@ def values_of(model: Any, column: Any, place: int) -> list[Any]:
         case types.Text():
             return TEXTS
         case types.Integer() as kind:
-            return [number for number in INTEGERS if kind.least <= number <= kind.most] or [kind.least, kind.most]
+            return [number for number in INTEGERS if kind.minimum <= number <= kind.maximum] or [
+                kind.minimum,
+                kind.maximum,
+            ]
         case types.Amount():
             return AMOUNTS
         case types.Boolean():
