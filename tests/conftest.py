@@ -1,4 +1,4 @@
-"""One database of each kind for a test run, a workspace of its own for each test."""
+"""Session fixtures: one database of each kind. Each test has its own workspace in it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from tests.support.world import World, build_world, running
 
 POSTGRES_URL = os.environ.get("CRM_GRAPH_TEST_POSTGRES_URL")
 REDIS_URL = os.environ.get("CRM_GRAPH_TEST_REDIS_URL")
+LONG_TESTS = os.environ.get("CRM_GRAPH_TEST_LONG") == "1"
+"""Generated tests run many more examples, and query plans are checked on much more data."""
 REQUIRE_ALL = os.environ.get("CRM_GRAPH_TEST_REQUIRE_ALL") == "1"
 
 
 def skip(reason: str) -> None:
-    """Skip for want of a service; where all are required, that is a failure."""
+    """Skip a test whose service is missing. Fail if all services are required."""
     if REQUIRE_ALL:
         pytest.fail(reason)
     pytest.skip(reason)
@@ -58,6 +60,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("database_url", [*DATABASES, *executed], indirect=True, scope="session")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slow tests of whole systems first, so that no process is left with one at the end."""
+    system = Path(__file__).parent / "system"
+    items.sort(key=lambda item: system not in item.path.parents)
+
+
 @pytest.fixture(scope="session")
 async def database_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
@@ -80,7 +88,7 @@ async def database_url(
 
 @pytest.fixture(scope="session")
 async def application(database_url: str) -> AsyncIterator[Starlette]:
-    """The application, with the gate watched in every statement that it sends."""
+    """The application. A hook checks the visibility marks of every statement that it sends."""
     async with running(
         database_url,
         body_bytes=50_000_000,  # so that texts of any length get as far as their fields
@@ -102,7 +110,7 @@ async def raw_engine(application: Starlette) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture(scope="session")
 async def server(application: Starlette) -> AsyncIterator[Server]:
-    """The application on a port of this machine."""
+    """The application on a local port."""
     async with serving(application) as server:
         yield server
 
@@ -111,18 +119,18 @@ async def server(application: Starlette) -> AsyncIterator[Server]:
 async def world(
     application: Starlette, raw_engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> AsyncIterator[World]:
-    """A workspace with an admin, and everything a test does in it. Nothing goes round the gate, and no compiled
-    statement fails: Python's answer would hide it."""
+    """A workspace with an admin. The test fails if a statement lacks a visibility mark, or if a compiled statement
+    fails: execution in Python would hide that."""
     world = await build_world(application, raw_engine)
     yield world
     await world.close()
-    assert application.state.gate.breaches == []
+    assert application.state.visibility_hook.breaches == []
     assert [record for record in caplog.get_records("call") if record.name == "schema.execution.plan_cache"] == []
 
 
 @pytest.fixture
 async def other_world(application: Starlette, raw_engine: AsyncEngine) -> AsyncIterator[World]:
-    """Another workspace in the same database, whose records must be as good as not there."""
+    """Another workspace in the same database, whose records must not be visible."""
     world = await build_world(application, raw_engine)
     yield world
     await world.close()
@@ -130,8 +138,8 @@ async def other_world(application: Starlette, raw_engine: AsyncEngine) -> AsyncI
 
 @pytest.fixture
 def samples() -> Path:
-    """The folder of sample data beside the checkout; tests that need it are skipped where it is not."""
+    """Folder of sample data beside the checkout. Tests that need it are skipped without it."""
     folder = Path(__file__).parents[1].parent / "shared" / "data"
     if not folder.is_dir():
-        skip(f"{folder} is not there: nothing was imported from real data.")
+        skip(f"{folder} does not exist: the import of real data was not tested.")
     return folder

@@ -24,7 +24,7 @@ from crm_graph.models import (
     User,
     now,
 )
-from tests.support.raw_rows import Bed, Row
+from tests.support.raw_rows import RawRows, Row
 from tests.support.world import World
 
 
@@ -135,7 +135,7 @@ async def test_values_are_logged_as_they_go_over_the_wire(world: World) -> None:
 
 async def test_what_totals_hang_on_is_always_there(world: World) -> None:
     viewer = await world.viewer()
-    deal = await Bed(world).plant(Opportunity, amount=Decimal("12.50"), currency="USD", probability=20)
+    deal = await RawRows(world).plant(Opportunity, amount=Decimal("12.50"), currency="USD", probability=20)
     async with world.changelog.transaction(viewer, "test") as session:
         (await records.find(session, viewer, Opportunity, deal)).name = "Renamed"
 
@@ -197,7 +197,7 @@ async def test_what_changes_after_the_log_was_written_is_logged_too(world: World
 async def test_a_link_is_no_record_of_its_own(world: World) -> None:
     viewer = await world.viewer()
     account = await world.make("account", name="Acme")
-    activity = await Bed(world).plant(Activity)
+    activity = await RawRows(world).plant(Activity)
     async with world.changelog.transaction(viewer, "test") as session:
         session.add(ActivityLink(workspace_id=viewer.workspace_id, activity_id=activity, account_id=account))
 

@@ -1,6 +1,6 @@
 """How PostgreSQL reads what a compiled query asks of a large company: by indexes, and little more than it answers.
 
-`CRM_GRAPH_TEST_DEALS=1000000 scripts/test tests/database/test_plans.py` makes the company so large.
+`CRM_GRAPH_TEST_LONG=1` makes 1,000,000 deals; CRM_GRAPH_TEST_DEALS sets another number.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from schema import build_schema
 from schema.core import TYPES
 from schema.core.context import Context
 from schema.execution.schema import CrmSchema, encode_json
-from tests.conftest import POSTGRES_URL, skip
+from tests.conftest import LONG_TESTS, POSTGRES_URL, skip
 from tests.support.databases import create_database, drop_database
 from tests.support.large_dataset import WORKSPACE, counts, fill, key
 
-DEALS = int(os.environ.get("CRM_GRAPH_TEST_DEALS", "20000"))
+DEALS = int(os.environ.get("CRM_GRAPH_TEST_DEALS", "1_000_000" if LONG_TESTS else "20_000"))
 LARGE = {model.__tablename__ for model, size in counts(DEALS).items() if size >= DEALS // 20}
 SCANS = {"Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
 MOST_READ = 3

@@ -14,7 +14,7 @@ from crm_graph.database import Database
 from crm_graph.database.prepared import fetch, fetch_records, find_records
 from crm_graph.errors import Conflict, Duplicate
 from crm_graph.models import Account, Opportunity, Workspace
-from tests.support.raw_rows import bed_of
+from tests.support.raw_rows import temporary_rows
 from tests.support.world import World
 
 ACCOUNTS = Account.__table__.c
@@ -42,8 +42,8 @@ async def test_records_have_the_values_that_sessions_read(world: World) -> None:
     statement = sa.select(Opportunity).where(
         unscoped(Opportunity, "a test"), Opportunity.workspace_id == sa.bindparam("workspace_id")
     )
-    async with bed_of(world) as bed, world.database.read() as session:
-        await bed.plant(Opportunity, **DEAL)
+    async with temporary_rows(world) as raw, world.database.read() as session:
+        await raw.plant(Opportunity, **DEAL)
         [[direct]] = await fetch_records(session, Opportunity, statement, {"workspace_id": world.workspace_id})
         record = (await session.execute(statement, {"workspace_id": world.workspace_id})).scalar_one()
 

@@ -27,5 +27,5 @@ async def planted(application: Starlette) -> Pair:
 async def pair(planted: Pair, application: Starlette, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Pair]:
     """The two, of which neither goes round the gate, and no statement fails: Python's answer would hide it."""
     yield planted
-    assert application.state.gate.breaches == []
+    assert application.state.visibility_hook.breaches == []
     assert [record for record in caplog.get_records("call") if record.name == "schema.execution.plan_cache"] == []

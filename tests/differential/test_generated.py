@@ -1,6 +1,6 @@
 """Whatever is asked, by whomever, both executions give the same answer.
 
-`CRM_GRAPH_TEST_CASES=2000 scripts/test tests/differential` asks so many of each shape, and others in each run.
+`CRM_GRAPH_TEST_LONG=1` runs 2,000 of each shape, different ones in each run; CRM_GRAPH_TEST_CASES sets another number.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from random import SystemRandom
 
 import pytest
 
+from tests.conftest import LONG_TESTS
 from tests.support.differential.answers import difference
 from tests.support.differential.engines import Pair
 from tests.support.differential.operations import drawn
 from tests.support.differential.shapes import SHAPES
 from tests.support.differential.shrink import smaller
 
-CASES = int(os.environ.get("CRM_GRAPH_TEST_CASES", "0"))
+CASES = int(os.environ.get("CRM_GRAPH_TEST_CASES", "2_000" if LONG_TESTS else "0"))
 USUAL = 60
 # graphql-core leaves behind what is to be awaited beside a field that failed.
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")

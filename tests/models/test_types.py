@@ -36,7 +36,7 @@ from crm_graph.models.types import (
     plain,
     wire,
 )
-from tests.support.raw_rows import Bed
+from tests.support.raw_rows import RawRows
 from tests.support.world import World
 
 TEXTS = [Text(), Text(LONG_TEXT), Email(), Phone(), Url(), Domain(), Currency(), Id()]
@@ -191,7 +191,7 @@ def test_times_sort_as_text_on_the_wire(moment: dt.datetime) -> None:
 @pytest.mark.parametrize(("column", "kind", "edge"), EDGES)
 async def test_the_first_and_last_days_and_moments_are_stored(world: World, column: str, kind: Any, edge: str) -> None:
     value = kind.clean(edge)
-    planted = await Bed(world).plant(Contact, **{column: value})
+    planted = await RawRows(world).plant(Contact, **{column: value})
 
     [row] = await world.rows(Contact)
 

@@ -1,4 +1,4 @@
-"""A line between clients and a server, which can break, and can go silent."""
+"""A TCP relay between clients and a server that can break connections or drop what they carry."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from tests.support.proxies import copy
 
 
-class Wire:
-    """Carries connections to an address."""
+class FlakyRelay:
+    """Relays connections to an address."""
 
     def __init__(self, address: str) -> None:
         self._host, _, self._port = address.partition(":")
@@ -19,13 +19,13 @@ class Wire:
         self._silent: set[StreamWriter] = set()
 
     def cut(self) -> None:
-        """The connections of this moment break."""
+        """Close all current connections."""
         for end in self._ends:
             end.close()
         self._ends.clear()
 
     def silence(self) -> None:
-        """What is sent on the connections of this moment is lost, and nobody is told."""
+        """Drop what is sent on the current connections, without closing them."""
         self._silent.update(self._ends)
 
     async def carry(self, near: StreamReader, back: StreamWriter) -> None:
@@ -37,12 +37,12 @@ class Wire:
 
 
 @contextlib.asynccontextmanager
-async def wire_to(address: str) -> AsyncIterator[tuple[Wire, str]]:
-    """A wire, and the address at which it begins."""
-    wire = Wire(address)
-    server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
+async def flaky_relay(address: str) -> AsyncIterator[tuple[FlakyRelay, str]]:
+    """Yield a relay to an address, and the address that it listens on."""
+    relay = FlakyRelay(address)
+    server = await asyncio.start_server(relay.carry, "127.0.0.1", 0)
     try:
-        yield wire, f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield relay, f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-        wire.cut()
+        relay.cut()

@@ -52,7 +52,7 @@ def values_of(model: Any, column: str, number: int) -> list[Any]:
 
 
 @dataclass
-class Bed:
+class RawRows:
     """The rows planted for one example, and away with it."""
 
     world: World
@@ -94,9 +94,9 @@ class Bed:
 
 
 @contextlib.asynccontextmanager
-async def bed_of(world: World) -> AsyncIterator[Bed]:
-    bed = Bed(world)
+async def temporary_rows(world: World) -> AsyncIterator[RawRows]:
+    raw = RawRows(world)
     try:
-        yield bed
+        yield raw
     finally:
-        await bed.clear()
+        await raw.clear()

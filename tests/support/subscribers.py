@@ -38,7 +38,7 @@ def number_of(revision: str) -> int:
 
 
 @dataclass
-class Follower:
+class Subscriber:
     """The outlet of a subscription. A `stuck` one takes nothing until it is released."""
 
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -108,13 +108,13 @@ class Follower:
 @contextlib.asynccontextmanager
 async def following(
     world: World, document: str, *, by: Person | None = None, live: bool = True, **variables: Any
-) -> AsyncIterator[Follower]:
+) -> AsyncIterator[Subscriber]:
     """A subscription while the block runs; from when it is live on, unless it must fail before."""
     manager: SubscriptionManager = world.application.state.service.manager
     state = world.application.state
     context = Context(state.settings, state.database, state.changelog, viewer_or_none=await world.viewer(by))
     request = GraphQLRequestData(query=document, variables=variables, operation_name=None, extensions=None)
-    follower = Follower()
+    follower = Subscriber()
 
     async def follow() -> None:
         try:

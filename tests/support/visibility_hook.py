@@ -1,5 +1,4 @@
-"""Watches every statement: none may read the table or the totals of an entity without the gate's mark, or a stated
-reason to pass it."""
+"""Checks that each statement that reads an entity's table or totals carries a visibility mark, or a reason for none."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ MARK = re.compile(rf"/\* (?:visible|unscoped) ({TABLES}) \*/")
 Fetch = Callable[[str, Sequence[Any]], Coroutine[Any, Any, Any]]
 
 
-class Gate:
+class VisibilityHook:
     """Collects the statements that read more entity tables than they carry marks for."""
 
     def __init__(self, database: Database) -> None:

@@ -20,7 +20,7 @@ from crm_graph.models import ApiToken, Base, Change, Membership, ReportingLine, 
 from crm_graph.settings import Settings
 from tests.support.databases import POOL_SIZE, without_sync
 from tests.support.servers import SECRET
-from tests.support.visibility_hook import Gate
+from tests.support.visibility_hook import VisibilityHook
 
 
 @dataclass
@@ -105,7 +105,7 @@ class World:
 
     def statements(self) -> contextlib.AbstractContextManager[list[str]]:
         """The SQL statements sent inside the block, sign-in included."""
-        recording: contextlib.AbstractContextManager[list[str]] = self.application.state.gate.record()
+        recording: contextlib.AbstractContextManager[list[str]] = self.application.state.visibility_hook.record()
         return recording
 
     # People and settings
@@ -199,7 +199,7 @@ async def running(database_url: str, **settings: Any) -> AsyncIterator[Starlette
     """An application with these settings, with the gate watched in every statement that it sends."""
     settings = {"pool_size": POOL_SIZE, **settings}
     application = app.build(Settings(database_url=database_url, secret_key=SECRET, **settings))
-    application.state.gate = Gate(application.state.database)
+    application.state.visibility_hook = VisibilityHook(application.state.database)
     for engine in application.state.database.engines:
         without_sync(engine)
     async with application.router.lifespan_context(application):

@@ -1,6 +1,6 @@
 """Whatever is sent, the server answers as it says, tells nothing of itself, and keeps nothing.
 
-`CRM_GRAPH_TEST_CASES=10000 scripts/test tests/system/test_fuzz.py` sends as many requests, and others in each run.
+`CRM_GRAPH_TEST_LONG=1` sends 10,000 requests, different ones in each run; CRM_GRAPH_TEST_CASES sets another number.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from backports import zstd
 from crm_graph.errors import BadUserInput, CrmError, RequestError
 from schema import OperationService, RateLimiter
 from schema.execution import parsing
+from tests.conftest import LONG_TESTS
 from tests.schema.transports.test_memory import resident_kilobytes
 from tests.support.fuzz import Sent, requests
 from tests.support.live import Server
 from tests.support.world import World
 
-CASES = int(os.environ.get("CRM_GRAPH_TEST_CASES", "0"))
+CASES = int(os.environ.get("CRM_GRAPH_TEST_CASES", "10_000" if LONG_TESTS else "0"))
 USUAL, LONG = 300, 3_000
 CODES = {each.code for each in RequestError.__subclasses__()}
 STATUSES = {200, 400, 401, 405, 406, 413, 415}

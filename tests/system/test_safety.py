@@ -32,7 +32,7 @@ SAFE = {"x-content-type-options": "nosniff", "x-frame-options": "DENY", "referre
 async def closed(database_url: str) -> AsyncIterator[Starlette]:
     """An application in the settings of production."""
     application = app.build(Settings(database_url=database_url, secret_key=SECRET))
-    application.state.gate = None
+    application.state.visibility_hook = None
     async with application.router.lifespan_context(application):
         yield application
 

@@ -17,7 +17,7 @@ import pytest
 from graphql import GraphQLSchema, build_schema
 
 import schema
-from tests.support.flaky_relay import wire_to
+from tests.support.flaky_relay import flaky_relay
 from tests.support.npm import CLIENTS, EMAIL, PASSWORD, node_with, serving
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +133,7 @@ async def test_graphql_codegen_makes_a_typed_client_whose_board_stays_live(
     await asyncio.to_thread(workshop.run, "tsc")
     url = httpx.URL(board["CRM_GRAPH_URL"])
     token = write(board, "signIn", "accessToken", email=EMAIL, password=PASSWORD)["accessToken"]
-    async with wire_to(url.netloc.decode()) as (wire, address):
+    async with flaky_relay(url.netloc.decode()) as (relay, address):
         of_client = {**board, "CRM_GRAPH_URL": f"http://{address}/graphql", "CRM_GRAPH_TOKEN": token}
         client = await asyncio.create_subprocess_exec(
             *(workshop.node, "built/client.js", "Typed"),
@@ -145,10 +145,10 @@ async def test_graphql_codegen_makes_a_typed_client_whose_board_stays_live(
         try:
             async with asyncio.timeout(TOOL_SECONDS):
                 assert await told(client, "ENTERED") == "ENTERED Typed: 1250.5 USD, New"
-                wire.cut()
+                relay.cut()
                 make_deal(board, "After a cut")
                 assert await told(client, "ENTERED") == "ENTERED After a cut: 5 USD, New"
-                wire.silence()
+                relay.silence()
                 make_deal(board, "After a silence")
                 assert await told(client, "ENTERED") == "ENTERED After a silence: 5 USD, New"
                 write({**board, "CRM_GRAPH_TOKEN": token}, "signOutEverywhere", "revision")

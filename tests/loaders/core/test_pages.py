@@ -21,7 +21,7 @@ from crm_graph.models import types
 from schema.build import Query
 from schema.core import TYPES, ToMany
 from schema.core.filters import INPUT_TYPES
-from tests.support.raw_rows import START, Bed, Row, bed_of, values_of
+from tests.support.raw_rows import START, RawRows, Row, temporary_rows, values_of
 from tests.support.world import World
 
 modest = settings(
@@ -52,27 +52,27 @@ def camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
-async def link(bed: Bed, parent: str, many: ToMany, parent_id: str, child_id: str) -> None:
+async def link(raw: RawRows, parent: str, many: ToMany, parent_id: str, child_id: str) -> None:
     """Tie a child to a parent in a relation through other tables; a campaign reaches an account twice."""
     child = many.target.__name__
     match parent, child:
         case "Account", "Campaign":
             for _ in range(2):
-                contact = await bed.plant(models.Contact, account_id=parent_id)
-                await bed.plant(models.CampaignMember, campaign_id=child_id, contact_id=contact)
+                contact = await raw.plant(models.Contact, account_id=parent_id)
+                await raw.plant(models.CampaignMember, campaign_id=child_id, contact_id=contact)
         case "Contact", "Opportunity":
-            await bed.plant(models.ContactRole, contact_id=parent_id, opportunity_id=child_id)
+            await raw.plant(models.ContactRole, contact_id=parent_id, opportunity_id=child_id)
         case "Contact", "Campaign":
-            await bed.plant(models.CampaignMember, contact_id=parent_id, campaign_id=child_id)
+            await raw.plant(models.CampaignMember, contact_id=parent_id, campaign_id=child_id)
         case "Team", "User":
-            await bed.plant(models.Membership, team_id=parent_id, user_id=child_id)
+            await raw.plant(models.Membership, team_id=parent_id, user_id=child_id)
         case "User", "Team":
-            await bed.plant(models.Membership, user_id=parent_id, team_id=child_id)
+            await raw.plant(models.Membership, user_id=parent_id, team_id=child_id)
         case _:
             other, activity, target = (
                 (child, parent_id, child_id) if parent == "Activity" else (parent, child_id, parent_id)
             )
-            await bed.plant(models.ActivityLink, activity_id=activity, **{f"{other.lower()}_id": target})
+            await raw.plant(models.ActivityLink, activity_id=activity, **{f"{other.lower()}_id": target})
 
 
 # The order, as Python has it
@@ -194,10 +194,10 @@ async def test_a_row_that_stays_is_seen_once_and_in_its_place(world: World, name
     walk = Walk(data.draw(st.integers(1, 4), "size"), data.draw(st.booleans(), "backward"), sort_key(model, terms))
     document = f"query ($first: Int, $after: String, $last: Int, $before: String, $filter: {name}Filter, "
     document += f"$order: [{name}Order!]) {{ page: {ROOTS[name]}({ARGUMENTS}) {{ {PAGE} }} }}"
-    async with bed_of(world) as bed:
+    async with temporary_rows(world) as raw:
 
         async def come() -> None:
-            await bed.plant(model, **data.draw(rows(name, terms, len(bed.planted)), "row"))
+            await raw.plant(model, **data.draw(rows(name, terms, len(raw.planted)), "row"))
 
         for _ in range(data.draw(st.integers(0, 6), "rows")):
             await come()
@@ -207,11 +207,11 @@ async def test_a_row_that_stays_is_seen_once_and_in_its_place(world: World, name
             answer = await world.data(document, **variables, **walk.arguments)
             if not walk.turn(answer["page"], walk.check(answer["page"], there)):
                 break
-            if len(bed.planted) < 15 and data.draw(st.booleans(), "does a row come?"):
+            if len(raw.planted) < 15 and data.draw(st.booleans(), "does a row come?"):
                 await come()
             if data.draw(st.booleans(), "does a row go?") and (own := [r for r in there if r["id"] != world.admin.id]):
                 gone = data.draw(st.sampled_from(own), "which")["id"]
-                await bed.change(model, gone, deleted_at=START)
+                await raw.change(model, gone, deleted_at=START)
                 staying = [row for row in staying if row["id"] != gone]
             there = await read(world, model, filtered)
 
@@ -242,20 +242,20 @@ async def test_lists_of_several_parents_are_paged_each_by_itself(world: World, p
     document = f"query ($ids: [ID!], $first: Int, $after: String, $last: Int, $before: String, $filter: {name}Filter, "
     document += f"$order: [{name}Order!]) {{ parents: {ROOTS[parent]}(filter: {{id: {{in: $ids}}}}) "
     document += f"{{ nodes {{ id page: {camel(many.python_name)}({ARGUMENTS}) {{ {PAGE} }} }} }} }}"
-    async with bed_of(world) as bed:
-        parents = [await bed.plant(TYPES[parent].__model__) for _ in range(3)]
+    async with temporary_rows(world) as raw:
+        parents = [await raw.plant(TYPES[parent].__model__) for _ in range(3)]
         children: dict[str, list[str]] = {each: [] for each in parents}
 
         async def come() -> None:
-            row = data.draw(rows(name, terms, len(bed.planted)), "row")
+            row = data.draw(rows(name, terms, len(raw.planted)), "row")
             of = data.draw(st.sampled_from(parents), "parent")
             relation = many.relation
             assert relation is not None
             if relation.by is not None:
-                children[of].append(await bed.plant(model, **{**row, relation.by: of}))
+                children[of].append(await raw.plant(model, **{**row, relation.by: of}))
             else:
-                children[of].append(await bed.plant(model, **row))
-                await link(bed, parent, many, of, children[of][-1])
+                children[of].append(await raw.plant(model, **row))
+                await link(raw, parent, many, of, children[of][-1])
 
         for _ in range(data.draw(st.integers(2, 6), "rows")):
             await come()
@@ -267,7 +267,7 @@ async def test_lists_of_several_parents_are_paged_each_by_itself(world: World, p
             expected = {each: walk.check(pages[each], [found[child] for child in children[each]]) for each in parents}
             if not walk.turn(pages[parents[0]], expected[parents[0]]):
                 break
-            if len(bed.planted) < 30 and data.draw(st.booleans(), "does a row come?"):
+            if len(raw.planted) < 30 and data.draw(st.booleans(), "does a row come?"):
                 await come()
 
 
@@ -275,12 +275,12 @@ async def test_lists_of_several_parents_are_paged_each_by_itself(world: World, p
 async def test_every_order_there_is(world: World, name: str) -> None:
     model = TYPES[name].__model__
     terms = [Term(each, *ways) for each in sortable(name) for ways in itertools.product((False, True), repeat=2)]
-    async with bed_of(world) as bed:
+    async with temporary_rows(world) as raw:
         for number in range(7):
             values = {
                 each: values_of(model, each, number) for each in sortable(name) if each not in {"id", "deleted_at"}
             }
-            await bed.plant(model, **{each: some[number % len(some) - 1] for each, some in values.items()})
+            await raw.plant(model, **{each: some[number % len(some) - 1] for each, some in values.items()})
         there = await read(world, model, None)
         walks = [Walk(size=3, backward=n % 3 == 0, key=sort_key(model, [term])) for n, term in enumerate(terms)]
         for _ in range(2):

@@ -13,7 +13,7 @@ from graphql import is_non_null_type as is_required
 
 from crm_graph import models
 from schema import build_schema
-from tests.support.raw_rows import Bed, Row
+from tests.support.raw_rows import RawRows, Row
 from tests.support.world import World
 
 CORE: Any = build_schema()._schema
@@ -39,23 +39,23 @@ UNKNOWN = "acc_00000000000000000000000000"
 
 async def company(world: World) -> dict[str, str]:
     """One record of each kind, by the name that inputs call its id."""
-    bed = Bed(world)
+    raw = RawRows(world)
     ids: dict[str, str] = {}
     for model in (models.Account, models.Team, models.Lead, models.Product, models.Campaign, models.User):
-        ids[model.__name__] = await bed.plant(model)
-    ids["Contact"] = await bed.plant(models.Contact, account_id=ids["Account"])
-    ids["Pipeline"] = await bed.plant(models.Pipeline)
-    ids["Stage"] = await bed.plant(models.Stage, pipeline_id=ids["Pipeline"])
+        ids[model.__name__] = await raw.plant(model)
+    ids["Contact"] = await raw.plant(models.Contact, account_id=ids["Account"])
+    ids["Pipeline"] = await raw.plant(models.Pipeline)
+    ids["Stage"] = await raw.plant(models.Stage, pipeline_id=ids["Pipeline"])
     deal = {"pipeline_id": ids["Pipeline"], "stage_id": ids["Stage"], "account_id": ids["Account"]}
     for rank, name in enumerate(("Above", "Opportunity", "Below")):
-        ids[name] = await bed.plant(models.Opportunity, **deal, rank=f"a{rank}")
+        ids[name] = await raw.plant(models.Opportunity, **deal, rank=f"a{rank}")
     part = {"opportunity_id": ids["Opportunity"]}
-    ids["ContactRole"] = await bed.plant(models.ContactRole, **part)
-    ids["OpportunityLine"] = await bed.plant(models.OpportunityLine, **part, product_id=ids["Product"])
-    ids["Case"] = ids["CaseStatus"] = await bed.plant(models.Case, account_id=ids["Account"])
-    ids["Activity"] = ids["Task"] = await bed.plant(models.Activity, type=models.ActivityType.TASK)
+    ids["ContactRole"] = await raw.plant(models.ContactRole, **part)
+    ids["OpportunityLine"] = await raw.plant(models.OpportunityLine, **part, product_id=ids["Product"])
+    ids["Case"] = ids["CaseStatus"] = await raw.plant(models.Case, account_id=ids["Account"])
+    ids["Activity"] = ids["Task"] = await raw.plant(models.Activity, type=models.ActivityType.TASK)
     member = {"campaign_id": ids["Campaign"], "lead_id": ids["Lead"], "status": "SENT"}
-    ids["CampaignMember"] = await bed.plant(models.CampaignMember, **member)
+    ids["CampaignMember"] = await raw.plant(models.CampaignMember, **member)
     return ids
 
 

@@ -40,7 +40,7 @@ async def here(subgraph: Starlette) -> AsyncIterator[World]:
     world = await build_world(subgraph)
     yield world
     await world.close()
-    assert subgraph.state.gate.breaches == []
+    assert subgraph.state.visibility_hook.breaches == []
 
 
 async def entities(world: World, *representations: Any, **options: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from crm_graph.database import casefold_text
 from crm_graph.models import ForecastCategory, Role, Visibility
 from crm_graph.models.types import wire
 from schema.core.filters import MAX_CONDITIONS, MAX_FILTER_DEPTH, MAX_VALUES
-from tests.support.raw_rows import START, Bed, Row
+from tests.support.raw_rows import START, RawRows, Row
 from tests.support.world import Person, World
 
 Test = Callable[[Any], bool]
@@ -64,9 +64,9 @@ COLUMNS: dict[str, tuple[list[Any], tuple[str, ...]]] = {
 
 
 async def plant(world: World) -> list[Row]:
-    bed = Bed(world)
+    raw = RawRows(world)
     for deal in DEALS:
-        await bed.plant(models.Opportunity, **deal)
+        await raw.plant(models.Opportunity, **deal)
     return await world.rows(models.Opportunity)
 
 
@@ -205,8 +205,8 @@ async def test_a_filter_sees_no_record_that_the_viewer_does_not(world: World) ->
     secret = await world.make("account", name="Secret", ownerId=world.admin.id)
     known = await world.make("account", name="Known", by=rep)
     child = await world.make("account", name="Child", parentId=secret, ownerId=rep.id)
-    bed = Bed(world)
-    hidden, shown, free = [await bed.plant(models.Opportunity, account_id=each) for each in (secret, known, None)]
+    raw = RawRows(world)
+    hidden, shown, free = [await raw.plant(models.Opportunity, account_id=each) for each in (secret, known, None)]
     asked: list[Row] = [
         {"account": {"name": {"eq": "Secret"}}},
         {"account": {"id": {"eq": secret}}},
@@ -249,7 +249,7 @@ async def test_a_filter_sees_no_record_that_the_viewer_does_not(world: World) ->
 
 async def test_a_deleted_record_is_no_value_and_its_edge_matches_nothing(world: World) -> None:
     account = await world.make("account", name="Gone")
-    deal = await Bed(world).plant(models.Opportunity, account_id=account)
+    deal = await RawRows(world).plant(models.Opportunity, account_id=account)
     owner: Row = {"account": {"name": {"eq": "gone"}}}
     lifted: Row = {"account": {"deletedAt": {"isNull": False}}}
     assert await found(world, "Opportunity", owner, {"accountId": {"eq": account}}) == [{deal}, {deal}]

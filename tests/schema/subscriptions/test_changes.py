@@ -14,7 +14,7 @@ from tests.schema.subscriptions.test_cases import do
 from tests.schema.subscriptions.test_cases import now as stand
 from tests.support.customers import CUSTOMER_UPDATES, Company
 from tests.support.raw_rows import Row
-from tests.support.subscribers import BOARD_UPDATES, Follower, following, number_of, settled
+from tests.support.subscribers import BOARD_UPDATES, Subscriber, following, number_of, settled
 from tests.support.world import Person, World
 
 CHANGE = """revision action happenedAt recordedAt actor { id } cause recordType recordId changedFields gone
@@ -27,7 +27,7 @@ CHANGE_UPDATES = f"""subscription Changes($types: [RecordType!], $after: String)
 }}"""
 
 
-def rows_of(follower: Follower) -> list[Row]:
+def rows_of(follower: Subscriber) -> list[Row]:
     return [change for message in follower.messages for change in message["changes"]]
 
 

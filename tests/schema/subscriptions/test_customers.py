@@ -14,18 +14,18 @@ from tests.schema.subscriptions.test_cases import do, now
 from tests.schema.subscriptions.test_changes import CHANGE_UPDATES, rows_of
 from tests.support.customers import CUSTOMER_UPDATES, Company, CustomerClient
 from tests.support.raw_rows import Row
-from tests.support.subscribers import Follower, following, settled
+from tests.support.subscribers import Subscriber, following, settled
 from tests.support.world import Person, World
 
 
-def told(follower: Follower) -> list[tuple[str, str]]:
+def told(follower: Subscriber) -> list[tuple[str, str]]:
     return [(event["kind"], event["recordId"]) for event in follower.events]
 
 
 class Customer:
     """An account that is followed, another one, and what is told of each write."""
 
-    def __init__(self, world: World, follower: Follower, account: str, other: str) -> None:
+    def __init__(self, world: World, follower: Subscriber, account: str, other: str) -> None:
         self.world, self.follower, self.account, self.other = world, follower, account, other
 
     async def make(self, entity: str, **values: Any) -> str:

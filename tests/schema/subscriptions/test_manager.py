@@ -22,7 +22,7 @@ from tests.schema.subscriptions.test_boards import Pipeline
 from tests.schema.subscriptions.test_cases import CASE_UPDATES, do, now
 from tests.support.customers import CUSTOMER_UPDATES
 from tests.support.raw_rows import Row
-from tests.support.subscribers import BOARD_UPDATES, Follower, following, settled
+from tests.support.subscribers import BOARD_UPDATES, Subscriber, following, settled
 from tests.support.world import World
 
 PATIENCE = 20.0
@@ -44,7 +44,7 @@ class Station:
             await pipeline.deal(str(amount))
         return cls(world, {"pipelineId": pipeline.id, "after": after})
 
-    async def serve(self, follower: Follower) -> asyncio.Task[None]:
+    async def serve(self, follower: Subscriber) -> asyncio.Task[None]:
         state = self.world.application.state
         context = Context(state.settings, state.database, state.changelog, viewer_or_none=await self.world.viewer())
         request = GraphQLRequestData(
@@ -101,14 +101,14 @@ async def test_who_is_cancelled_at_any_moment_leaves_nothing(
             await do(world, "createTeam", name="Somebody writes")
             await settled(world)
             before = asyncio.all_tasks()
-        started, follower = time.monotonic(), Follower()
+        started, follower = time.monotonic(), Subscriber()
         task = await station.serve(follower)
         await follower.until(lambda: bool(follower.messages) and follower.messages[-1]["caughtUp"])
         takes = time.monotonic() - started
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         for k in range(60):
-            follower = Follower()
+            follower = Subscriber()
             task = await station.serve(follower)
             if k < 25:
                 for _ in range(k):
@@ -145,7 +145,7 @@ async def test_who_is_cancelled_while_others_write_leaves_nothing(world: World) 
 
     writer = asyncio.create_task(write())
     for k in range(25):
-        followers = [Follower() for _ in range(3)]
+        followers = [Subscriber() for _ in range(3)]
         followers[0].stick()
         tasks = [await station.serve(each) for each in followers]
         await asyncio.sleep(0.004 * k)
@@ -176,7 +176,7 @@ async def test_who_is_refused_leaves_nothing(world: World) -> None:
     ):
         station.variables = variables
         with pytest.raises(GraphQLError):
-            await (await station.serve(Follower()))
+            await (await station.serve(Subscriber()))
         await station.empty(before)
 
 
@@ -194,7 +194,7 @@ async def test_a_step_that_fails_when_nobody_waits_for_it_is_nobodys_trouble(
         raise OSError
 
     monkeypatch.setattr(WorkspaceSubscriptions, "_advance", broken)
-    task = await station.serve(Follower())
+    task = await station.serve(Subscriber())
     await begun.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -218,10 +218,10 @@ async def test_who_sits_down_while_another_like_him_leaves_is_told_what_follows(
             await asyncio.gather(first, return_exceptions=True)
             left.set()
 
-    second = Follower()
+    second = Subscriber()
     async with following(world, CASE_UPDATES):
         workspace = station.manager._workspaces[world.workspace_id][0]
-        sits = Follower()
+        sits = Subscriber()
         first = await station.serve(sits)
         await sits.until(
             lambda: len(workspace.groups) == 2 and all(group.subscribers for group in workspace.groups.values())
@@ -273,7 +273,7 @@ async def test_many_come_and_go_at_once(world: World) -> None:
     station = await Station.make(world)
     before = asyncio.all_tasks()
     for _ in range(3):
-        followers = [Follower() for _ in range(40)]
+        followers = [Subscriber() for _ in range(40)]
         tasks = [await station.serve(each) for each in followers]
         for follower in followers[::2]:
             await follower.until(lambda f=follower: bool(f.messages) and f.messages[-1]["caughtUp"])  # type: ignore[misc]

@@ -12,7 +12,7 @@ from schema.subscriptions.operations import SubscriptionOperation, parse_subscri
 from tests.schema.subscriptions.test_cases import do, now
 from tests.support.customers import Company
 from tests.support.raw_rows import Row
-from tests.support.subscribers import Follower, following, settled
+from tests.support.subscribers import Subscriber, following, settled
 from tests.support.world import Person, World
 
 PLAIN = "subscription { caseUpdates { revision caughtUp events { kind case { id } } } }"
@@ -225,8 +225,8 @@ async def test_who_is_served_together_gets_what_each_would_get_alone(world: Worl
     for _ in range(10):
         await company.step(chance)
     fields = " ".join(chance.sample(SELECTIONS[:4], 2)), " ".join(chance.sample(SELECTIONS, 3))
-    together: dict[tuple[str, str], Follower] = {}
-    alone: dict[tuple[str, str], Follower] = {}
+    together: dict[tuple[str, str], Subscriber] = {}
+    alone: dict[tuple[str, str], Subscriber] = {}
     async with contextlib.AsyncExitStack() as stack:
         for selection in fields:
             text = selecting(selection)

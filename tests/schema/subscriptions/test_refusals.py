@@ -13,7 +13,7 @@ from schema.core.context import Context
 from tests.schema.subscriptions.test_cases import CASE_UPDATES, do
 from tests.schema.subscriptions.test_changes import CHANGE_UPDATES
 from tests.support.customers import CUSTOMER_UPDATES
-from tests.support.subscribers import BOARD_UPDATES, Follower, following
+from tests.support.subscribers import BOARD_UPDATES, Subscriber, following
 from tests.support.world import World
 
 NOT_THERE = ["nobody's", "another's", "deleted", "of another kind"]
@@ -54,7 +54,7 @@ async def test_who_did_not_sign_in_follows_nothing(world: World, document: str) 
     request = GraphQLRequestData(query=document, variables=variables, operation_name=None, extensions=None)
     context = Context(state.settings, state.database, state.changelog)
     with pytest.raises(GraphQLError) as refused:
-        await state.service.manager.serve(context, request, Follower())
+        await state.service.manager.serve(context, request, Subscriber())
 
     assert (refused.value.extensions or {})["code"] == "UNAUTHENTICATED"
     assert state.service.manager._workspaces == {}
@@ -92,7 +92,7 @@ async def test_who_may_no_longer_sign_in_when_he_begins_follows_nothing(world: W
         await do(world, "updateUser", id=rep.id, active=False)
     request = GraphQLRequestData(query=CASE_UPDATES, variables={}, operation_name=None, extensions=None)
     with pytest.raises(GraphQLError) as refused:
-        await state.service.manager.serve(context, request, Follower())
+        await state.service.manager.serve(context, request, Subscriber())
 
     assert refused.value.extensions == {"code": "UNAUTHENTICATED"}
     assert state.service.manager._workspaces == {}

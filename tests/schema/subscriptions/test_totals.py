@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from tests.support.board_scenarios import Facts, Office, facts, open_office
-from tests.support.subscribers import BOARD_UPDATES, BoardClient, Follower, following, settled
+from tests.support.subscribers import BOARD_UPDATES, BoardClient, Subscriber, following, settled
 from tests.support.world import World
 
 STEPS = 40
@@ -27,7 +27,7 @@ modest = settings(
 async def test_every_board_stays_right(world: World, chance: Random) -> None:
     office = await open_office(world)
     async with contextlib.AsyncExitStack() as open_boards:
-        boards: dict[str, tuple[BoardClient, Follower]] = {}
+        boards: dict[str, tuple[BoardClient, Subscriber]] = {}
         for name, person in office.people.items():
             client = await BoardClient.query(world, by=person, pipelineId=office.pipeline_id)
             subscription = following(
