@@ -1,4 +1,4 @@
-"""Who asks: sessions with short access tokens and rotating refresh tokens, and personal API tokens."""
+"""Authentication: sessions with short access tokens and rotating refresh tokens, and personal API tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passwords: kept as argon2id hashes, made and compared off the event loop."""
+"""Passwords: stored as Argon2id hashes, which a thread computes and compares."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 MIN_LENGTH = 8
 MAX_LENGTH = 200
-# Nobody's: no password has it, and comparing with it takes as long as with any other.
+# No password has this hash. Comparing with it takes as long as with any other.
 _DUMMY_HASH = f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 22}${'A' * 43}"
 
 
 async def hashed(password: str) -> str:
-    """What is kept of a new password. Raises Required and Invalid."""
+    """Argon2 hash of a new password. Raises Required and Invalid."""
     if not password:
         raise Required("A password is needed.")
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
@@ -31,14 +31,14 @@ async def hashed(password: str) -> str:
 
 
 async def matches(password_hash: str | None, password: str) -> bool:
-    """Whether this is the password. Takes as long without a hash, and for a text that cannot be a password."""
+    """Compare a password with a hash. Takes as long without a hash, and for a text that cannot be a password."""
     content = _bytes(password)
     same = await asyncio.to_thread(_verify, password_hash or _DUMMY_HASH, content or b"")
     return same and password_hash is not None and content is not None
 
 
 def _bytes(password: str) -> bytes | None:
-    """The same for every way a keyboard may spell it; None for what cannot be a password."""
+    """Bytes of a password in Unicode normal form C; None for a text that cannot be a password."""
     if not 0 < len(password) <= MAX_LENGTH:
         return None
     try:
@@ -51,7 +51,8 @@ def _bytes(password: str) -> bytes | None:
 def _hasher() -> argon2.PasswordHasher:
     import argon2
 
-    # OWASP's parameters for a server that hashes many at once: 19 MiB for each, not 64.
+    # One of OWASP's parameter sets, with 19 MiB for each hash:
+    # https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
     return argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 

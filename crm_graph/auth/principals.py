@@ -1,4 +1,4 @@
-"""Who asks: what comes with a request, an access token of a session or an API token, and whose it is."""
+"""Principals: the viewers that access tokens of sessions and API tokens authenticate."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ NO_VIEWER = "sign-in knows no viewer yet"
 
 @dataclass(frozen=True)
 class Principal:
-    """A viewer, and the session or the API token that he came by: one of the two has an id.
+    """A viewer with the session or the API token that authenticated them: one of the two ids is set.
 
-    `expires_at` is the end of what he holds, an access token or the API token; None for an API token without an end.
+    `expires_at` is the end of the access token or of the API token; None for an API token without an end.
     """
 
     viewer: Viewer
@@ -47,7 +47,7 @@ class Principal:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Of the session or the API token."""
+        """Key of the session or the API token: workspace id and id."""
         return self.viewer.workspace_id, self.session_id or self.token_id or ""
 
     @property
@@ -59,18 +59,18 @@ class Principal:
 
 
 def digest(text: str) -> str:
-    """What is kept of a token: it is random, so a fast hash is enough."""
+    """SHA-256 of a token, which is stored instead of it. Tokens are random, so that a fast hash is enough."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 async def authenticate(link: Connectable, settings: Settings, token: str) -> Principal:
-    """Whose token this is: an API token or an access token. One statement finds whether it still stands, so that a
-    sign-out, a revocation or a deactivation acts at once.
+    """Authenticate an access token or an API token. One statement checks it against the database, so that a sign-out, a
+    revocation or a deactivation takes effect at once.
 
-    Raises Unauthenticated for one that is unknown, expired or revoked.
+    Raises Unauthenticated for a token that is unknown, expired or revoked.
     """
     if token.startswith(API_TOKEN_PREFIX):
-        # Looked up by its hash: how far two hashes agree tells nothing of the tokens.
+        # The lookup is by hash: its timing reveals nothing about other tokens.
         return await _principal(link, ApiToken, token_hash=digest(token))
     claims = _claims(settings, token)
     known = {"workspace_id": claims["wid"], "id": claims["sid"], "user_id": claims["sub"]}
@@ -79,7 +79,7 @@ async def authenticate(link: Connectable, settings: Settings, token: str) -> Pri
 
 
 async def reload(session: AsyncSession, principal: Principal) -> Principal:
-    """The same principal with the viewer as he is now. Raises Unauthenticated where what he came by stands no more."""
+    """The principal with the viewer's current role and settings. Raises Unauthenticated if session or token ended."""
     if principal.has_expired:
         raise Unauthenticated(EXPIRED if principal.session_id else UNKNOWN)
     kind: Any = Session if principal.session_id else ApiToken
@@ -88,7 +88,7 @@ async def reload(session: AsyncSession, principal: Principal) -> Principal:
 
 
 async def switch_token(session: AsyncSession, settings: Settings, principal: Principal, *, token: str) -> Principal:
-    """The same user, come by another token. Raises Invalid and Forbidden."""
+    """Authenticate another token of the same user. Raises Invalid, and Forbidden for another user's token."""
     try:
         other = await authenticate(session, settings, token)
     except Unauthenticated as refusal:
@@ -99,8 +99,7 @@ async def switch_token(session: AsyncSession, settings: Settings, principal: Pri
 
 
 async def still_valid(session: AsyncSession, principals: Collection[Principal]) -> set[tuple[str, str]]:
-    """Which of the sessions and API tokens that principals came by are still good, by their keys: one statement for
-    each of the two kinds."""
+    """Keys of those principals whose session or API token is still valid: one statement for each of the two kinds."""
     found: set[tuple[str, str]] = set()
     kinds: dict[Any, list[Principal]] = {
         Session: [each for each in principals if each.session_id],
@@ -121,7 +120,7 @@ async def still_valid(session: AsyncSession, principals: Collection[Principal]) 
 def access_token(
     settings: Settings, viewer: Viewer, session_id: str, session_ends_at: dt.datetime
 ) -> tuple[str, Principal]:
-    """A new access token of a session, and the principal who comes by it."""
+    """A new access token of a session, and its principal."""
     issued_at = now().replace(microsecond=0)
     expires_at = min(issued_at + settings.access_token_life, session_ends_at.replace(microsecond=0))
     claims = {"sub": viewer.user_id, "wid": viewer.workspace_id, "sid": session_id}
@@ -131,13 +130,13 @@ def access_token(
 
 
 def viewer_of(workspace: Workspace, user: User) -> Viewer:
-    """Who came by a session."""
-    # The session's id stays out of the log: who knew it could end the session with a made-up refresh token.
+    """Viewer of a session."""
+    # The log must not have the session's id: whoever knows it can end the session with an invented refresh token.
     return Viewer.of(workspace, user, f"user:{user.id}")
 
 
 def active_credentials(kind: Any) -> sa.Select[Any]:
-    """The sessions or API tokens that stand, each with its user, who may sign in, and the workspace."""
+    """Select valid sessions or API tokens, each with its active user and the workspace."""
     return _with_active_user(sa.select(kind, User, Workspace), kind)
 
 
@@ -157,8 +156,10 @@ def _with_active_user(select: sa.Select[Any], kind: Any) -> sa.Select[Any]:
 
 
 def valid_session_condition(principal: Principal, viewer: Viewer) -> sa.ColumnElement[bool]:
-    """Whether a principal's session or API token stands, and its user sees by the rules that `viewer` does. The ids are
-    the viewer's, and what `KEY` is when this is executed: so that it is good for all such principals."""
+    """SQL condition: the session or API token is valid, and its user has the role and the defaults of `viewer`.
+
+    The viewer's ids and the parameter `KEY` are bound at execution, so that one statement serves all such principals.
+    """
     kind: Any = Session if principal.session_id else ApiToken
     key, user, workspace = kind.__table__.c, User.__table__.c, Workspace.__table__.c
     defaults = [
@@ -176,8 +177,7 @@ def valid_session_condition(principal: Principal, viewer: Viewer) -> sa.ColumnEl
 
 @functools.cache
 def _viewer_by(kind: Any, *names: str) -> sa.Select[Any]:
-    """What makes the viewer who holds the one whose columns have the values that this is executed with. Every request
-    begins with it: it is made once, and of tables, since making three objects takes longer than reading them."""
+    """Select the columns that a viewer needs, by the columns `names`. Each request begins with this statement."""
     key, user, workspace = kind.__table__.c, User.__table__.c, Workspace.__table__.c
     columns = [key.id.label("key_id"), key.expires_at, user.id.label("user_id"), user.role]
     settings = [workspace.id, workspace.epoch, workspace.currency, workspace.visibility_defaults]
@@ -187,8 +187,10 @@ def _viewer_by(kind: Any, *names: str) -> sa.Select[Any]:
 
 
 async def _principal(link: Connectable, kind: Any, *, expires_at: dt.datetime | None = None, **known: str) -> Principal:
-    """Who came by a session whose access token ends at `expires_at`, or by an API token: `known` are values of its
-    columns. Raises Unauthenticated."""
+    """Principal of the session or API token with the column values `known`. `expires_at` is the access token's end.
+
+    Raises Unauthenticated.
+    """
     rows = await fetch(link, _viewer_by(kind, *known), known)
     if not rows:
         raise Unauthenticated(UNKNOWN)
@@ -200,7 +202,7 @@ async def _principal(link: Connectable, kind: Any, *, expires_at: dt.datetime | 
 
 
 def _claims(settings: Settings, token: str) -> dict[str, Any]:
-    """What an access token says. Raises Unauthenticated for one that is expired, or not made by us for us."""
+    """Claims of an access token. Raises Unauthenticated for one that is expired or not issued by this application."""
     try:
         claims: dict[str, Any] = jwt.decode(
             token,

@@ -1,6 +1,6 @@
-"""Sessions: opened by email and password, gone on with by short access tokens and rotating refresh tokens.
+"""Sessions: opened by email and password, continued by short access tokens and rotating refresh tokens.
 
-What hashes a password, or must be kept although it is refused, takes the change log and makes its own transactions.
+Functions that hash a password, or write even if they refuse, take the change log and open their own transactions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from crm_graph.models.platform.users import SignInEmail
 from crm_graph.records import idempotency
 from crm_graph.settings import Settings
 
-# An email may be known in several workspaces. A failed sign-in compares so many passwords, whoever it was for.
+# An email may belong to users of several workspaces. Each failed sign-in compares this many passwords.
 MAX_CANDIDATES = 3
 WRONG = "The email or the password is wrong."
 STALE = "The refresh token is not valid. Sign in again."
@@ -37,7 +37,7 @@ NO_VIEWER = "sign-in knows no viewer yet"
 
 @dataclass(frozen=True)
 class SignedIn:
-    """What a client gets: the access token for its requests, the refresh token for the next two."""
+    """Tokens of a session: the access token for requests, and the refresh token for the next pair."""
 
     principal: Principal
     access_token: str
@@ -46,17 +46,17 @@ class SignedIn:
 
     @property
     def expires_at(self) -> dt.datetime | None:
-        """When the access token ends."""
+        """End of the access token."""
         return self.principal.expires_at
 
 
 async def sign_in(
     changelog: ChangeLog, settings: Settings, *, email: str, password: str, client: str | None
 ) -> SignedIn:
-    """Open a session. `client` is the address that the request came from.
+    """Open a session. `client` is the address of the request.
 
-    Raises Throttled, and one and the same Unauthenticated for an unknown email, a wrong password, a user who has none
-    and one who may not sign in.
+    Raises Throttled, and the same Unauthenticated for an unknown email, a wrong password, a user without a password and
+    an inactive user.
     """
     address = _address(email)
     person = digest(f"email {address or email}")
@@ -80,8 +80,8 @@ async def sign_in(
 
 
 async def refresh(changelog: ChangeLog, settings: Settings, *, refresh_token: str) -> SignedIn:
-    """New tokens for old ones, each good once. One that was used before is in a thief's hands, or its successor is:
-    the session ends.
+    """Exchange a refresh token, which is valid once, for new tokens. A second use ends the session: the token, or its
+    successor, was stolen.
 
     Raises Unauthenticated.
     """
@@ -111,7 +111,7 @@ async def refresh(changelog: ChangeLog, settings: Settings, *, refresh_token: st
 
 
 async def sign_out(session: AsyncSession, viewer: Viewer, *, session_id: str | None) -> User:
-    """End the session that the viewer came by. Raises Invalid for one who came by an API token."""
+    """End the viewer's session. Raises Invalid for a viewer with an API token."""
     if session_id is None:
         raise Invalid("An API token has no session to sign out of: revoke the token.")
     user = await records.find(session, viewer, User, viewer.user_id or "")
@@ -125,7 +125,7 @@ async def sign_out(session: AsyncSession, viewer: Viewer, *, session_id: str | N
 
 
 async def sign_out_everywhere(session: AsyncSession, viewer: Viewer, *, include_api_tokens: bool | None) -> User:
-    """End all of the viewer's sessions, and with `include_api_tokens` revoke his tokens."""
+    """End all of the viewer's sessions and, with `include_api_tokens`, revoke their tokens."""
     user = await records.find(session, viewer, User, viewer.user_id or "")
     await end_sessions(session, viewer, user.id)
     journal_of(session).note(user, {}, Action.SIGNED_OUT)
@@ -135,7 +135,7 @@ async def sign_out_everywhere(session: AsyncSession, viewer: Viewer, *, include_
 
 
 async def end_sessions(session: AsyncSession, viewer: Viewer, user_id: str, *, but: str | None = None) -> None:
-    """End a user's sessions, except one."""
+    """End a user's sessions, except `but`."""
     await session.execute(
         sa.update(Session)
         .where(Session.workspace_id == viewer.workspace_id, Session.user_id == user_id, Session.revoked_at.is_(None))
@@ -147,7 +147,7 @@ async def end_sessions(session: AsyncSession, viewer: Viewer, user_id: str, *, b
 async def change_password(
     changelog: ChangeLog, settings: Settings, principal: Principal, *, current: str, new: str
 ) -> int:
-    """Give the viewer a new password and end all of his other sessions; the revision.
+    """Change the viewer's password and end all of their other sessions. Returns the revision.
 
     Raises Throttled, Invalid, Required, Conflict.
     """
@@ -177,7 +177,7 @@ async def change_password(
 
 
 def _address(email: str) -> str | None:
-    """The email as it is stored; None for what is none, which is unknown like any other."""
+    """The email in its stored form; None for an invalid one."""
     try:
         return SignInEmail().clean(email)
     except Invalid:
@@ -196,8 +196,7 @@ def _candidates(email: str) -> sa.Select[User, Workspace]:
 
 
 async def _matching(candidates: Sequence[Any], password: str) -> tuple[User, Workspace]:
-    """The first whose password it is, and who may sign in. Raises Unauthenticated, after as many comparisons whoever
-    was asked for."""
+    """The first active candidate with the password. Raises Unauthenticated after a fixed number of comparisons."""
     for user, workspace in candidates:
         if await passwords.matches(user.password_hash if user.active else None, password):
             return user, workspace
@@ -207,7 +206,7 @@ async def _matching(candidates: Sequence[Any], password: str) -> tuple[User, Wor
 
 
 async def _note_failure(changelog: ChangeLog, candidates: Sequence[Any], client: str | None) -> None:
-    """Tell the log of a sign-in that failed, in all workspaces that it may have been for."""
+    """Log a failed sign-in in the workspaces of all candidates."""
     for user, workspace in candidates:
         async with changelog.transaction(Viewer.of(workspace, None, NOBODY), "signIn") as session:
             journal_of(session).note(user, _from(client), Action.SIGN_IN_FAILED)
@@ -220,8 +219,8 @@ def _from(client: str | None) -> dict[str, list[Any]]:
 async def _open(
     session: AsyncSession, settings: Settings, viewer: Viewer, user: User, client: str | None
 ) -> tuple[Session, str]:
-    """A new session and its first secret. Raises Unauthenticated where the password was changed meanwhile."""
-    # Shared, so that a change of the password at this moment comes before or after, but not between.
+    """A new session and its first secret. Raises Unauthenticated if the password was changed meanwhile."""
+    # The shared lock makes a concurrent change of the password come before or after.
     standing = sa.select(User).where(
         visible(User, viewer), User.id == user.id, User.active, User.password_hash == user.password_hash
     )

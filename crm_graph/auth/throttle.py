@@ -1,6 +1,6 @@
-"""Limits how often somebody may try a secret: each try is counted before it is looked at, and forgiven if it was good.
+"""Rate limit for secrets: each attempt counts before it is checked, and is forgiven if it succeeds.
 
-What a try is counted under are keys, hashes that name no person, each with the tries that it has in a window of time.
+Attempts are counted by keys, which are hashes, in windows of time.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from crm_graph.errors import Throttled
 from crm_graph.models import SignInAttempt, now
 
 WINDOW = dt.timedelta(minutes=15)
-# Many people may share one address, as an office does.
+# Many users may share one address, such as an office.
 CLIENT_SHARE = 10
 
 
 async def count(database: Database, limits: Mapping[str, int]) -> None:
-    """Count one more try of each key, in a transaction of its own: a try that fails counts too. Raises Throttled."""
+    """Count an attempt for each key, in a transaction of its own. Raises Throttled if a key exceeds its limit."""
     moment = now()
     async with database.write() as session:
-        # In one order everywhere, so that two tries never wait for each other.
+        # Sorted, so that two attempts cannot deadlock.
         counted = {key: await _count(session, database, key, moment) for key in sorted(limits)}
     if any(tries == 1 for tries, _ in counted.values()):
         await _sweep(database, moment)
     ends = [ends_at for key, (tries, ends_at) in counted.items() if tries > limits[key]]
     if ends:
         wait = (max(ends) - moment).total_seconds()
-        raise Throttled(f"Too many tries. Wait {max(1, round(wait / 60))} minutes.", round(wait, 3))
+        raise Throttled(f"Too many attempts. Wait {max(1, round(wait / 60))} minutes.", round(wait, 3))
 
 
 async def forgive(session: AsyncSession, person: str, client: str | None) -> None:
-    """A try was good: forget the person's, and take this one back from the client's."""
+    """After a successful attempt, forget the person's attempts and subtract this one from the client's."""
     theirs = sa.delete(SignInAttempt).where(SignInAttempt.key == person)
     one_less = (
         sa.update(SignInAttempt)
@@ -49,7 +49,7 @@ async def forgive(session: AsyncSession, person: str, client: str | None) -> Non
 
 
 def network(address: str) -> str:
-    """What counts as one client: an IPv6 host has 2^64 addresses to try from, so its network does."""
+    """Address by which a client is counted: of IPv6 the /64 network, all of which one host can use."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -60,7 +60,7 @@ def network(address: str) -> str:
 
 
 async def _count(session: AsyncSession, database: Database, key: str, moment: dt.datetime) -> tuple[int, dt.datetime]:
-    """One more try of a key; how many it makes, and when they are over."""
+    """Count an attempt of a key. Returns the attempts in its window, and the end of the window."""
     first = {"tries": 1, "window_ends_at": moment + WINDOW}
     over = SignInAttempt.window_ends_at <= moment
     next_ = {
@@ -75,7 +75,7 @@ async def _count(session: AsyncSession, database: Database, key: str, moment: dt
 
 
 async def _sweep(database: Database, moment: dt.datetime) -> None:
-    """Delete what is over, except where another process is at it."""
+    """Delete ended windows, except rows that another process has locked."""
     over = sa.select(SignInAttempt.key).where(SignInAttempt.window_ends_at <= moment).with_for_update(skip_locked=True)
     async with database.write() as session:
         await session.execute(

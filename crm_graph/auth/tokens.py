@@ -1,4 +1,4 @@
-"""API tokens: keys for programs that act as their user."""
+"""API tokens: credentials for programs that act as their user."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def new_api_token() -> str:
 async def create_api_token(
     session: AsyncSession, viewer: Viewer, *, name: str, expires_at: dt.datetime | None = None
 ) -> dict[str, str]:
-    """A new token of the viewer's: its id and, for the only time, the token itself.
+    """Create a token of the viewer. Returns {record_id, token}; the token cannot be read again.
 
-    Raises Invalid and Required; Forbidden for one who came by a token, whose finder could outlive its revocation.
+    Raises Invalid and Required; Forbidden for a viewer with an API token: otherwise a stolen token could outlive its
+    revocation.
     """
     if viewer.actor.startswith("token:"):
         raise Forbidden("A token makes no tokens: sign in with email and password.")
@@ -51,14 +52,14 @@ async def create_api_token(
 
 
 async def revoke_api_token(session: AsyncSession, viewer: Viewer, *, id: str) -> ApiToken:
-    """End a token for good: the viewer's own, or anybody's for an admin. Raises NotFound."""
+    """Revoke a token for good: the viewer's own or, for an admin, any. Raises NotFound."""
     token = await records.find(session, viewer, ApiToken, id)
     token.deleted_at = now()
     return token
 
 
 async def revoke_tokens(session: AsyncSession, viewer: Viewer, user_id: str) -> None:
-    """End all of a user's API tokens, for good."""
+    """Revoke all API tokens of a user for good."""
     tokens = (
         sa.select(ApiToken)
         .where(unscoped(ApiToken, "who manages users ends tokens that only their holders see"))

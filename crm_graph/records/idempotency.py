@@ -1,4 +1,4 @@
-"""Writes that may be sent twice: the second send answers what the first did."""
+"""Idempotency keys: a write that is sent again returns the first result."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SWEEP_BATCH = 1_000
 
 
 async def recall(session: AsyncSession, viewer: Viewer, key: str, fingerprint: str) -> IdempotencyKey | None:
-    """What the key's first write answered; None for a new key, which is now taken until the commit.
+    """Return the stored result of a key; None for a new key, which is then reserved until the commit.
 
-    A send that meets the first one under way waits for it, and then gets Duplicate about `key`: try once more.
-    Raises Invalid where the key was used with another input.
+    Raises Invalid if the key was used with another input. A concurrent write with the same key waits for the first
+    one, and its flush then raises Duplicate about `key`: retry it once.
     """
     try:
         key = KEY.clean(key)
@@ -44,7 +44,7 @@ async def recall(session: AsyncSession, viewer: Viewer, key: str, fingerprint: s
 
 
 async def remember(session: AsyncSession, viewer: Viewer, key: str, result: Mapping[str, Any], revision: int) -> None:
-    """Keep the answer of the write that took the key."""
+    """Store the result of the write that reserved the key."""
     statement = sa.update(IdempotencyKey).where(
         IdempotencyKey.workspace_id == viewer.workspace_id,
         IdempotencyKey.user_id == viewer.user_id,
@@ -54,8 +54,7 @@ async def remember(session: AsyncSession, viewer: Viewer, key: str, result: Mapp
 
 
 async def sweep(session: AsyncSession, viewer: Viewer, kept: dt.timedelta) -> None:
-    """Forget keys of the workspace that nobody will send again: some at a time, except where another process is at
-    it."""
+    """Delete up to SWEEP_BATCH expired keys of the workspace, except rows that another process has locked."""
     key = sa.tuple_(IdempotencyKey.workspace_id, IdempotencyKey.user_id, IdempotencyKey.key)
     old = (
         sa.select(*key.clauses)

@@ -1,4 +1,4 @@
-"""Places in a list that people order by hand: texts between which there is always room for another."""
+"""Ranks: texts that order a list by hand. Between two of them there is always another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fractional_indexing import generate_key_between, generate_n_keys_between
 
 
 def between(above: str | None, below: str | None) -> str:
-    """A rank between two others; None is the end of the list. Of two equal ones, below both."""
+    """A rank between two others; None is an end of the list. Between two equal ranks, it is below both."""
     if above is not None and below is not None and above >= below:
         below = None
     rank: str = generate_key_between(above, below)
@@ -14,6 +14,6 @@ def between(above: str | None, below: str | None) -> str:
 
 
 def spread(count: int, above: str | None = None) -> list[str]:
-    """That many ranks in ascending order, all below `above`."""
+    """`count` ranks in ascending order, all after `above`."""
     ranks: list[str] = generate_n_keys_between(above, None, count)
     return ranks

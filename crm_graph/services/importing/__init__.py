@@ -1,4 +1,4 @@
-"""Import of CSV files, as a mapping says: any of the entities, all or nothing, the same however often it is done."""
+"""Import of CSV files by a mapping: any entity, in one transaction, and with the same result when repeated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GC_THRESHOLD = 50_000
 
 
 class _Rollback(Exception):
-    """Ends a transaction that is not to be committed."""
+    """Rolls the transaction back."""
 
 
 async def import_folder(
@@ -33,11 +33,11 @@ async def import_folder(
     skip_bad_rows: bool = False,
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Import a folder's files in one transaction. A row that is rejected undoes all of it, unless it may be skipped.
+    """Import a folder's files in one transaction. A rejected row rolls it back, unless `skip_bad_rows` is set.
 
-    Rows are compared with, and point to, all records of the workspace, whoever sees them. `progress` is told a file's
-    name, how many of its rows are done, and how many there are. Raises Forbidden; Invalid for a mapping that cannot
-    be, naming its file and key; Conflict and Duplicate where somebody else was first.
+    Rows update and refer to all records of the workspace, whether or not the viewer sees them. `progress` receives a
+    file's name, the number of its rows that are done, and their total. Raises Forbidden; Invalid for an invalid
+    mapping, with its file and key; Conflict and Duplicate if a concurrent write was first.
     """
     require(viewer, Permission.IMPORT)
     tables = [open_table(step, mapping_file, folder) for step in read_mapping(mapping_file)]
@@ -56,9 +56,7 @@ async def import_folder(
 
 @contextlib.contextmanager
 def _less_garbage_collection() -> Iterator[None]:
-    """While rows come and go by the thousand, the garbage collector looks less often, and not at what was there before.
-
-    It would take a quarter of the time."""
+    """Collect garbage less often, and skip what existed before: an import creates and drops rows by the thousand."""
     usual = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, *usual[1:])

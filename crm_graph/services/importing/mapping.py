@@ -1,4 +1,4 @@
-"""Reads a mapping: which columns of which files become which fields of which records. Every key in it is checked.
+"""Reads mappings, which map columns of CSV files to fields of records. Every key is checked.
 
 A mapping is a list of `[[step]]`, done in order. A step either reads a file, and makes one or several records of each
 of its rows, or has rows of its own:
@@ -21,8 +21,8 @@ of its rows, or has rows of its own:
     entity = "pipeline"
     rows = [{ external_id = "other-crm:sales", name = "Sales" }]
 
-`from` is what the file says: it is set when a record is made and whenever it differs later. `default` only fills what
-is blank when the record is made. A blank never empties a field.
+`from` is set on a new record, and on an existing one if it differs. `default` only fills blanks of a new record. A
+blank never empties a field.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Template:
     columns: tuple[str, ...]
 
     def fill(self, cells: Mapping[str, str]) -> str:
-        """The text for a row; empty where one of the columns is blank."""
+        """The text for a row; empty if one of the columns is blank."""
         text = self.literals[0]
         for column, literal in zip(self.columns, self.literals[1:], strict=True):
             value = cells[column].strip()
@@ -71,7 +71,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Source:
-    """Where one text of a field comes from, and what is done to it."""
+    """Source of one text of a field, and its transformations."""
 
     template: Template | None
     default: Template | None = None
@@ -93,7 +93,7 @@ class Field:
 
     @property
     def by(self) -> str:
-        """What a link's record is known by."""
+        """Column by which a link finds its record."""
         return next(self.sources).by
 
     @property
@@ -108,7 +108,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Record:
-    """A record that each row makes, or the one that this row is."""
+    """A record that each row of a file becomes, or a row of the mapping's own."""
 
     model: type[Entity]
     fields: tuple[Field, ...]
@@ -126,7 +126,7 @@ class Record:
 
     @property
     def columns(self) -> list[tuple[str, str]]:
-        """The file's columns that it needs, each with the key that asks for it."""
+        """The file's columns that the record needs, each with the mapping key that names it."""
         asked = [(column, f"{self.key}.when") for column in (self.when.columns if self.when else ())]
         for each in self.fields:
             for source in each.sources:
@@ -249,7 +249,7 @@ def _columns_of(model: type[Entity]) -> dict[str, Any]:
 
 
 def _names_of(model: type[Entity]) -> set[str]:
-    """The columns that a record may be found by: its texts."""
+    """Text columns, by which links may find a record."""
     texts = {name for name, column in _columns_of(model).items() if isinstance(column.type, types.Text)}
     return {name for name in texts if name in model.__table__.columns}
 

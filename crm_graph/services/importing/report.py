@@ -1,4 +1,4 @@
-"""What an import did, or would have done."""
+"""Results of an import or of a dry run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why a row could not be imported: `column` is the file's, or the record's field where no column feeds it.
+    """A rejected row: `column` is the file's or, without one, the record's field.
 
-    Rows of the mapping's own are counted from 1 and have the mapping as their file.
+    The file of a mapping's own rows is the mapping, and their lines count from 1.
     """
 
     file: str
@@ -21,10 +21,10 @@ class Rejection:
 
 @dataclass
 class ImportReport:
-    """How many records of each entity, and which rows were rejected.
+    """Counts of records by entity, and the rejected rows.
 
-    `revision` is what the data stands at afterwards; None where nothing was written: on a dry run, or because rows
-    were rejected and were not to be skipped. The counts then say what would have been written.
+    `revision` is the revision after the import; None if nothing was written, because of a dry run or of rejected rows.
+    The counts then are those of a successful import.
     """
 
     created: Counter[str] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""Reads files row by row, and makes clean values of their cells: the column types clean them, as they do in the API."""
+"""Reads files row by row and converts their cells to clean values, with the column types that the API uses too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GraphQL documents that clients name by an id: trusted ones, from manifests, and those that clients had kept."""
+"""Persisted queries: trusted ones from manifests, and those that clients store for a while."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crm_graph.models.types import LONG_TEXT
 
 MAX_ID_LENGTH = 200
 MAX_LENGTH = 20_000
-"""In characters. A longer document is to be trusted, or to be sent each time."""
+"""In characters. Clients cannot store longer documents."""
 MAX_UNTRUSTED = 5_000
 RETENTION = dt.timedelta(days=30)
 APOLLO = "apollo-persisted-query-manifest"
@@ -33,7 +33,7 @@ async def find(database: Database, document_id: str) -> tuple[str, bool] | None:
 
 
 async def keep(database: Database, document_id: str, text: str) -> bool:
-    """Keep a document for a while. Of those that are not trusted, the oldest make room. Answers whether it is kept."""
+    """Store an untrusted document and evict the oldest ones beyond MAX_UNTRUSTED. Returns whether it was stored."""
     if len(text) > MAX_LENGTH or not is_storable(text):
         return False
     row = {"id": document_id, "text": text, "trusted": False, "kept_at": now()}
@@ -44,8 +44,8 @@ async def keep(database: Database, document_id: str, text: str) -> bool:
 
 
 async def trust(database: Database, texts: Mapping[str, str], *, alone: bool = False) -> tuple[int, int]:
-    """Trust documents by their ids, and with `alone` no others from now on. Answers how many became trusted, and how
-    many are trusted no more.
+    """Trust documents by their ids and, with `alone`, no others. Returns the numbers of newly trusted and of removed
+    documents.
 
     Raises Conflict for an id under which another text is trusted.
     """
@@ -101,7 +101,7 @@ def bare(document_id: str) -> str:
 
 
 async def _sweep(session: AsyncSession) -> None:
-    """Delete what was kept long enough, and the oldest of what is too many, except where another process is at it."""
+    """Delete expired documents and the oldest ones beyond the maximum, except rows that another process has locked."""
     kept = sa.select(_TABLE.c.id).where(sa.not_(_TABLE.c.trusted))
     old = kept.where(_TABLE.c.kept_at <= now() - RETENTION)
     too_many = kept.order_by(_TABLE.c.kept_at.desc(), _TABLE.c.id).offset(MAX_UNTRUSTED)

@@ -1,4 +1,4 @@
-"""What comes before the first viewer: new workspaces, and whom somebody at the command line speaks of."""
+"""Functions that need no viewer: new workspaces, and lookups for the command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SYSTEM = "system:cli"
 async def create_workspace(
     changelog: ChangeLog, *, name: str, currency: str, user_name: str, email: str, password: str
 ) -> tuple[str, str]:
-    """A new workspace with its first admin; both ids. Raises Invalid, Required, Duplicate."""
+    """Create a workspace with its first admin. Returns both ids. Raises Invalid, Required, Duplicate."""
     workspace = new_workspace(name, currency)
     try:
         password_hash = await passwords.hashed(password)
@@ -37,14 +37,14 @@ async def create_workspace(
 
 
 def new_workspace(name: str, currency: str = "USD") -> Workspace:
-    """A workspace that is not written yet; a viewer of it can be. Raises Invalid, Required."""
+    """A workspace that is not stored yet, enough for a viewer. Raises Invalid, Required."""
     cleaned = records.clean(Workspace, {"name": name, "currency": currency})
     key = {"id": str(TypeID(prefix=Workspace.prefix)), "epoch": str(TypeID())}
     return Workspace(**key, **cleaned, visibility_defaults={})
 
 
 async def find_workspace(session: AsyncSession, wanted: str | None) -> Workspace:
-    """The workspace of that id or name; the only one where none is named. Raises NotFound, Required."""
+    """Find a workspace by id or name; None stands for the only one. Raises NotFound, Required."""
     statement = sa.select(Workspace).order_by(Workspace.created_at, Workspace.id)
     if wanted is not None:
         statement = statement.where(sa.or_(Workspace.id == wanted, Workspace.name == wanted))
@@ -59,7 +59,7 @@ async def find_workspace(session: AsyncSession, wanted: str | None) -> Workspace
 
 
 async def find_user(session: AsyncSession, workspace: Workspace, email: str) -> Viewer:
-    """The user of that email, as a viewer. Raises NotFound, Invalid, Required."""
+    """Viewer for the active user with an email. Raises NotFound, Invalid, Required."""
     cleaned = records.clean(User, {"email": email})
     system = Viewer.of(workspace, None, SYSTEM)
     user = await session.scalar(
