@@ -1,7 +1,7 @@
-"""Keyset pages: of one list, and of many lists at once, a list a parent, in one statement.
+"""Keyset pages of one list, or of the lists of many parents in one statement.
 
-A page starts after (or ends before) a cursor, which holds the order's values of a row. So it is stable while rows come
-and go, needs no offset, and nulls have their place in it like any value.
+A page starts after, or ends before, a cursor, which holds a row's sort values. So pages stay stable while rows are
+added and removed, and need no offset. Nulls sort like any value.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -34,16 +34,16 @@ DEFAULT_PAGE_SIZE = 25
 S = TypeVar("S")
 Where = Callable[[Any, Viewer], sa.ColumnElement[bool]]
 ParentCondition = Callable[[Any], sa.ColumnElement[bool]]
-"""The condition on a column that it has the id of a record whose list is asked for."""
+"""The condition on a column that it holds the id of a requested parent."""
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids")
-_LIMIT: sa.BindParameter[int] = sa.bindparam("most", type_=sa.Integer())
-"""Parameters: the ids of the parents; how many rows there may be in a page and after it."""
+_LIMIT: sa.BindParameter[int] = sa.bindparam("limit", type_=sa.Integer())
+"""Parameters: the ids of the parents, and the number of rows to read: one more than a page has."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """The records that belong to a parent: `by` a column of theirs with the parent's id, or through `pairs`, a select
-    of (parent, child) ids for some parents. With `linked`, these are links of activities."""
+    """The records that belong to a parent, by the column `by`, which holds the parent's id, or by `pairs`: a select of
+    (parent id, child id). `linked` is true if the pairs are links of activities."""
 
     child: type[Entity]
     by: str | None = None
@@ -53,7 +53,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class SortKey:
-    """One column of an order. Text is compared without case, an enum in the order its members are declared in."""
+    """One column to sort by. Text sorts without case, an enum in the order in which its members are declared."""
 
     column: str
     descending: bool = False
@@ -72,7 +72,7 @@ class SortKey:
 
 @dataclass(frozen=True)
 class CursorParameters:
-    """A cursor whose values come when the statement is executed: as the parameters `name_0`, `name_1`, …"""
+    """A cursor whose values are parameters of the statement: `name_0`, `name_1`, …"""
 
     name: str
     nulls: tuple[bool, ...]
@@ -86,22 +86,25 @@ class CursorParameters:
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which rows, in which order, and which page of them. The order ends in the id, so that no two rows tie. `linked`
-    is as `visible` has it."""
+    """One page of a list: a condition, an order and a range.
+
+    The order ends with the id, so that no two rows tie. `linked` is passed to `visible`. A request is a cache key;
+    conditions are equal only if they are the same function.
+    """
 
     order: tuple[SortKey, ...] = (SortKey("id"),)
     first: int | None = None
     after: str | VariableRef | CursorParameters | None = None
     last: int | None = None
     before: str | VariableRef | CursorParameters | None = None
-    where: Where | None = field(default=None, compare=False)
+    where: Where | None = None
     deleted: bool = False
     linked: bool = False
 
     def check(self) -> None:
-        """Raises BadUserInput naming the argument."""
+        """Raises BadUserInput, naming the argument."""
         if self.first is not None and self.last is not None:
-            raise BadUserInput("Ask for the first or for the last rows, not for both.", "last")
+            raise BadUserInput("Use `first` or `last`, not both.", "last")
         for name, size in (("first", self.first), ("last", self.last)):
             if size is not None and not 1 <= size <= MAX_PAGE_SIZE:
                 raise BadUserInput(f"{name} is a number from 1 to {MAX_PAGE_SIZE}, not {size}.", name)
@@ -119,7 +122,7 @@ Build = Callable[[Viewer, S, PageRequest], sa.Select[*tuple[Any, ...]]]
 
 
 class Cursors(Sequence[str]):
-    """The cursors of rows, by the order's values in each. Most are never asked for."""
+    """The cursors of rows, encoded on access: most are never requested."""
 
     def __init__(self, of: str, values: list[Sequence[Any]]) -> None:
         self._of, self._values = of, values
@@ -142,7 +145,7 @@ class Page:
 
 
 async def load_page(link: Connectable, viewer: Viewer, model: type[Entity], request: PageRequest) -> Page:
-    rows = await _records(link, viewer, model, _page_of, model, request, most=request.size + 1)
+    rows = await _records(link, viewer, model, _page_of, model, request, limit=request.size + 1)
     return _page(model, request, [(record, keys) for record, *keys in rows])
 
 
@@ -166,7 +169,7 @@ async def load_pages(
 ) -> Sequence[Page]:
     model = relation.child
     found: dict[str, list[tuple[Any, Sequence[Any]]]] = {each: [] for each in ids}
-    rows = await _records(link, viewer, model, _pages_of, relation, request, ids=ids, most=request.size + 1)
+    rows = await _records(link, viewer, model, _pages_of, relation, request, ids=ids, limit=request.size + 1)
     for record, parent, *keys in rows:
         found[parent].append((record, keys))
     return [_page(model, request, found[each]) for each in ids]
@@ -177,7 +180,7 @@ def _pages_of(viewer: Viewer, relation: Relation, request: PageRequest) -> sa.Se
     keys = [order.key(model) for order in request.order]
     parent, numbered = _children(relation, viewer)
     position = sa.func.row_number().over(partition_by=parent, order_by=ordering(model, request, keys))
-    # Labels that no column has: a stage has a `position` of its own.
+    # No column has such a label; a stage has its own `position`.
     labelled = [key.label(f"_key_{place}") for place, key in enumerate(keys)]
     inner = (
         numbered.with_only_columns(*columns_of(model), parent.label("_parent"), *labelled, position.label("_position"))
@@ -206,7 +209,7 @@ def _counts_of(viewer: Viewer, relation: Relation, request: PageRequest) -> sa.S
 
 
 def _children(relation: Relation, viewer: Viewer) -> tuple[Any, sa.Select[Any]]:
-    """The expression of the parent's id, and the select of the children to which columns and conditions are added."""
+    """The expression of the parent's id, and a select of the children; columns and conditions are added to it."""
     model: Any = relation.child
     if relation.pairs is None:
         parent = getattr(model, relation.by or "")
@@ -219,20 +222,20 @@ def _children(relation: Relation, viewer: Viewer) -> tuple[Any, sa.Select[Any]]:
 def _statement(
     build: Build[S], viewer: Viewer, of: S, request: PageRequest
 ) -> tuple[sa.Select[*tuple[Any, ...]], dict[str, Any]]:
-    """What reads a page, and the values of its parameters that come with the request. Building it takes longer than the
-    database takes to answer, so that it is built once where there are no conditions of the request in it."""
+    """The statement of a page and the values of its cursors' parameters. A statement without a condition is built once
+    and cached."""
     if request.where is not None:
         return build(viewer, of, request), {}
     model: Any = of.child if isinstance(of, Relation) else of
     keys, values = [order.key(model) for order in request.order], dict[str, Any]()
-    usual = PageRequest(request.order, last=request.last and 1, deleted=request.deleted, linked=request.linked)
+    default = PageRequest(request.order, last=request.last and 1, deleted=request.deleted, linked=request.linked)
     for name, cursor in (("after", request.after), ("before", request.before)):
         if cursor is not None:
             content = _values(model, request, keys, cursor, name)
             edge: Any = {name: CursorParameters(name, tuple(each is None for each in content))}
-            usual = dataclasses.replace(usual, **edge)
+            default = dataclasses.replace(default, **edge)
             values |= {f"{name}_{place}": value for place, value in enumerate(content)}
-    return _cached_statement(build, AccessProfile.of(viewer), of, usual), values
+    return _cached_statement(build, AccessProfile.of(viewer), of, default), values
 
 
 @functools.lru_cache(maxsize=500)
@@ -248,11 +251,11 @@ async def _records(
     build: Build[S],
     of: S,
     request: PageRequest,
-    **given: Any,
+    **parameters: Any,
 ) -> list[tuple[Any, ...]]:
-    """The rows of a statement: a record, and what else is selected."""
+    """Rows of a record and the other selected values."""
     statement, values = _statement(build, viewer, of, request)
-    values |= given
+    values |= parameters
     if request.where is None:
         return await fetch_records(link, model, statement, {**viewer_parameters(viewer), **values})
     async with link.read() if isinstance(link, Database) else contextlib.nullcontext(link) as session:
@@ -261,8 +264,8 @@ async def _records(
 
 
 def condition(model: Any, viewer: Viewer, request: PageRequest) -> sa.ColumnElement[bool]:
-    gate = visible(model, viewer, deleted=request.deleted, linked=request.linked)
-    return gate if request.where is None else sa.and_(gate, request.where(model, viewer))
+    allowed = visible(model, viewer, deleted=request.deleted, linked=request.linked)
+    return allowed if request.where is None else sa.and_(allowed, request.where(model, viewer))
 
 
 def ordering(model: type[Entity], request: PageRequest, keys: list[Any]) -> list[Any]:
@@ -298,7 +301,7 @@ def _index_bound(
 def _values(
     model: type[Entity], request: PageRequest, keys: list[Any], cursor: str | VariableRef | CursorParameters, name: str
 ) -> list[Any]:
-    """The order's values in a cursor. Which of them are null is a part of the statement."""
+    """The sort values in a cursor. The SQL depends on which of them are null."""
     if isinstance(cursor, CursorParameters):
         return cursor.values(keys)
     of, kinds = list_name(model, request.order), [key.type for key in keys]
@@ -316,7 +319,7 @@ def _values(
 def _after_keys(
     model: type[Entity], orders: Sequence[SortKey], keys: list[Any], values: list[Any], backward: bool
 ) -> sa.ColumnElement[bool]:
-    """The rows that come after the values in the order, or before them."""
+    """The condition that a row sorts after these values, or before them if `backward`."""
     beyond: sa.ColumnElement[bool] = sa.false()
     for order, key, value in reversed(list(zip(orders, keys, values, strict=True))):
         nulls_ahead = order.nulls_first is not backward
@@ -346,5 +349,5 @@ def _page(model: type[Entity], request: PageRequest, found: list[tuple[Any, Sequ
 
 
 def list_name(model: type[Entity], orders: Sequence[SortKey]) -> str:
-    """What a cursor is of: the entity and the order."""
+    """The name of a list in its cursors: the entity and the order."""
     return f"{model.__name__}{orders}"

@@ -360,7 +360,7 @@ async def test_a_stale_version_is_refused_with_the_current_record(world: World) 
         ({"first": -1}, "first", "first is a number from 1 to 100, not -1."),
         ({"last": 0}, "last", "last is a number from 1 to 100, not 0."),
         ({"last": 2**31 - 1}, "last", "last is a number from 1 to 100, not 2147483647."),
-        ({"first": 1, "last": 1}, "last", "Ask for the first or for the last rows, not for both."),
+        ({"first": 1, "last": 1}, "last", "Use `first` or `last`, not both."),
         ({"after": "garbage"}, "after", NO_CURSOR),
         ({"after": ""}, "after", NO_CURSOR),
         ({"after": NUL}, "after", NO_CURSOR),
