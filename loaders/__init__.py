@@ -1,4 +1,4 @@
-"""Dataloaders: ids in, rows out, in the same order. Every batch is one statement in a short session of its own."""
+"""Dataloaders: ids in, rows out, in the same order. Each batch is one statement in a short session."""
 
 from __future__ import annotations
 

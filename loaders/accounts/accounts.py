@@ -1,4 +1,4 @@
-"""What belongs to accounts and contacts."""
+"""Relations of accounts and contacts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ OPPORTUNITIES = Relation(Opportunity, by="account_id")
 CASES = Relation(Case, by="account_id")
 
 
-def _campaigns(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
-    """Campaigns reach an account through those of its contacts who are members."""
+def _campaigns(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
+    """Campaigns of which the account's contacts are members."""
     return (
         sa.select(Contact.account_id, CampaignMember.campaign_id)
         .join(CampaignMember, CampaignMember.contact_id == Contact.id)
-        .where(visible(Contact, viewer), visible(CampaignMember, viewer), whose(Contact.account_id))
+        .where(visible(Contact, viewer), visible(CampaignMember, viewer), of_parent(Contact.account_id))
     )
 
 
@@ -30,15 +30,15 @@ CAMPAIGNS = Relation(Campaign, pairs=_campaigns)
 CONTACT_CASES = Relation(Case, by="contact_id")
 
 
-def _deals(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
+def _deals(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
     return sa.select(ContactRole.contact_id, ContactRole.opportunity_id).where(
-        visible(ContactRole, viewer), whose(ContactRole.contact_id)
+        visible(ContactRole, viewer), of_parent(ContactRole.contact_id)
     )
 
 
-def _memberships(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
+def _memberships(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
     return sa.select(CampaignMember.contact_id, CampaignMember.campaign_id).where(
-        visible(CampaignMember, viewer), whose(CampaignMember.contact_id)
+        visible(CampaignMember, viewer), of_parent(CampaignMember.contact_id)
     )
 
 

@@ -1,4 +1,4 @@
-"""The one timeline of an account: activities, stage moves, status changes of cases, responses to campaigns."""
+"""The timeline of an account: activities, stage moves, status changes of cases, responses to campaigns."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _OF = "timeline"
 async def load_timelines(
     session: AsyncSession, viewer: Viewer, request: PageRequest, account_ids: Sequence[str]
 ) -> list[Page]:
-    """Pages of what happened with accounts, newest first. A row has kind, at, record_id and revision, which is the
-    one of the log, or 0 for an activity."""
+    """Pages of accounts' events, newest first. A row has kind, at, record_id and revision: the log's revision, or 0 for
+    an activity."""
     events = _events(viewer, account_ids).subquery("events")
     keys = [events.c.at, events.c.kind, events.c.revision, events.c.record_id]
     place = sa.func.row_number().over(
@@ -51,7 +51,7 @@ async def load_timeline_counts(session: AsyncSession, viewer: Viewer, account_id
 
 
 async def load_changes(session: AsyncSession, viewer: Viewer, revisions: Sequence[int]) -> list[Change | None]:
-    """Rows of the log. The caller has seen to it that the viewer may see what they are about."""
+    """Rows of the log. The caller has checked that the viewer may see their records."""
     statement = sa.select(Change).where(Change.workspace_id == viewer.workspace_id, Change.revision.in_(revisions))
     found = {change.revision: change for change in await session.scalars(statement)}
     return [found.get(revision) for revision in revisions]
@@ -88,7 +88,7 @@ def _events(viewer: Viewer, account_ids: Sequence[str]) -> sa.CompoundSelect[Any
 def _changes(
     model: Any, account_id: Any, kind: int, action: Action, viewer: Viewer, account_ids: Sequence[str]
 ) -> sa.Select[Any, Any, Any, Any, Any]:
-    """What the log has of records of accounts. The rows of records that the viewer may not see stay out."""
+    """The log's rows of one action on accounts' visible records."""
     return (
         sa.select(
             account_id.label("account_id"),

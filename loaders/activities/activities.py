@@ -1,4 +1,4 @@
-"""What activities are about, and who took part in them."""
+"""Links of activities to other records, and their participants."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from loaders.core.pages import ParentCondition, Relation
 
 
 def activities_of(target: str) -> Relation:
-    """The activities that are linked to a record by column `target` of the links."""
+    """The activities of a record that the column `target` of their links names."""
     key = ActivityLink.__table__.columns[target]
 
-    def pairs(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
+    def pairs(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
         return sa.select(key, ActivityLink.activity_id).where(
-            ActivityLink.workspace_id == viewer.workspace_id, whose(key)
+            ActivityLink.workspace_id == viewer.workspace_id, of_parent(key)
         )
 
     return Relation(Activity, pairs=pairs, linked=True)
 
 
 def targets_of(model: type[Entity], target: str) -> Relation:
-    """The records of an entity that activities are about, by its column `target` of the links."""
+    """The records of an entity that the column `target` of an activity's links names."""
     key = ActivityLink.__table__.columns[target]
 
-    def pairs(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
+    def pairs(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
         return sa.select(ActivityLink.activity_id, key).where(
             ActivityLink.workspace_id == viewer.workspace_id,
-            whose(ActivityLink.activity_id),
+            of_parent(ActivityLink.activity_id),
         )
 
     return Relation(model, pairs=pairs)
 
 
 def participants_of(viewer: Viewer, activity_id: Any) -> sa.Select[Any]:
-    """Those of one activity."""
+    """The participants of one activity."""
     return (
         sa.select(Participant)
         .where(Participant.workspace_id == viewer.workspace_id, Participant.activity_id == activity_id)
@@ -49,7 +49,7 @@ def participants_of(viewer: Viewer, activity_id: Any) -> sa.Select[Any]:
 
 
 async def load_participants(session: AsyncSession, viewer: Viewer, ids: list[str]) -> Sequence[list[Participant]]:
-    """Who took part in the activities with these ids."""
+    """The participants of activities."""
     statement = (
         sa.select(Participant)
         .where(Participant.workspace_id == viewer.workspace_id, in_array(Participant.activity_id, ids))

@@ -1,4 +1,4 @@
-"""Cursors: the values of a row in an order, and a mark of the list that they belong to."""
+"""Cursors: the sort values of a row and a mark of its list, as JSON in URL-safe base64."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def encode(of: str, values: Sequence[Any]) -> str:
 
 
 def text_of(content: list[Any]) -> str:
-    """The cursor with a mark and the values on the wire."""
+    """The cursor of a mark and values in JSON's types."""
     return base64.urlsafe_b64encode(json.dumps(content, ensure_ascii=False).encode()).decode()
 
 
 def decode(of: str, kinds: Sequence[Any], cursor: str, argument: str) -> list[Any]:
-    """The values in a cursor, of the given column types. Raises BadUserInput naming the argument."""
+    """The values in a cursor, of the given column types. Raises BadUserInput, naming the argument, for a malformed
+    cursor or one of another list."""
     try:
         known, *values = json.loads(base64.urlsafe_b64decode(cursor.encode()))
     except (binascii.Error, ValueError, TypeError, RecursionError):
@@ -38,7 +39,7 @@ def decode(of: str, kinds: Sequence[Any], cursor: str, argument: str) -> list[An
 
 
 def mark(of: str) -> str:
-    """What tells the cursors of a list and its order from those of others."""
+    """Eight hex digits of a list's name, so that a cursor of another list or order is rejected."""
     return hashlib.sha256(of.encode()).hexdigest()[:8]
 
 

@@ -1,4 +1,4 @@
-"""The loaders of one operation: made when first asked for, thrown away with it."""
+"""The dataloaders of one operation, made on first use."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ Batch = Callable[[Any, list[K]], Awaitable[Sequence[V]]]
 
 
 class _Shared(DataLoader[K, V]):
-    """Several fields may wait for one answer. One that is cancelled, since a field beside it failed, does not cancel it
-    for the others."""
+    """A dataloader whose results several fields share: a cancelled field does not cancel the load for the others."""
 
     def load(self, key: K) -> Awaitable[V]:
         return asyncio.shield(super().load(key))
 
 
 class Loaders:
-    """What a viewer's operation reads with. After `snapshot` all of it is read from one snapshot of the database.
+    """The dataloaders of a viewer's operation. Inside `snapshot`, they all read one snapshot of the database.
 
-    `until` is the loop's time at which reading ends, wherever it is then.
+    `until` is the event loop's time at which every read is cancelled.
     """
 
     def __init__(self, database: Database, viewer: Viewer, until: float | None = None) -> None:
@@ -52,18 +51,18 @@ class Loaders:
         self._turn = asyncio.Lock()
 
     def forget(self) -> None:
-        """Read afresh from now on: something was written."""
+        """Forget all results, after a write."""
         self._made.clear()
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[None]:
-        """Inside, every batch runs in turn on one session, and sees the database as it stood at the first."""
+        """Inside, the batches run one after the other on one session, which keeps the snapshot of the first."""
         async with self.database.snapshot() as session, self.use_session(session):
             yield
 
     @contextlib.asynccontextmanager
     async def use_session(self, session: AsyncSession) -> AsyncIterator[None]:
-        """As `snapshot`, on a snapshot that somebody else has open."""
+        """As `snapshot`, on the session of a snapshot that is already open."""
         self._snapshot = session
         try:
             yield
@@ -72,16 +71,15 @@ class Loaders:
                 self._snapshot = None
 
     async def read(self, load: Callable[[AsyncSession], Awaitable[V]]) -> V:
-        """What `load` reads. It reads on to its end even where nobody waits any more: when a field fails, GraphQL
-        cancels those beside it, and a statement cut off in the middle would spoil the snapshot for all others.
+        """The result of `load`. It runs to its end even if the caller is cancelled: GraphQL cancels the siblings of a
+        failed field, and a cancelled statement would break the snapshot for the other fields.
 
-        Raises TimedOut when the time is over.
+        Raises TimedOut after `until`.
         """
-
         return await self._read(load, self._session)
 
     async def fetch(self, load: Callable[[Connectable], Awaitable[V]]) -> V:
-        """As `read`, for what takes one statement: outside of a snapshot it needs no session."""
+        """As `read`, for a single statement, which needs no session outside of a snapshot."""
         return await self._read(load, self._link)
 
     async def _read(self, load: Callable[[Any], Awaitable[V]], link: Callable[[], Any]) -> V:
@@ -111,14 +109,19 @@ class Loaders:
                 yield self._snapshot
 
     def memoize(self, key: Hashable, make: Callable[[], V]) -> V:
-        """The value known as `key`, made when first asked for."""
+        """The value of `make`, called once per key."""
         if key not in self._known:
             self._known[key] = make()
         known: V = self._known[key]
         return known
 
     def batch(self, key: Hashable, load: Batch[K, V], *, single_statement: bool = False) -> DataLoader[K, V]:
-        """The loader known as `key`, whose batches `load` reads; with one statement, if it is `single_statement`."""
+        """The dataloader of a key, made on first use; `load` reads its batches.
+
+        The key must determine `load`: the function itself, or a tuple with all that `load` closes over, such as a model
+        and a column, or a field and its arguments. `single_statement` is true if `load` needs only one statement and
+        takes a Connectable.
+        """
         if key not in self._made:
             read: Any = self.fetch if single_statement else self.read
 
@@ -130,16 +133,18 @@ class Loaders:
         return self._made[key]
 
     def by_parent_ids(self, load: Values) -> DataLoader[Any, Any]:
-        """What `load` answers for ids, one value an id in their order."""
+        """The dataloader of `load`, which returns one value for each id, in the order of the ids."""
         return self.batch(load, lambda session, ids: load(session, self.viewer, ids))
 
     def by_key(self, model: type[E], by: str = "id") -> DataLoader[str, E | None]:
-        """Records by a column that is unique; None for what the viewer cannot see."""
+        """Records by a unique column; None for a record that the viewer cannot see."""
         return self.batch((model, by), lambda link, keys: self._records(link, model, by, keys), single_statement=True)
 
     async def preload_written(self, session: AsyncSession, record: Entity) -> Callable[[], None]:
-        """Read a record in the transaction that writes it. What is answered is to be called when it has committed:
-        everything is read afresh from then on, but the record is known."""
+        """Read a record in the transaction that writes it.
+
+        Call the result after the commit: it forgets all other results and keeps the record, which then needs no read.
+        """
         model = type(record)
         [seen] = await self._records(session, model, "id", [record.id])
 
@@ -158,7 +163,7 @@ class Loaders:
         return [found.get(each) for each in keys]
 
     async def total(self, model: type[Entity], request: PageRequest) -> int:
-        """How many records of an entity there are."""
+        """The number of records of an entity."""
         return await self.read(lambda session: load_total(session, self.viewer, model, request))
 
     async def page(self, model: type[Entity], request: PageRequest) -> Page:
@@ -166,20 +171,20 @@ class Loaders:
         return await self.fetch(lambda link: load_page(link, self.viewer, model, request))
 
     def pages(self, key: Hashable, relation: Relation, request: PageRequest) -> DataLoader[str, Page]:
-        """Pages of the records that belong to a parent, by the parent's id. `key` stands for relation and request."""
+        """Pages of the records of a parent, by the parent's id. `key` determines relation and request."""
         return self.batch(
             key, lambda link, ids: load_pages(link, self.viewer, relation, request, ids), single_statement=True
         )
 
     def counts(self, key: Hashable, relation: Relation, request: PageRequest) -> DataLoader[str, int]:
-        """How many records belong to a parent, by the parent's id."""
+        """The number of records of a parent, by the parent's id."""
         return self.batch(
             ("count", key), lambda session, ids: load_counts(session, self.viewer, relation, request, ids)
         )
 
 
 def ignore_result(reading: asyncio.Future[Any]) -> None:
-    """Take note of how it ends: whoever asked for it may not wait any more, and asyncio would complain."""
+    """Retrieve its exception when it ends: without a waiting caller, asyncio would log it as never retrieved."""
     reading.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 

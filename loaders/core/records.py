@@ -1,4 +1,4 @@
-"""Reading records for those who only look at them, with statements that are built once."""
+"""Reading records without the ORM, with cached statements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from loaders.sql_json.statement import placeholder_viewer, viewer_parameters
 
 
 class AccessProfile(NamedTuple):
-    """What of a viewer decides the statements that he reads by; his ids are their parameters."""
+    """The rights of a viewer on which statements depend. Viewers with equal profiles share statements; their ids are
+    parameters."""
 
     role: Role
     is_system: bool
@@ -28,7 +29,7 @@ class AccessProfile(NamedTuple):
 
 @functools.lru_cache(maxsize=100)
 def profile_viewer(profile: AccessProfile) -> Viewer:
-    """The one who stands for all viewers with these rules, so that the conditions of the gate are built once."""
+    """The viewer for whom the statements of a profile are built."""
     return placeholder_viewer(
         Viewer("", None if profile.is_system else "", profile.role, "", "", "", dict(profile.defaults))
     )
@@ -37,15 +38,14 @@ def profile_viewer(profile: AccessProfile) -> Viewer:
 async def execute(
     session: AsyncSession, viewer: Viewer, statement: sa.Select[*tuple[Any, ...]], **values: Any
 ) -> Sequence[sa.Row[*tuple[Any, ...]]]:
-    """The rows of a statement that was built for a viewer's rules, or for himself: without the ORM, which would keep
-    each row to notice changes that nobody makes here."""
+    """The rows of a statement that was built for the viewer or for the viewer's profile."""
     connection = await session.connection()
     return (await connection.execute(statement, {**viewer_parameters(viewer), **values})).all()
 
 
 @functools.cache
 def columns_of(model: type[Entity]) -> tuple[Any, ...]:
-    """What has to be selected for a record."""
+    """The columns to select for a record."""
     return tuple(getattr(model, name) for name in names_of(model))
 
 

@@ -1,1 +1,1 @@
-"""Live lists: what the change log means to a list that a client follows."""
+"""Live lists: the change log as events of a list that a client follows."""

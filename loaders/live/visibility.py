@@ -55,17 +55,17 @@ def reassigned(rows: Sequence[ChangeRow], viewer: Viewer) -> list[ChangeRow]:
 async def load_visible_before(
     session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[ChangeRow]
 ) -> set[int]:
-    """The revisions of those rows before which their records were visible, by what the viewer sees today."""
+    """The revisions of the rows before which their record was visible, by what the viewer may see today."""
     seen = await _load_where(session, viewer, rows, was_visible(model, viewer))
     if model is Activity:
-        seen |= await _load_seen_before(session, viewer, [row for row in rows if row.revision not in seen])
+        seen |= await _load_linked_before(session, viewer, [row for row in rows if row.revision not in seen])
     return seen
 
 
 async def load_visible_after(
     session: AsyncSession, viewer: Viewer, model: type[Entity], rows: Sequence[ChangeRow]
 ) -> set[int]:
-    """As `load_visible_before`, of those rows after which their records were visible."""
+    """As `load_visible_before`, for the state after the rows."""
     return await _load_where(session, viewer, rows, was_visible(model, viewer, "after"))
 
 
@@ -80,33 +80,35 @@ async def _load_where(
     return set(await session.scalars(statement))
 
 
-async def _load_seen_before(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> set[int]:
-    """The revisions of those rows about activities before which the viewer took part in them, or saw what they were
-    about: that is told by the row itself where it changed that. The account that a contact, a deal or a case brings
-    along gives no sight."""
+async def _load_linked_before(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> set[int]:
+    """The revisions of the rows before which the viewer took part in the activity, or saw a record it was linked to.
+
+    Only rows that changed participants or links count. An account that is linked by way of a contact, opportunity or
+    case makes no activity visible.
+    """
     links = {row.revision: _former(row, "chosen_links" if "chosen_links" in row.values else "links") for row in rows}
     ids = {each for former in links.values() for each in former}
-    sighted: set[str] = set()
+    visible_ids: set[str] = set()
     for model in VISIBILITY_SOURCES.values() if ids else ():
         some = [each for each in ids if each.startswith(f"{model.prefix}_")]
         if some:
             shown = sa.select(model.id).where(visible(model, viewer, deleted=True), in_array(model.id, some))
-            sighted.update(await session.scalars(shown))
+            visible_ids.update(await session.scalars(shown))
     return {
         row.revision
         for row in rows
-        if viewer.user_id in _former(row, "participants") or not sighted.isdisjoint(links[row.revision])
+        if viewer.user_id in _former(row, "participants") or not visible_ids.isdisjoint(links[row.revision])
     }
 
 
 def _former(row: ChangeRow, name: str) -> set[str]:
-    """What an activity's list of links or participants was before the row changed it; nothing where it did not."""
+    """An activity's links or participants before the row; empty if the row did not change them."""
     old, _ = row.values.get(name) or (None, None)
     return set(old or ())
 
 
 async def load_visibility_changes(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> set[str]:
-    """The ids of the records that came into the viewer's sight, or went out of it, by these rows."""
+    """The ids of the records that became visible to the viewer, or hidden, by these rows."""
     found: set[str] = set()
     for entity in {row.entity for row in rows}:
         model, its = VISIBILITY_SOURCES[entity], [row for row in rows if row.entity == entity]

@@ -1,4 +1,4 @@
-"""What belongs to campaigns."""
+"""Relations and figures of campaigns."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ OF_LEAD = Relation(CampaignMember, by="lead_id")
 
 @dataclass(frozen=True)
 class Response:
-    """How many people a campaign reaches, and how many of them have responded."""
+    """The numbers of a campaign's members and of those who responded."""
 
     member_count: int = 0
     response_count: int = 0
 
 
-def reached(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
-    """How many are members, and how many of them have responded."""
+def reached(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
+    """The numbers of campaigns' members and of those who responded."""
     return sa.select(sa.func.count(), sa.func.count(CampaignMember.first_responded_at)).where(
-        visible(CampaignMember, viewer), whose(CampaignMember.campaign_id)
+        visible(CampaignMember, viewer), of_parent(CampaignMember.campaign_id)
     )
 
 

@@ -1,4 +1,4 @@
-"""The part of the log that admins look through: who signed in, and who was given which rights."""
+"""The audit log, for admins: sign-ins and changes of rights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF = "audit"
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """Which events: of these actions, and done to or by this user or this record; all where nothing is said."""
+    """Only events with these actions, and done by or to this user or record; None means all."""
 
     actions: Collection[Action] | None = None
     about: str | None = None
@@ -49,7 +49,7 @@ async def load_audit(session: AsyncSession, viewer: Viewer, request: PageRequest
 
 
 async def count_audit(session: AsyncSession, viewer: Viewer, filter_: AuditFilter) -> int:
-    """How many events there are. Raises PermissionDenied."""
+    """The number of events. Raises PermissionDenied."""
     count: int = (await session.execute(_events(viewer, filter_, sa.func.count()))).scalar_one()
     return count
 

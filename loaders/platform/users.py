@@ -1,4 +1,4 @@
-"""What belongs to users and teams."""
+"""Relations of users and teams."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ API_TOKENS = Relation(ApiToken, by="user_id")
 QUEUE = Relation(Case, by="team_id")
 
 
-def _teams(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
+def _teams(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
     return sa.select(Membership.user_id, Membership.team_id).where(
-        visible(Membership, viewer), whose(Membership.user_id)
+        visible(Membership, viewer), of_parent(Membership.user_id)
     )
 
 
-def _members(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any, Any]:
+def _members(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
     return sa.select(Membership.team_id, Membership.user_id).where(
-        visible(Membership, viewer), whose(Membership.team_id)
+        visible(Membership, viewer), of_parent(Membership.team_id)
     )
 
 

@@ -1,4 +1,4 @@
-"""The workspace itself."""
+"""The workspace and its revision."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from loaders.sql_json.expressions import PlainText
 
 
 def revision_of(viewer: Viewer) -> sa.Select[Any]:
-    """As `load_revision`, in SQL."""
+    """The select of `load_revision`, for compiled statements."""
     number = sa.cast(Workspace.revision, sa.String())
     revision = sa.type_coerce(Workspace.epoch.concat(".").concat(number), PlainText())
     return sa.select(revision).where(Workspace.id == viewer.workspace_id)
 
 
 async def load_revision(session: AsyncSession, viewer: Viewer) -> str:
-    """The workspace's revision as clients know it."""
+    """The workspace's revision in the form of the API, "epoch.number"."""
     return str(await log.current_revision(session, viewer.workspace_id))
 
 

@@ -1,4 +1,4 @@
-"""Totals of deals, as SQL aggregates. Amounts of different currencies are never added."""
+"""Totals of opportunities, as SQL aggregates. Amounts of different currencies are never added."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from loaders.core.pages import ParentCondition, Where
 
 @dataclass(frozen=True)
 class CurrencyTotal:
-    """Sums over deals of one currency; `weighted` is the sum of amount x probability / 100, unrounded."""
+    """Sums over opportunities of one currency; `weighted` is the sum of amount x probability / 100, unrounded."""
 
     currency: str
     count: int
@@ -30,7 +30,7 @@ class CurrencyTotal:
 
 @dataclass
 class Totals:
-    """How many deals, those without an amount included, and their sums per currency in the order of its code."""
+    """The number of opportunities, with or without an amount, and their sums per currency, in the order of its code."""
 
     count: int = 0
     sums: list[CurrencyTotal] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Totals:
 
 
 def totals_by(*keys: Any) -> sa.Select[*tuple[Any, ...]]:
-    """The deals' totals by keys: rows of the keys, and then of what `Totals.add` takes."""
+    """Totals of opportunities, grouped by keys: rows of the keys and then the arguments of `Totals.add`."""
     currency = sa.case((Opportunity.amount.is_not(None), Opportunity.currency))
     units = sa.type_coerce(Opportunity.amount, sa.BigInteger)
     parts = (units // SPLIT, units % SPLIT)
@@ -58,9 +58,9 @@ def totals_by(*keys: Any) -> sa.Select[*tuple[Any, ...]]:
 async def load_stage_totals(
     session: AsyncSession, viewer: Viewer, where: Where | None, stage_ids: Sequence[str]
 ) -> list[Totals]:
-    """The totals of stages, counting what the viewer sees and the filter lets through.
+    """The totals of stages over the opportunities that the viewer sees and that meet the condition.
 
-    Without a filter they are read from those kept ahead, at the same cost however many deals there are.
+    Without a condition they are read from the stored totals: see docs/decisions/0008-stored-stage-totals.md.
     """
     statement = stage_totals(viewer, where, lambda column: in_array(column, stage_ids))
     totals = {stage_id: Totals() for stage_id in stage_ids}
@@ -69,25 +69,29 @@ async def load_stage_totals(
     return [totals[stage_id] for stage_id in stage_ids]
 
 
-def stage_totals(viewer: Viewer, where: Where | None, whose: ParentCondition) -> sa.Select[*tuple[Any, ...]]:
-    """The totals of stages: rows of the stage, and then of what `Totals.add` takes."""
+def stage_totals(viewer: Viewer, where: Where | None, of_parent: ParentCondition) -> sa.Select[*tuple[Any, ...]]:
+    """The totals of stages: rows of the stage's id and then the arguments of `Totals.add`."""
     if where is not None:
-        here = [visible(Opportunity, viewer), whose(Opportunity.stage_id), where(Opportunity, viewer)]
+        here = [visible(Opportunity, viewer), of_parent(Opportunity.stage_id), where(Opportunity, viewer)]
         return totals_by(Opportunity.stage_id).where(*here)
-    kept = StageTotal
-    currency = sa.func.nullif(kept.currency, "")  # it is empty where there is none
-    sums = [sa.func.sum(each) for each in (kept.count, kept.high, kept.low, kept.weighted_high, kept.weighted_low)]
+    stored = StageTotal
+    currency = sa.func.nullif(stored.currency, "")  # empty if there is none
+    sums = [
+        sa.func.sum(each) for each in (stored.count, stored.high, stored.low, stored.weighted_high, stored.weighted_low)
+    ]
     return (
-        sa.select(kept.stage_id, currency.label("currency"), *sums)
-        .where(visible_totals(viewer), whose(kept.stage_id), kept.count > 0)
-        .group_by(kept.stage_id, kept.currency)
-        .order_by(kept.stage_id, kept.currency)
+        sa.select(stored.stage_id, currency.label("currency"), *sums)
+        .where(visible_totals(viewer), of_parent(stored.stage_id), stored.count > 0)
+        .group_by(stored.stage_id, stored.currency)
+        .order_by(stored.stage_id, stored.currency)
     )
 
 
-def stages_of(viewer: Viewer, whose: ParentCondition) -> sa.Select[Any]:
+def stages_of(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any]:
     """All stages of pipelines, in their order."""
-    return sa.select(Stage).where(visible(Stage, viewer), whose(Stage.pipeline_id)).order_by(Stage.position, Stage.id)
+    return (
+        sa.select(Stage).where(visible(Stage, viewer), of_parent(Stage.pipeline_id)).order_by(Stage.position, Stage.id)
+    )
 
 
 async def load_stages(session: AsyncSession, viewer: Viewer, pipeline_ids: Sequence[str]) -> list[list[Stage]]:

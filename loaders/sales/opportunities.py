@@ -1,4 +1,4 @@
-"""What belongs to deals, pipelines and products."""
+"""Relations of opportunities, pipelines and stages."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Parts of statements that write an answer's JSON in the database."""
+"""SQL that returns a response as JSON."""

@@ -1,7 +1,6 @@
-"""JSON written by the database itself: the same text that Python's execution writes, on SQLite and on PostgreSQL.
+"""SQL expressions that return JSON, with the same text as Python's execution, on SQLite and on PostgreSQL.
 
-It is put together from pieces of text. PostgreSQL has functions that build JSON, but they take more than twice as long,
-and at most 100 arguments.
+They concatenate text: PostgreSQL's json_build_object takes at most 100 arguments.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _NAME = re.compile(r'[\w."]+')
 
 
 class JsonText(UserDefinedType[Any]):
-    """Text that is JSON already; SQL's null stands for JSON's."""
+    """Text that is JSON; SQL's null stands for JSON's null."""
 
     cache_ok = True
 
@@ -38,7 +37,7 @@ class JsonText(UserDefinedType[Any]):
 
 
 class PlainText(UserDefinedType[Any]):
-    """Text without anything that JSON escapes."""
+    """Text without characters that JSON escapes."""
 
     cache_ok = True
 
@@ -47,14 +46,14 @@ class PlainText(UserDefinedType[Any]):
 
 
 class Fragment(NamedTuple):
-    """A piece of an answer's text: as it stands, or an SQL expression of text."""
+    """A part of the JSON text: a literal, or an SQL expression of text."""
 
     text: str
     is_sql: bool
 
 
 class JsonExpression(FunctionElement[Any]):
-    """What writes JSON, as the pieces of its text, none of which is ever null."""
+    """An SQL expression of JSON, as fragments of its text. No fragment is null."""
 
     inherit_cache = False
     type = JsonText()
@@ -73,12 +72,12 @@ def _compile(element: JsonExpression, compiler: SQLCompiler, **kwargs: Any) -> s
 
 
 def as_json(value: Any) -> Any:
-    """A value as JSON has it. What is JSON already stays as it is."""
+    """A column or expression as JSON; JSON stays as it is."""
     return value if isinstance(value.type, JsonText) else JsonValue(value)
 
 
 class JsonLiteral(JsonExpression):
-    """What is known when the statement is compiled: a text without quotes in it, true, false or null."""
+    """A constant: a text without quotes, true, false or null."""
 
     name = "literal"
 
@@ -91,7 +90,7 @@ class JsonLiteral(JsonExpression):
 
 
 class JsonValue(JsonExpression):
-    """A column's value."""
+    """The value of a column or expression."""
 
     name = "value"
 
@@ -147,7 +146,7 @@ def _amount(sql: str) -> str:
 
 
 class JsonObject(JsonExpression):
-    """A JSON object. Its members stand in their order."""
+    """A JSON object with its members in order."""
 
     name = "object"
 
@@ -164,7 +163,7 @@ class JsonObject(JsonExpression):
 
 
 class JsonRows(JsonExpression):
-    """All rows' values as a JSON list, in the order that the rows come in; of some rows only, where `when` is given."""
+    """The values of all rows, or of those that meet `when`, as a JSON array in the order of the rows."""
 
     name = "list"
 
@@ -181,7 +180,7 @@ class JsonRows(JsonExpression):
 
 
 class JsonMember(JsonExpression):
-    """A member of a JSON column, by its name."""
+    """A member of a JSON column."""
 
     name = "part"
 
@@ -204,7 +203,7 @@ ITEM: Any = sa.literal_column("item.value", PlainText())
 
 
 class JsonArray(JsonExpression):
-    """The list of what is made of each item of a JSON column's list; within it, the item is `ITEM`."""
+    """A JSON array of an expression for each item of a JSON column's array, which is ITEM in it."""
 
     name = "items"
     source = "jsonb_array_elements({})"
@@ -224,14 +223,14 @@ class JsonArray(JsonExpression):
 
 
 class JsonTextArray(JsonArray):
-    """The list of what is made of each text of an array; within it, the text is `ITEM`."""
+    """As JsonArray, for each text of an SQL array."""
 
     name = "each"
     source = "unnest({})"
 
 
 class IsObject(FunctionElement[bool]):
-    """Whether a JSON column has an object, rather than null."""
+    """True if a JSON column holds an object, false if null."""
 
     name = "is_object"
     type = sa.Boolean()
@@ -245,7 +244,7 @@ def _is_object(element: IsObject, compiler: SQLCompiler, **kwargs: Any) -> str:
 
 
 class CursorText(FunctionElement[str]):
-    """A row's place in a list, as clients get it: see loaders/core/cursors.py."""
+    """A row's cursor, in the format of loaders/core/cursors.py."""
 
     name = "cursor_text"
     type = PlainText()
@@ -266,7 +265,7 @@ def _cursor(element: CursorText, compiler: SQLCompiler, **kwargs: Any) -> str:
 
 
 class SplitSum(FunctionElement[str]):
-    """A sum that was kept in halves, divided by a power of ten, as a decimal number: see models/totals.py."""
+    """A sum stored as two parts, divided by 10 ** places, as decimal text: see models/sales/stage_totals.py."""
 
     name = "sum_text"
     type = PlainText()
@@ -286,7 +285,7 @@ def _sum(element: SplitSum, compiler: SQLCompiler, **kwargs: Any) -> str:
 
 
 def _fragments(value: Any, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
-    """The pieces of what writes JSON, or of an expression of JSON that may be null."""
+    """The fragments of a JSON expression, or of nullable JSON text."""
     if isinstance(value, JsonExpression):
         yield from value.fragments(compiler, **kwargs)
     else:

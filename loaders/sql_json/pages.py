@@ -1,4 +1,4 @@
-"""A page of a list as a part of a statement that writes JSON."""
+"""A page of a list inside a statement that returns JSON."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from loaders.sql_json.expressions import CursorText, JsonRows
 
 
 class Columns:
-    """The columns of a select's rows. It has only those that are asked for: a table has many, and each takes its time
-    to be compiled, and to be carried by the database."""
+    """The columns of a select's rows. A column is added to the select on first access."""
 
     def __init__(self, find: Callable[[str], Any], rows: sa.Subquery) -> None:
         self._find = find
@@ -35,22 +34,22 @@ class Columns:
 
 @dataclass(frozen=True)
 class RowScope:
-    """A record in a statement: `row` has its columns; `enclosing` are the rows it stands among, its own included."""
+    """A record in a statement. `row` has its columns; `enclosing` are the row sources around it, its own included."""
 
     row: Any = None
     enclosing: tuple[Any, ...] = ()
 
     def alias(self, model: Any) -> Any:
-        """An alias of a model, for rows within this record's."""
+        """An alias of a model for rows nested in this record."""
         return _alias(model, len(self.enclosing))
 
     def within(self, row: Any) -> RowScope:
-        """A row of a select within this record's."""
+        """The scope of a row nested in this record."""
         return RowScope(row, (*self.enclosing, sa.inspect(row).selectable))
 
     def from_select(self, find: Callable[[str], Any], select: sa.Select[Any]) -> tuple[RowScope, sa.Subquery]:
-        """A row of a select within this record's, and what to select such rows from. `find` has the expressions of
-        the row's columns in the select, by their names."""
+        """The scope of a select's row nested in this record, and the subquery of these rows. `find` returns the
+        expression of a column in the select, by name."""
         bare: sa.Select[Any] = select.with_only_columns(sa.literal_column("1").label("_"), maintain_column_froms=True)
         rows = bare.correlate(*self.enclosing).subquery()
         return RowScope(Columns(find, rows), (*self.enclosing, rows)), rows
@@ -58,18 +57,18 @@ class RowScope:
 
 @functools.lru_cache(1000)
 def _alias(model: Any, depth: int) -> Any:
-    """Made once: an alias has all the columns of its table. Only rows within each other need different ones."""
+    """Cached, since an alias copies all columns of its table. Only nested rows need different aliases."""
     return aliased(model)
 
 
 def scalar(select: sa.Select[Any], scope: RowScope) -> sa.ScalarSelect[Any]:
-    """A select of one value, to stand where the record does."""
+    """A select of one value as an expression in the scope of a record."""
     return select.correlate(*scope.enclosing).scalar_subquery()
 
 
 @dataclass(frozen=True)
 class PageRows:
-    """The rows of a page. With `more`, one row too many was read where the list goes on."""
+    """The rows of a page. With `more`, they include one row beyond the page, if there is one."""
 
     scope: RowScope
     request: PageRequest
@@ -78,12 +77,12 @@ class PageRows:
     more: bool
 
     def list(self, value: Any) -> Any:
-        """What is made of each row, in the page's order."""
+        """The JSON array of an expression for each row, in the page's order."""
         return JsonRows(value, self._place <= self.request.size if self.more else None)
 
     @property
     def goes_on(self) -> Any:
-        """Whether there are rows beyond the page, in the direction that it was read in."""
+        """True if there are rows beyond the page, in the direction of reading."""
         return sa.func.count() > self.request.size
 
     def cursor(self) -> Any:
@@ -113,8 +112,8 @@ def select_page(
     more: bool,
     ends: bool,
 ) -> PageRows:
-    """The page of a list whose records meet `belongs`. `more` is to know whether the list goes on, `ends` to have the
-    cursors of its ends."""
+    """The page of a list whose records meet `belongs`. `more` is needed for `goes_on`, `ends` for the cursors of the
+    first and the last row."""
     row = scope.alias(model)
     keys = [order.key(row) for order in request.order]
     named = {f"_key_{place}": key for place, key in enumerate(keys)}
@@ -137,14 +136,14 @@ def select_page(
 def count_rows(
     viewer: Viewer, model: type[Entity], request: PageRequest, belongs: ParentCondition | None, scope: RowScope
 ) -> Any:
-    """How many rows all pages of a list have together."""
+    """The number of rows of all pages of a list."""
     row = scope.alias(model)
     count = sa.select(sa.func.count()).select_from(row).where(*_holds(viewer, row, request, belongs))
     return scalar(count, scope)
 
 
 def belonging(viewer: Viewer, relation: Relation, scope: RowScope) -> ParentCondition:
-    """The condition on a row that it belongs to a record by a relation."""
+    """The condition that a row belongs to the record of a scope by a relation."""
     parent_id = scope.row.id
 
     def belongs(row: Any) -> sa.ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Values that come with a request. A statement is compiled once, with parameters in their place."""
+"""References to the variables of a request, so that one compiled statement serves all values."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Parameters:
     request with other values there needs another statement."""
 
     variables: Variables
-    """Those of the request that it is compiled for."""
+    """The variables of the request that triggers the compilation."""
     reads: dict[str, Read] = field(default_factory=dict)
     specialized_on: list[Read] = field(default_factory=list)
 
     def placeholders(self) -> dict[str, Any]:
-        """The variables, with what may differ from request to request as `VariableRef`."""
+        """The variables, with a `VariableRef` for each value that the SQL does not depend on."""
         return {name: self._placeholder(value, _variable(name)) for name, value in self.variables.items()}
 
     def _placeholder(self, value: Any, read: Read) -> Any:
@@ -40,7 +40,7 @@ class Parameters:
         return VariableRef(self, read) if _is_scalar(value) else value
 
     def bind(self, read: Read, kind: Any) -> sa.BindParameter[Any]:
-        """A parameter of the statement, of a column's type."""
+        """A new parameter of the statement, of a column's type."""
         name = f"given_{len(self.reads)}"
         self.reads[name] = read
         return sa.bindparam(name, type_=kind)
@@ -48,14 +48,14 @@ class Parameters:
 
 @dataclass(frozen=True)
 class VariableRef:
-    """A value that comes with a request; `many` stands in a list for all of its items."""
+    """A reference to a variable, or to a part of one. With `many`, it is all items of the list in which it stands."""
 
     parameters: Parameters
     read: Read
     many: bool = False
 
     def then(self, make: Callable[[Any], Any]) -> VariableRef:
-        """What is made of the value."""
+        """A reference to the result of `make`, applied to the value."""
         read = self.read
         return VariableRef(self.parameters, lambda variables: make(read(variables)))
 
@@ -63,13 +63,13 @@ class VariableRef:
         return self.parameters.bind(self.read, kind)
 
     def specialize(self) -> Any:
-        """The value itself. It becomes a part of the statement."""
+        """The value of the current request. It is baked into the SQL, so other values need another statement."""
         self.parameters.specialized_on.append(self.read)
         return self.read(self.parameters.variables)
 
 
 def as_bind(value: Any, kind: Any) -> Any:
-    """A value as a part of an SQL expression."""
+    """A value or reference as a bind parameter."""
     if isinstance(value, sa.BindParameter):
         return value
     return value.bind(kind) if isinstance(value, VariableRef) else sa.literal(value, kind)
@@ -80,7 +80,7 @@ def specialized(value: Any) -> Any:
 
 
 def merge_list(values: list[Any]) -> list[Any] | VariableRef:
-    """A list, as one given value where any of its items is."""
+    """A list of values and references as one reference; the list itself if it has no reference."""
     givens = [each for each in values if isinstance(each, VariableRef)]
     if not givens:
         return values
@@ -96,7 +96,7 @@ def merge_list(values: list[Any]) -> list[Any] | VariableRef:
 
 
 def variable_shape(value: Any) -> Hashable:
-    """What of a variable's value decides which statement answers: not the scalars in it, unless they are pinned."""
+    """A variable's value without its scalars: requests with equal shapes can share a statement."""
     if isinstance(value, dict):
         return tuple([(name, variable_shape(each)) for name, each in value.items()])
     if isinstance(value, list):
@@ -105,7 +105,7 @@ def variable_shape(value: Any) -> Hashable:
 
 
 def _are_scalars(values: list[Any]) -> bool:
-    """Of an empty list there is no telling what it is a list of."""
+    """False for an empty list: the type of its items is unknown."""
     return bool(values) and all(_is_scalar(each) for each in values)
 
 
