@@ -1,4 +1,4 @@
-"""The only wiring: settings -> database, change log, schema, hub -> Starlette application."""
+"""Builds the Starlette application from the settings. Nothing else connects the parts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from schema import (
 )
 
 STATIC = Path(__file__).parent / "static"
-READY_SECONDS = 5.0
+READINESS_TIMEOUT_SECONDS = 5.0
 GC_THRESHOLD = 10_000, 20, 20
 """Garbage collections are rarer than Python's default: one of all objects of a thousand subscribers would block the
 event loop every other second."""
@@ -98,7 +98,7 @@ def build(settings: Settings) -> Starlette:
         threshold = gc.get_threshold()
         gc.set_threshold(*GC_THRESHOLD)
         gc.enable()  # `crm-graph serve` starts without
-        with metrics.gauges(gauges), _at_a_signal(connections.drain, settings.drain_seconds):
+        with metrics.gauges(gauges), _drain_on_signal(connections.drain, settings.drain_seconds):
             yield
         gc.set_threshold(*threshold)
         await connections.close()
@@ -106,7 +106,7 @@ def build(settings: Settings) -> Starlette:
         await changelog.close()
         await rate_limiter.close()
         await database.close()
-        await asyncio.to_thread(tracing.stop)  # it sends what is left
+        await asyncio.to_thread(tracing.stop)  # blocks while it exports the last spans
 
     app = Application(
         CommonHeaders(_for_pages(HTTP(service), sockets.origins)),
@@ -131,7 +131,7 @@ def build(settings: Settings) -> Starlette:
 
 
 class Application(Starlette):
-    """Operations go straight to their endpoint; all else through the routes."""
+    """Requests to /graphql bypass the router."""
 
     def __init__(self, graphql: ASGIApp, **options: Any) -> None:
         super().__init__(**options)
@@ -145,7 +145,7 @@ class Application(Starlette):
 
 
 def _for_pages(app: ASGIApp, origins: Collection[str]) -> ASGIApp:
-    """What lets pages of other origins send operations. There are no cookies that would come along."""
+    """Allow pages of these origins to send operations. No cookies are involved."""
     if not origins:
         return app
     return CORSMiddleware(
@@ -159,36 +159,37 @@ def _for_pages(app: ASGIApp, origins: Collection[str]) -> ASGIApp:
 
 
 def from_environment() -> Starlette:
-    """The application as a worker process makes it for itself."""
+    """The application of a worker process."""
     return build(Settings.from_environment())
 
 
 @contextlib.contextmanager
-def _at_a_signal(drain: Callable[[float], None], seconds: float) -> Iterator[None]:
-    """Drain when the process is asked to stop, before the server does what it does then: it lets nobody in any more,
-    waits for open connections to end, and tells the application only afterwards. Asked by SIGTERM, it goes on serving
-    for some seconds, in which proxies find out that it is not ready."""
+def _drain_on_signal(drain: Callable[[float], None], seconds: float) -> Iterator[None]:
+    """Drain on SIGTERM and SIGINT, before the server's own handler closes its sockets.
+
+    After SIGTERM the server goes on serving for `seconds`, so that proxies see that it is not ready.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
 
-    asked: list[int] = []
+    received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
-        asked.append(number)
-        patience = seconds if asked == [signal.SIGTERM] else 0
-        loop.call_soon_threadsafe(drain, patience)
+        received.append(number)
+        delay = seconds if received == [signal.SIGTERM] else 0
+        loop.call_soon_threadsafe(drain, delay)
         handler = before[signal.Signals(number)]
         assert callable(handler)
-        if patience:
-            loop.call_soon_threadsafe(loop.call_later, patience, handler, number, None)
+        if delay:
+            loop.call_soon_threadsafe(loop.call_later, delay, handler, number, None)
         else:
             handler(number, frame)
 
     for each, handler in before.items():
-        if callable(handler):  # left to the system, the signal would end the process at once
+        if callable(handler):  # the system's default handler would end the process
             signal.signal(each, stop)
     try:
         yield
@@ -199,7 +200,7 @@ def _at_a_signal(drain: Callable[[float], None], seconds: float) -> Iterator[Non
 
 
 class _Readiness:
-    """Whether the database can be worked with. However many want to know, it is asked once at a time."""
+    """Checks that the database is reachable and migrated. Concurrent requests share one check."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -212,7 +213,7 @@ class _Readiness:
 
     async def _ask(self) -> bool:
         try:
-            async with asyncio.timeout(READY_SECONDS):
+            async with asyncio.timeout(READINESS_TIMEOUT_SECONDS):
                 await migrations.require_current(self._database, or_newer=True)
         except (ConfigurationError, TimeoutError) as refusal:
             log.warning("Not ready: %s", refusal or "the database does not answer")
@@ -226,9 +227,11 @@ async def _healthy(request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    """Whether to send anybody here: the process is not about to stop, the database answers and has the tables that this
-    version works with. And whether processes wake each other: without that, changes made elsewhere are seen some
-    seconds late. Why not is told to the log alone."""
+    """Readiness for load balancers: the process is not stopping, and the database is reachable and migrated.
+
+    Without the broadcast the status is "degraded": changes of other processes arrive some seconds late. Only the log
+    has the reason.
+    """
     state = request.app.state
     broadcast = "connected" if state.changelog.notifier.connected else "reconnecting"
     if state.service.connections.draining:

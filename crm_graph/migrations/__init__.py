@@ -1,4 +1,4 @@
-"""The history of the tables, the same on SQLite and PostgreSQL."""
+"""Migrations of the database, the same for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crm_graph.database import Database
 from crm_graph.errors import ConfigurationError
 
-# Alembic is imported where it is needed: a server only compares two revisions, and starts in half a second less.
+# Alembic is imported only to migrate: a server just compares two revisions.
 HERE = Path(__file__).parent
 VERSIONS = sa.table("alembic_version", sa.column("version_num", sa.String))
 Applied = Callable[[str, str], None]
 
 
 def newest() -> str:
-    """The last revision: their files begin with their numbers."""
+    """The newest revision. The files in versions/ begin with their numbers."""
     return max(path.name.partition("_")[0] for path in HERE.glob("versions/[0-9]*.py"))
 
 
 async def upgrade(engine: AsyncEngine, applied: Applied | None = None) -> None:
-    """Bring the database to the newest revision; `applied` hears the number and the title of each step."""
+    """Migrate the database to the newest revision. `applied` is called with each step's number and title."""
     from alembic import command
 
     async with engine.connect() as connection:
@@ -34,7 +34,7 @@ async def upgrade(engine: AsyncEngine, applied: Applied | None = None) -> None:
 
 
 async def check(engine: AsyncEngine) -> None:
-    """Raises alembic's CommandError where the models and the migrated database differ."""
+    """Raises alembic's CommandError if the models and the migrated database differ."""
     from alembic import command
 
     async with engine.connect() as connection:
@@ -42,7 +42,7 @@ async def check(engine: AsyncEngine) -> None:
 
 
 async def current(engine: AsyncEngine) -> str | None:
-    """The revision that the database is at; None for one that was never migrated."""
+    """The revision of the database, or None if it was never migrated."""
     async with engine.connect() as connection:
         if not await connection.run_sync(lambda sync: sa.inspect(sync).has_table(VERSIONS.name)):
             return None
@@ -60,7 +60,7 @@ async def require_current(database: Database, *, or_newer: bool = False) -> None
         return
     if revision is not None and revision > newest():
         raise ConfigurationError(
-            f"The database is at revision {revision}, and this version of CRM Graph knows only {newest()}. "
+            f"The database is at revision {revision}, and this version of CRM Graph supports {newest()} at most. "
             "Install the version that migrated it."
         )
     state = "does not exist yet" if missing else "has no tables" if revision is None else f"is at revision {revision}"
@@ -68,7 +68,7 @@ async def require_current(database: Database, *, or_newer: bool = False) -> None
 
 
 def _is_missing(database: Database) -> bool:
-    """A SQLite database that is not there, which connecting would make."""
+    """The file of a SQLite database is missing. Connecting would create it."""
     return database.is_sqlite and not Path(database.url.database or "").exists()
 
 
@@ -83,7 +83,7 @@ def unreachable(error: Exception) -> ConfigurationError:
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()
     return ConfigurationError(
         f"The database cannot be reached: {reason[0] if reason else type(error).__name__}. "
-        "Start it, or set CRM_GRAPH_DATABASE_URL to where it is."
+        "Start it, or correct CRM_GRAPH_DATABASE_URL."
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that `crm_graph.migrations` hands over, or on CRM_GRAPH_DATABASE_URL."""
+"""Runs migrations on the connection that `crm_graph.migrations` passes, or on CRM_GRAPH_DATABASE_URL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crm_graph.settings import Settings
 
 
 def render(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
-    """Column types as migrations spell them: by what is stored, so that later changes of a type leave history alone."""
+    """Column types in migrations: the stored type, so that later changes of our types leave old migrations alone."""
     if kind == "server_default" and isinstance(item.arg, sa.True_ | sa.False_):
         return f"sa.{item.arg}()"  # databases spell these in different ways
     if kind != "type":
@@ -42,8 +42,8 @@ def render(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
     return False
 
 
-def tell(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
-    """Pass a step on to whoever wants to hear of it."""
+def report_step(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
+    """Report a step to the caller of `crm_graph.migrations.upgrade`."""
     applied = context.config.attributes.get("applied")
     if applied is not None:
         applied(step.up_revision_id, step.up_revision.doc)
@@ -93,7 +93,7 @@ def run(connection: sa.Connection) -> None:
         compare_type=True,
         render_item=render,
         process_revision_directives=complete,
-        on_version_apply=tell,
+        on_version_apply=report_step,
         transaction_per_migration=True,
     )
     with context.begin_transaction():

@@ -1,4 +1,4 @@
-"""What requests and answers have in common, whatever they are about: an id, and what browsers are told."""
+"""Request ids, and security headers for browsers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from crm_graph.observability.logs import REQUEST_ID
 
 REQUEST_ID_HEADER = b"x-request-id"
-SAFE = [
+SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 ]
-_MINE, _count = secrets.token_hex(6).encode(), itertools.count(0x1000)
-_SANE = re.compile(rb"[!-~]{1,100}")
+_PREFIX, _count = secrets.token_hex(6).encode(), itertools.count(0x1000)
+_VALID_ID = re.compile(rb"[!-~]{1,100}")
 
 
 class CommonHeaders:
-    """Gives each request the id that it came with, or one of its own, and sends it back. Browsers are told to take the
-    answer for nothing but what it says it is, and to show it in no frame; whether a connection is encrypted, and stays
-    so, is for the proxy in front to say."""
+    """Sends back each request's X-Request-Id, or a new one, with headers against sniffing and framing.
+
+    Strict-Transport-Security is left to the proxy that terminates TLS.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -37,7 +38,7 @@ class CommonHeaders:
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *SAFE, (REQUEST_ID_HEADER, request_id)]
+                message["headers"] = [*message["headers"], *SECURITY_HEADERS, (REQUEST_ID_HEADER, request_id)]
             await send(message)
 
         await self.app(scope, receive, marked if scope["type"] == "http" else send)
@@ -45,7 +46,7 @@ class CommonHeaders:
 
 def _id_of(scope: Scope) -> bytes:
     for name, value in scope["headers"]:
-        if name == REQUEST_ID_HEADER and _SANE.fullmatch(value):
+        if name == REQUEST_ID_HEADER and _VALID_ID.fullmatch(value):
             given: bytes = value
             return given
-    return b"%s%x" % (_MINE, next(_count))
+    return b"%s%x" % (_PREFIX, next(_count))

@@ -1,4 +1,4 @@
-"""Lines of the log, each with the request and the operation that it is about."""
+"""Log lines with their request and operation."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ OPERATION = ContextVar("OPERATION", default="-")
 TRACE_ID = ContextVar("TRACE_ID", default="")
 
 
-class WithRequest(logging.Filter):
-    """Keeps all lines."""
+class RequestContextFilter(logging.Filter):
+    """Adds the request, operation and trace ids to each record. Filters nothing."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id, record.operation, record.trace_id = REQUEST_ID.get(), OPERATION.get(), TRACE_ID.get()
         return True
 
 
-class AsJson(logging.Formatter):
-    """A line is one JSON object."""
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        about = {name: vars(record).get(name) for name in ("request_id", "operation", "trace_id")}
+        context = {name: vars(record).get(name) for name in ("request_id", "operation", "trace_id")}
         line = {
             "time": dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **{name: value for name, value in about.items() if value not in {None, "", "-"}},
+            **{name: value for name, value in context.items() if value not in {None, "", "-"}},
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -39,14 +39,14 @@ class AsJson(logging.Formatter):
 
 
 def config(log_format: str) -> dict[str, Any]:
-    """What logging is set up with: a line is «text» or «json»."""
+    """The configuration for `logging.config.dictConfig`. `log_format` is "text" or "json"."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"request": {"()": WithRequest}},
+        "filters": {"request": {"()": RequestContextFilter}},
         "formatters": {
             "text": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s %(operation)s] %(message)s"},
-            "json": {"()": AsJson},
+            "json": {"()": JsonFormatter},
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": log_format, "filters": ["request"]}},
         "loggers": {"uvicorn": {"level": "INFO"}},

@@ -1,7 +1,7 @@
-"""Spans of operations and of the statements that they send, by OpenTelemetry, which is imported only where it is on.
+"""OpenTelemetry spans of operations and SQL statements. OpenTelemetry is imported only if CRM_GRAPH_TRACING is on.
 
-Where spans go, and how many are kept, is set by OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_ENDPOINT,
-OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME and the like.
+OpenTelemetry's own variables set the exporter, the sampler and the service name: OTEL_EXPORTER_OTLP_ENDPOINT,
+OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME and others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _spans: _Spans | None = None
 
 
 def start(engines: Sequence[AsyncEngine], provider: TracerProvider | None = None) -> None:
-    """Begin to make spans. Raises ConfigurationError where the packages for it are missing."""
+    """Create spans from now on. Raises ConfigurationError if the packages are missing."""
     global _spans
     try:
         _spans = _Spans(engines, provider)
@@ -40,7 +40,7 @@ def start(engines: Sequence[AsyncEngine], provider: TracerProvider | None = None
 
 
 def stop() -> None:
-    """Send what is left, and make no more."""
+    """Export the remaining spans, and create no more."""
     global _spans
     if _spans is not None:
         _spans.provider.shutdown()
@@ -50,17 +50,17 @@ def stop() -> None:
 def operation(
     kind: str, name: str | None, text: str, connection: HTTPConnection | None
 ) -> AbstractContextManager[None]:
-    """A span around an operation, which goes on with the trace that its request names."""
+    """A span around an operation. It continues the trace in the request's headers."""
     return _NOTHING if _spans is None else _spans.operation(kind, name, text, connection)
 
 
 def statement(text: str) -> AbstractContextManager[None]:
-    """A span around a statement that goes past SQLAlchemy."""
+    """A span around a statement that bypasses SQLAlchemy."""
     return _NOTHING if _spans is None else _spans.statement(text)
 
 
 def record_error(code: str) -> None:
-    """Say of the operation that an error of this code came of it."""
+    """Mark the current span as failed with this code."""
     if _spans is not None:
         _spans.record_error(code)
 
@@ -118,7 +118,7 @@ class _Spans:
             span.end()
 
     def _past(self, text: str, context: Any) -> Any:
-        """A span that began when the statement did."""
+        """A span that starts at the statement's start."""
         begun = getattr(context, "_crm_graph_begun", None)
         return self.tracer.start_span(
             _verb(text), None, self.trace.SpanKind.CLIENT, self._attributes(text), start_time=begun
@@ -137,7 +137,7 @@ def _exporting() -> TracerProvider:
 
 
 def _begin(connection: Any, cursor: Any, text: str, arguments: Any, context: Any, many: bool) -> None:
-    if context is not None:  # there is none for a statement that goes past SQLAlchemy
+    if context is not None:  # None for a statement that bypasses SQLAlchemy
         context._crm_graph_begun = time.time_ns()
 
 

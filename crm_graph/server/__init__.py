@@ -1,1 +1,1 @@
-"""uvicorn, with this server's protocol classes."""
+"""uvicorn's protocols with limits."""

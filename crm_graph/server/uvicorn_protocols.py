@@ -1,4 +1,4 @@
-"""uvicorn, for clients who take their time: requests have to arrive in some seconds, and a stop drops none of them."""
+"""uvicorn with limits for slow and hostile clients, and a stop that drops no request (decision 0019)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
-ARRIVAL_SECONDS = 20.0
-"""How long a request may take to arrive, from its first byte, or from its connection."""
-HEAD_BYTES = 65_536
+REQUEST_TIMEOUT_SECONDS = 20.0
+"""A request must arrive within this time, counted from its first byte or from the connection."""
+MAX_HEAD_BYTES = 65_536
 """Of a request, without its body."""
-UNREAD_BYTES = 1_000_000
-"""Of answers to pings, which are sent whether their reader reads them or not."""
-MOST_FRAMES = 10_000
-"""Of one message: its bytes are counted elsewhere, but there are frames without any."""
-LET_IN_SECONDS = 0.25
-"""How long those who were let in last have to say what they want, before connections where nothing runs are closed."""
+MAX_UNREAD_BYTES = 1_000_000
+"""Of pongs that the client has not read."""
+MAX_FRAMES = 10_000
+"""Of one message. Its bytes are limited elsewhere, but frames can be empty."""
+STOP_GRACE_SECONDS = 0.25
+"""A stopping server waits this long for requests on connections it has just accepted."""
 
 
 class Server(uvicorn.Server):
@@ -29,20 +29,20 @@ class Server(uvicorn.Server):
             server.close()
         for each in sockets or []:
             each.close()
-        await asyncio.sleep(LET_IN_SECONDS)
+        await asyncio.sleep(STOP_GRACE_SECONDS)
         await super().shutdown(sockets)
 
 
 class BoundedHTTP(HttpToolsProtocol):
-    """Ends connections whose requests do not come to an end: uvicorn would wait for ever, and keep all of it."""
+    """Closes connections whose request does not arrive in time. uvicorn would wait, and buffer, without a limit."""
 
     _arriving: asyncio.TimerHandle | None = None
     _begun = _is_websocket = False
     _head = _piece = 0
-    """How many bytes of the request were no part of its body, and how many came last."""
+    """Bytes of the request outside its body, and bytes received last."""
 
     def connection_made(self, transport: Any) -> None:
-        joined: Any = _Joined(transport, self.loop)
+        joined: Any = _HeadAndBodyTransport(transport, self.loop)
         super().connection_made(joined)
         self._await()
 
@@ -54,12 +54,12 @@ class BoundedHTTP(HttpToolsProtocol):
         self._piece = len(data)
         self._head += self._piece
         super().data_received(data)
-        # Bytes between requests end uvicorn's own patience.
+        # uvicorn stops its own keep-alive timer when bytes arrive between requests.
         idle = self.cycle is None or self.cycle.response_complete
         if self._arriving is None and (self._begun or idle) and not self._is_websocket:
             self._await()
-        if self._head > HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(431, "The head of the request is too long.")
+        if self._head > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(431, "The request head is too long.")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -82,7 +82,9 @@ class BoundedHTTP(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def _await(self) -> None:
-        self._arriving = self.loop.call_later(ARRIVAL_SECONDS, self._refuse, 408, "The request took too long.")
+        self._arriving = self.loop.call_later(
+            REQUEST_TIMEOUT_SECONDS, self._refuse, 408, "The request did not arrive in time."
+        )
 
     def _arrived(self) -> None:
         self._begun = False
@@ -97,13 +99,13 @@ class BoundedHTTP(HttpToolsProtocol):
         self.transport.close()
 
 
-class _Joined:
-    """A transport that writes the head of an answer together with its body, where that is there at once: to write takes
-    longer than most of what an answer is made with."""
+class _HeadAndBodyTransport:
+    """A transport that sends the head and the body of a response with one system call, if both are written in one turn
+    of the event loop."""
 
     def __init__(self, plain: Any, loop: asyncio.AbstractEventLoop) -> None:
         self.plain = plain
-        self.is_closing = plain.is_closing  # it is asked for each answer
+        self.is_closing = plain.is_closing  # called for each response
         self._loop, self._held = loop, b""
 
     def __getattr__(self, name: str) -> Any:
@@ -128,8 +130,8 @@ class _Joined:
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """Ends connections that make us keep more and more for them. What is sent goes past the state machine of frames,
-    which takes longer than all else of it."""
+    """Closes connections that make the server buffer without a limit. Plain text messages bypass the state machine for
+    frames."""
 
     async def send(self, message: Any) -> None:
         text = message.get("text")
@@ -141,12 +143,12 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         super().handle_ping()
-        if self.transport.get_write_buffer_size() > UNREAD_BYTES:
+        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             self.transport.abort()
 
     def handle_cont(self, event: Any) -> None:
         super().handle_cont(event)
-        if len(self.frames) > MOST_FRAMES:
+        if len(self.frames) > MAX_FRAMES:
             self.transport.abort()
 
 

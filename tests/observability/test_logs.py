@@ -22,7 +22,7 @@ def line(log_format: str, **failure: object) -> str:
     setup = logs.config(log_format)
     made = logging.config.DictConfigurator(setup)
     handler.setFormatter(made.configure_formatter(setup["formatters"][log_format]))
-    handler.addFilter(logs.WithRequest())
+    handler.addFilter(logs.RequestContextFilter())
     record = logging.LogRecord("crm_graph", logging.ERROR, "", 0, "It is \ud800 %s", ("odd",), None)
     vars(record).update(created=0.5, msecs=500.0, **failure)
     request, operation = logs.REQUEST_ID.set("abc"), logs.OPERATION.set("List")

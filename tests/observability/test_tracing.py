@@ -86,7 +86,7 @@ async def test_an_error_is_told_by_its_span(
     world: World, spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(world.application.state.service, "database", None)
-    caplog.handler.addFilter(logs.WithRequest())
+    caplog.handler.addFilter(logs.RequestContextFilter())
     await ask(world, LIST, **HEADERS)
 
     [operation] = operations(spans)

@@ -53,7 +53,7 @@ async def test_a_server_is_ready_without_the_broadcast_but_not_without_the_datab
         monkeypatch.setattr(application.state.changelog.notifier, "connected", False)
         response = await client.get("/readyz")
         assert (response.status_code, response.json()) == (200, health("degraded", "ok", "reconnecting"))
-        monkeypatch.setattr(app, "READY_SECONDS", 0.05)
+        monkeypatch.setattr(app, "READINESS_TIMEOUT_SECONDS", 0.05)
         monkeypatch.setattr(migrations, "require_current", hang)
         response = await client.get("/readyz")
         assert (response.status_code, response.json()) == (503, health("not ready", "not ready", "reconnecting"))

@@ -261,7 +261,7 @@ def test_a_database_of_a_later_version(capsys: pytest.CaptureFixture[str], migra
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     message = (
-        f"The database is at revision 9999, and this version of CRM Graph knows only {migrations.newest()}. "
+        f"The database is at revision 9999, and this version of CRM Graph supports {migrations.newest()} at most. "
         "Install the version that migrated it."
     )
 
@@ -276,7 +276,7 @@ def test_a_server_that_does_not_answer(capsys: pytest.CaptureFixture[str], monke
         code, message = refusal(capsys, command, *port)
         assert code == 2
         assert message.startswith("The database cannot be reached: ")
-        assert message.endswith("Start it, or set CRM_GRAPH_DATABASE_URL to where it is.")
+        assert message.endswith("Start it, or correct CRM_GRAPH_DATABASE_URL.")
 
 
 @pytest.mark.parametrize("url", ["mysql://localhost/crm", "nonsense"])

@@ -45,7 +45,7 @@ async def test_the_log_tells_which_request_a_line_is_about(
     world: World, service: OperationService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(service, "database", None)
-    caplog.handler.addFilter(logs.WithRequest())
+    caplog.handler.addFilter(logs.RequestContextFilter())
     ids = [f"request-{number}" for number in range(3)]
     await asyncio.gather(
         *[

@@ -43,7 +43,7 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "ARRIVAL_SECONDS", 0.3)
+    monkeypatch.setattr(bounds, "REQUEST_TIMEOUT_SECONDS", 0.3)
 
 
 @pytest.mark.usefixtures("brief")
@@ -53,7 +53,7 @@ async def test_a_request_that_does_not_arrive_is_not_awaited_for_ever(server: Se
         writer.write(sent)
         answer = await rest(reader)
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
-    assert answer.endswith(b"\r\n\r\nThe request took too long.")
+    assert answer.endswith(b"\r\n\r\nThe request did not arrive in time.")
 
 
 @pytest.mark.usefixtures("brief")
@@ -97,7 +97,7 @@ async def test_a_body_of_any_length_has_no_head_to_be_too_long(server: Server) -
 async def test_a_socket_that_pings_and_reads_nothing_is_ended(
     world: World, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "UNREAD_BYTES", 10_000)
+    monkeypatch.setattr(bounds, "MAX_UNREAD_BYTES", 10_000)
     async with server.websocket(world.admin, ping_interval=None) as client:
         transport: Any = client.connection.transport
         transport.pause_reading()
@@ -114,7 +114,7 @@ async def test_a_socket_that_pings_and_reads_nothing_is_ended(
 async def test_a_message_in_frames_without_end_is_ended(
     world: World, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "MOST_FRAMES", 100)
+    monkeypatch.setattr(bounds, "MAX_FRAMES", 100)
     async with server.websocket(world.admin) as client:
         transport: Any = client.connection.transport
         transport.write(b"\x01\x80" + bytes(4) + (b"\x00\x80" + bytes(4)) * 200)
