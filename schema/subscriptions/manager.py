@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError
+from graphql import DocumentNode, ExecutionResult, GraphQLError
 from graphql.execution import create_source_event_stream, execute_subscription_event
 from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry.http import GraphQLRequestData
@@ -23,7 +23,7 @@ from loaders.live.events import RecordEvent
 from schema.core import TYPES
 from schema.core.context import Context
 from schema.execution.executor import CompletionPlans
-from schema.execution.schema import dump_json, format_response
+from schema.execution.schema import CrmSchema, dump_json, format_response
 from schema.subscriptions.group import Position, Subscriber, SubscriptionRequest
 from schema.subscriptions.operations import parse_subscription
 from schema.subscriptions.sink import Sink
@@ -34,7 +34,7 @@ from schema.subscriptions.workspace import WorkspaceSubscriptions, shielded
 class SubscriptionManager:
     """The subscriptions of one process, by workspace."""
 
-    def __init__(self, schema: Any, settings: Settings, database: Database, changelog: ChangeLog) -> None:
+    def __init__(self, schema: CrmSchema, settings: Settings, database: Database, changelog: ChangeLog) -> None:
         self.schema, self.settings, self.database, self.changelog = schema, settings, database, changelog
         self._workspaces: dict[str, tuple[WorkspaceSubscriptions, int, contextlib.ExitStack]] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -81,7 +81,9 @@ class SubscriptionManager:
             await log.require_replayable(session, viewer.workspace_id, after, at, self.settings.retention)
             return viewer, after, at
 
-    async def _source(self, context: Context, document: Any, request: GraphQLRequestData) -> SubscriptionSource:
+    async def _source(
+        self, context: Context, document: DocumentNode, request: GraphQLRequestData
+    ) -> SubscriptionSource:
         executor = self._executor(document, request.variables, request.operation_name, context, None)
         source: Any = await await_maybe(create_source_event_stream(executor))
         if isinstance(source, ExecutionResult):
@@ -150,8 +152,8 @@ class SubscriptionManager:
 
     def _executor(
         self,
-        document: Any,
-        variables: Any,
+        document: DocumentNode,
+        variables: dict[str, Any] | None,
         name: str | None,
         context: Context,
         root: object,
