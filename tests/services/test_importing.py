@@ -252,7 +252,7 @@ async def test_every_kind_of_bad_row_is_reported_and_nothing_is_written(desk: De
         ("accounts.csv", 10, "name", "Control characters are not allowed. It is 'Nul\0char'."),
         ("accounts.csv", 11, "parent", "There is no account with the name 'Nobody'."),
         ("accounts.csv", 12, "employees", "A whole number is expected. It is '1.5'."),
-        ("accounts.csv", 13, "id", "Line 2 says something else of the same record."),
+        ("accounts.csv", 13, "id", "Line 2 has other values for the same record."),
         ("accounts.csv", 15, "employees", "The number is too large. It is '99999999999999999999'."),
         ("accounts.csv", 16, "name", f"At most 200 characters are allowed, got 201. It is '{'n' * 60}…'."),
         ("accounts.csv", 17, "employees", "A number from 0 to 2147483647 is expected. It is '-1'."),

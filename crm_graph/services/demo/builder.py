@@ -1,4 +1,4 @@
-"""What is to be written: rows as they are today, and the log of how they came to be so."""
+"""Collects the demo's rows as they are today, and the change log of their past."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORKING_HOURS = (8, 17)
 
 @dataclass
 class PastEntry(Entry):
-    """A change that somebody made some time ago: its own fields take the place of the transaction's."""
+    """A log entry of the past: its time, user and actor replace the transaction's."""
 
     happened_at: dt.datetime
     user_id: str | None
@@ -31,7 +31,7 @@ class PastEntry(Entry):
 
 
 class Builder:
-    """Rows and log entries under way. `add`, `change` and `remove` keep the two in agreement.
+    """Rows and log entries. `add`, `change` and `remove` keep them consistent.
 
     `home` is the home team of each user.
     """
@@ -49,7 +49,7 @@ class Builder:
         return self.moment.date()
 
     def add(self, model: type[Entity], at: dt.datetime, by: str | None, **values: Any) -> Row:
-        """A new record, made by a user at that time, or just now if that is still to come."""
+        """Add a record that a user creates at a time, or now if that is in the future."""
         at = min(at, self.moment)
         row = self.link(model, **values, created_at=at, updated_at=at)
         self.journal.inserted(model, [row])
@@ -57,7 +57,7 @@ class Builder:
         return row
 
     def link(self, model: type[WorkspaceRow], **values: Any) -> Row:
-        """A new row of a table that the log does not follow, or not yet."""
+        """Add a row without a log entry."""
         made = self.rows[model]
         key = {"workspace_id": self.journal.viewer.workspace_id, "id": demo_id(model.prefix, len(made) + 1)}
         row = {**{name: kind() if kind else value for name, kind, value in _defaults(model)}, **key, **values}
@@ -65,7 +65,7 @@ class Builder:
         return row
 
     def change(self, row: Row, model: type[Entity], at: dt.datetime, by: str | None, **values: Any) -> None:
-        """What a user changed in a record at that time; nothing if that is still to come."""
+        """Change a record at a time; nothing if that is in the future."""
         fields = {name: [wire(row[name]), wire(value)] for name, value in values.items() if row[name] != value}
         if not fields or at > self.moment:
             return
@@ -85,7 +85,7 @@ class Builder:
         self.past[entry.record_id].append(PastEntry(**vars(entry), happened_at=at, user_id=by, actor=actor))
 
     def log(self) -> list[PastEntry]:
-        """Everything that happened, in order."""
+        """All entries in order of time."""
         return sorted((each for changes in self.past.values() for each in changes), key=lambda each: each.happened_at)
 
     # Chance
@@ -97,7 +97,7 @@ class Builder:
         return self.random.choice(items)
 
     def some(self, items: Sequence[T], least: int, most: int) -> list[T]:
-        """A few different ones, fewer where there are not so many."""
+        """`least` to `most` different items, or all if there are fewer."""
         return self.random.sample(items, min(len(items), self.random.randint(least, most)))
 
     def day(self, days: float) -> dt.datetime:

@@ -1,4 +1,4 @@
-"""The company itself: people, teams, what it sells and how its deals go."""
+"""The demo company: users, teams, products and pipelines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FOUNDED = -600
 
 @dataclass
 class Company:
-    """What the other parts pick from."""
+    """Rows that the other parts refer to."""
 
     users: list[Row] = field(default_factory=list)
     teams: dict[str, Row] = field(default_factory=dict)
@@ -52,7 +52,7 @@ def email_of(name: str) -> str:
 
 
 def found(builder: Builder, password_hash: str, token_hash: str) -> Company:
-    """The company as it began. All its people share one password, so that one can look through anybody's eyes."""
+    """The company at its start. All users share one password, so that you can sign in as any of them."""
     company = Company()
     at = builder.moment + dt.timedelta(days=FOUNDED)
     for name, description in sample_data.TEAMS.items():

@@ -26,7 +26,7 @@ TYPES = {
 
 @dataclass
 class Customer:
-    """An account with what the other parts need to know of it: who works there, and what they want from us."""
+    """An account with its place, its contacts and the products that interest it."""
 
     account: Row
     place: Place
@@ -39,7 +39,7 @@ class Customer:
 
 
 def acquire(builder: Builder, company: Company, count: int) -> list[Customer]:
-    """That many accounts with their contacts. The first is a customer with subsidiaries."""
+    """`count` accounts with their contacts. The first is a customer with subsidiaries."""
     customers: list[Customer] = []
     names: set[str] = set()
     for number, days in enumerate(sorted(builder.random.uniform(-560, -5) for _ in range(count))):
@@ -171,6 +171,6 @@ def phone_in(builder: Builder, place: Place) -> str:
 
 
 def slug(text: str) -> str:
-    """The text as a part of an address: «Köln Foods» becomes «koln-foods»."""
+    """The text as part of an address: `Köln Foods` becomes `koln-foods`."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")

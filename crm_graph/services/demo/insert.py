@@ -1,4 +1,4 @@
-"""Writes the demo's data."""
+"""Inserts the demo's data."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ async def insert_demo(
     token_hash: str,
     moment: dt.datetime | None = None,
 ) -> None:
-    """Fill a new workspace: everybody in it has the password, its admin also the API token.
+    """Fill a new workspace: all users have the password, and the admin also has the API token.
 
-    Bulk inserts, with the log written entry by entry as if each change had been made when it is said to have happened.
+    Rows are inserted in bulk. The log gets one entry for each change, dated in the past.
     """
     journal = journal_of(session)
     builder = Builder(journal, moment or now())
@@ -44,7 +44,7 @@ async def insert_demo(
 
 
 def build(builder: Builder, accounts: int, password_hash: str, token_hash: str) -> None:
-    """All of the data, without a database."""
+    """Build all of the data, without a database."""
     firm = company.found(builder, password_hash, token_hash)
     campaigns = marketing.plan(builder, firm)
     clients = customers.acquire(builder, firm, accounts)

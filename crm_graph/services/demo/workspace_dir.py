@@ -1,4 +1,4 @@
-"""The demo's own folder: a database, and the secret from which its password and its token are made."""
+"""The demo's folder: a database, and the secret that its password and token derive from."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SYSTEM = "system:demo"
 
 @dataclass(frozen=True)
 class WorkspaceDir:
-    """A folder that is there, with its secret."""
+    """An existing folder with its secret."""
 
     folder: Path
     secret: str
 
     @classmethod
     def at(cls, folder: Path, *, fresh: bool = False) -> WorkspaceDir:
-        """The folder's home, made if need be; `fresh` removes the data there. Raises ConfigurationError."""
+        """Open a folder, or create it; `fresh` deletes its data. Raises ConfigurationError."""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if fresh:
@@ -67,7 +67,7 @@ class WorkspaceDir:
 
     @property
     def settings(self) -> Settings:
-        """Those of a server on the data: GraphiQL comes signed in, and whatever tools try is answered."""
+        """Settings of a demo server: GraphiQL is signed in, and tools may introspect and use GET."""
         return Settings(
             database_url=_url(self.database),
             secret_key=self.secret,
@@ -84,11 +84,11 @@ class WorkspaceDir:
         return base64.b32encode(made).decode().rstrip("=")
 
     async def prepare(self, accounts: int) -> bool:
-        """Migrate the data, or make it. Answers whether it was there already."""
+        """Migrate the data, or create it. Returns whether it existed."""
         if self.database.exists():
             await _migrate(self.database)
             return True
-        # Made under another name: what was interrupted is not taken for the whole.
+        # Built under another name, so that interrupted work is not mistaken for a database.
         unfinished = self.folder / "unfinished.db"
         for name in ("unfinished.db", "unfinished.db-wal", "unfinished.db-shm"):
             (self.folder / name).unlink(missing_ok=True)
@@ -102,7 +102,7 @@ class WorkspaceDir:
         changelog = ChangeLog(database, "memory://")
         await changelog.open()
         workspace = setup.new_workspace(company.COMPANY)
-        # Not all the same, so that it shows who looks.
+        # Different defaults, so that visibility differs by user.
         workspace.visibility_defaults = {"Lead": Visibility.PRIVATE, "Opportunity": Visibility.PUBLIC_READ}
         viewer = Viewer.of(workspace, None, SYSTEM)
         password_hash = await passwords.hashed(self.password)

@@ -29,8 +29,8 @@ Read = Callable[[Cells], Any]
 
 @dataclass(frozen=True)
 class Reader:
-    """A field of a record, ready to read. `read` answers what the file says, None for a blank; `fill` what a blank is
-    filled with in a new record. For a link both answer the text that the record it points to is known by.
+    """Reader of a field. `read` returns the value of a row's cells, None for a blank. `fill` returns the value of a
+    blank in a new record. For a link, both return the text by which the record is found.
 
     Both raise Invalid, whose field is the file's column.
     """
@@ -45,7 +45,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class RecordPlan:
-    """A record that rows make. `source_key` are the cells that it is made of, `seen` by key where such a record was."""
+    """A record that rows become. `source_key` returns its cells; `seen` has line and hash of the cells by record key."""
 
     record: Record
     readers: tuple[Reader, ...]
@@ -58,7 +58,7 @@ class RecordPlan:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a source; `fault` says why it cannot be read."""
+    """One row of a source; `fault` is set if it cannot be read."""
 
     line: int
     cells: Cells
@@ -68,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """What a step reads: a file, or rows of the mapping's own. Its header is checked, its rows are counted."""
+    """Source of a step: a file, or rows of the mapping's own. The header is checked and the rows are counted."""
 
     name: str
     plans: tuple[RecordPlan, ...]
@@ -79,7 +79,7 @@ class Table:
 
     @functools.cached_property
     def models(self) -> frozenset[type[Entity]]:
-        """What its rows make."""
+        """The entities of its records."""
         return frozenset(plan.record.model for plan in self.plans)
 
     def rows(self) -> Iterator[Row]:
@@ -102,7 +102,7 @@ class Table:
 
 
 def open_table(step: Step, mapping: Path, folder: Path) -> Table:
-    """Raises Invalid for a file that is not there, and for columns and constants of the mapping that cannot be."""
+    """Open the source of a step. Raises Invalid for a missing file, and for unknown columns and invalid constants."""
     if step.file is None:
         plans = _plans(step, ())
         return Table(mapping.name, plans, step, None, (), len(plans))
@@ -122,8 +122,8 @@ def open_table(step: Step, mapping: Path, folder: Path) -> Table:
 
 
 def _lines(path: Path, step: Step) -> Iterator[tuple[int, list[str] | Invalid]]:
-    """The rows that are not blank, with the number of the line that each begins in."""
-    # Bytes that are no text become surrogates, which the columns that they are meant for refuse.
+    """Rows that are not blank, each with the number of its first line."""
+    # Undecodable bytes become surrogates, which the column types reject.
     with path.open(encoding=step.encoding, errors="surrogateescape", newline="") as file:
         reader = csv.reader(file, delimiter=step.delimiter, strict=True)
         while True:
@@ -176,7 +176,7 @@ def _plan(record: Record, header: Sequence[str], step: Step, shared: dict[str, R
 
 
 def _reader(each: Field, header: Sequence[str], step: Step, shared: dict[str, Read]) -> Reader:
-    """Readers of equal texts for equal columns share what they keep: `shared`, by what they do."""
+    """Reader of a field. Fields with equal sources and types share a cached function in `shared`."""
     sources = list(each.sources)
     columns = [column for source in sources if source.template for column in source.template.columns]
     kind = each.column.type
@@ -227,7 +227,7 @@ def _cached(columns: Sequence[str], header: Sequence[str], make: Callable[[Mappi
 
 
 def _value(shape: Any, kind: Any, step: Step, filling: bool, row: Mapping[str, str]) -> Any:
-    """A field's clean value for a row; None where it is blank."""
+    """A field's clean value for a row; None for a blank."""
     parts: Any
     match shape:
         case Source():
@@ -241,11 +241,11 @@ def _value(shape: Any, kind: Any, step: Step, filling: bool, row: Mapping[str, s
     try:
         return kind.clean(parts) if parts else None
     except Invalid as fault:
-        raise Invalid(fault.message) from None  # its field is a part's name, where ours are columns
+        raise Invalid(fault.message) from None  # drop the part's name: our errors name columns
 
 
 def _parts(shape: dict[str, Source], kind: Any, step: Step, row: Mapping[str, str]) -> dict[str, Any] | None:
-    """A value's parts; None where all that the file has of it is blank."""
+    """A value's parts; None if all its cells are blank."""
     kinds = {each.name: each.metadata["type"] for each in fields(kind)}
     found, blank = {}, any(source.template and source.template.columns for source in shape.values())
     for name, source in shape.items():

@@ -31,12 +31,12 @@ Progress = Callable[[str, int, int], None]
 
 
 class _WaitForLaterRow(Exception):
-    """The row points to a record that a row further down may make."""
+    """The row refers to a record that a later row may create."""
 
 
 @dataclass
 class _Reading:
-    """One row under way. Records in `coming` may be made by rows further down; those in `failed` have faults here."""
+    """A row in progress. Later rows may create records of `coming`; the row's own records of `failed` are invalid."""
 
     row: Row
     coming: frozenset[type[Entity]]
@@ -46,7 +46,7 @@ class _Reading:
 
 
 class Writer:
-    """One import under way, in one transaction."""
+    """One import, in one transaction."""
 
     def __init__(self, session: AsyncSession, viewer: Viewer, report: ImportReport) -> None:
         self.session = session
@@ -59,7 +59,7 @@ class Writer:
         self.waiting = 0
 
     async def write(self, tables: Sequence[Table], progress: Progress | None) -> None:
-        """Everything of all tables, in their order."""
+        """Write the rows of all tables, in order."""
         await self.lookup.load(self.session, self.viewer, [plan.record for each in tables for plan in each.plans])
         for table in tables:
             await self._write(table, progress)
@@ -86,7 +86,7 @@ class Writer:
             progress(table.name, table.total, table.total)
 
     async def _take(self, table: Table, row: Row, *, last: bool = False) -> bool:
-        """Take a row in, or reject it. False where it waits for rows further down: then nothing was done."""
+        """Accept or reject a row. Returns False, without effect, for a row that has to wait for later rows."""
         if row.fault is not None:
             self._reject(table.name, row, [(None, row.fault)])
             return True
@@ -109,7 +109,7 @@ class Writer:
         return True
 
     def _draft(self, plan: RecordPlan, reading: _Reading) -> None:
-        """Add the record that the plan makes of the row, or its faults."""
+        """Add the plan's record of the row, or its faults."""
         record, known = plan.record, len(reading.faults)
         try:
             values: NewRow = {}
@@ -123,7 +123,7 @@ class Writer:
             former = plan.seen.get(key)
             if former is not None:
                 if former[1] != hash(plan.source_key(reading.row.cells)):
-                    raise Duplicate(f"Line {former[0]} says something else of the same record.", record.identity[-1])
+                    raise Duplicate(f"Line {former[0]} has other values for the same record.", record.identity[-1])
                 return
             self.bulk_writer.rules(record.model).derive(values)
             record_id = self.lookup.known(record, values)
@@ -140,7 +140,7 @@ class Writer:
             reading.faults.append((_label(plan, error.field), error))
 
     def _read(self, reads: Iterable[tuple[Reader, Read]], reading: _Reading, values: NewRow) -> None:
-        """Add to the values what the row says, links as the ids of what they point to."""
+        """Add the row's values; a link becomes the id of its record."""
         cells, find = reading.row.cells, self.lookup.find
         for reader, read in reads:
             try:
@@ -151,7 +151,7 @@ class Writer:
                     )
             except NotFound as error:
                 if reader.target in reading.failed:
-                    continue  # it is part of this row, and its own faults are told
+                    continue  # the record is in this row, and its faults are reported
                 if reader.target in reading.coming and not reading.faults:
                     raise _WaitForLaterRow from None
                 reading.faults.append((reader.label, error))
@@ -182,7 +182,7 @@ class Writer:
         return row
 
     def _check(self, plan: RecordPlan, record_id: str, values: NewRow) -> None:
-        """Whether a record may become what the row says. Raises DomainError."""
+        """Check the values of a row for an existing record. Raises DomainError."""
         model = plan.record.model
         self.lookup.check_unique(model, record_id, values)
         for reader in plan.readers:
@@ -203,7 +203,7 @@ class Writer:
             self.waiting += 1
 
     async def _flush(self) -> None:
-        """Store what has come together: new records first, since changes may be about them."""
+        """Store all pending rows: new records first, since changes may refer to them."""
         for model in sorted(self.fresh, key=_write_order):
             await self.bulk_writer.insert(model, self.fresh)
         for model in sorted(self.changes, key=_write_order):
