@@ -45,7 +45,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class RecordPlan:
-    """A record that rows become. `source_key` returns its cells; `seen` has line and hash of the cells by record key."""
+    """A record that rows become. `source_key` returns its cells; `seen` has line and hash of the cells by key."""
 
     record: Record
     readers: tuple[Reader, ...]
