@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.applications import Starlette
 
-from tests.support.differential.dataset import plant
+from tests.support.differential.dataset import insert_rows
 from tests.support.differential.engines import Execution, Pair, compiled_schema, ordinary_schema
 
 
 @pytest.fixture(scope="session")
-async def planted(application: Starlette) -> Pair:
+async def populated(application: Starlette) -> Pair:
     """The two executions, over a database with the rows."""
     engine = create_async_engine(application.state.database.url)
-    await plant(engine)
+    await insert_rows(engine)
     await engine.dispose()
     state = application.state
     outside = state.settings, state.database, state.changelog
@@ -24,8 +24,8 @@ async def planted(application: Starlette) -> Pair:
 
 
 @pytest.fixture
-async def pair(planted: Pair, application: Starlette, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Pair]:
+async def pair(populated: Pair, application: Starlette, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Pair]:
     """The two, of which neither goes round the gate, and no statement fails: Python's answer would hide it."""
-    yield planted
+    yield populated
     assert application.state.visibility_hook.breaches == []
     assert [record for record in caplog.get_records("call") if record.name == "schema.execution.plan_cache"] == []

@@ -18,7 +18,7 @@ from tests.support.differential.answers import difference
 from tests.support.differential.engines import Pair
 from tests.support.differential.operations import drawn
 from tests.support.differential.shapes import SHAPES
-from tests.support.differential.shrink import smaller
+from tests.support.differential.shrink import shrink
 
 CASES = int(os.environ.get("CRM_GRAPH_TEST_CASES", "2_000" if LONG_TESTS else "0"))
 USUAL = 60
@@ -45,7 +45,7 @@ async def test_both_executions_give_the_same_answer(pair: Pair, number: int) -> 
         one, other = await pair.answers(case)
         assert "INTERNAL" not in one.codes, f"{case}\n{one.text}"
         if difference(one, other):
-            less = await smaller(case, pair.differ)
+            less = await shrink(case, pair.differ)
             answers = await pair.answers(less)
             pytest.fail(f"{difference(*answers)}\n{less}\n\nMade smaller from:\n{case}\n{difference(one, other)}")
         assert await pair.twins(case) == [other, other], str(case)

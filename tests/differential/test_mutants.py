@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.differential.engines import Execution, Pair, compiled_schema
-from tests.support.differential.mutants import BREAKS, Break, Broken, BrokenPair
+from tests.support.differential.mutants import MUTANTS, Mutant, MutantExecution, MutantPair
 from tests.support.differential.operations import Case, drawn
 from tests.support.differential.shapes import SHAPES
-from tests.support.differential.shrink import smaller
+from tests.support.differential.shrink import shrink
 
 EACH = 20
 """The most operations of a shape that it takes."""
@@ -18,30 +18,30 @@ EACH = 20
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 
 
-def beside(right: Execution, wrong: Break) -> BrokenPair:
+def beside(right: Execution, wrong: Mutant) -> MutantPair:
     """The ordinary execution, and a compiled one that is broken."""
-    broken = Broken(compiled_schema(), right.settings, right.database, right.changelog, broken=wrong.broken)
-    return BrokenPair(right, broken)
+    broken = MutantExecution(compiled_schema(), right.settings, right.database, right.changelog, broken=wrong.broken)
+    return MutantPair(right, broken)
 
 
-def telling(wrong: Break) -> Iterator[Case]:
+def telling(wrong: Mutant) -> Iterator[Case]:
     """Operations that may show what is wrong, some of each shape in turn."""
     for cases in zip(*(drawn(number, EACH) for number in range(SHAPES)), strict=False):
         yield from (case for case in cases if wrong.may_show(case))
 
 
-@pytest.mark.parametrize("name", BREAKS)
-async def test_what_is_broken_is_caught(planted: Pair, name: str) -> None:
-    broken = beside(planted.ordinary, BREAKS[name])
-    for asked, case in enumerate(telling(BREAKS[name]), 1):
+@pytest.mark.parametrize("name", MUTANTS)
+async def test_what_is_broken_is_caught(populated: Pair, name: str) -> None:
+    broken = beside(populated.ordinary, MUTANTS[name])
+    for asked, case in enumerate(telling(MUTANTS[name]), 1):
         if told := await broken.caught(case):
             print(f"{name}: caught by operation {asked}: {told}\n{case}")
             return
     pytest.fail("No operation told.")
 
 
-async def test_an_operation_that_tells_is_made_smaller(planted: Pair) -> None:
-    broken = beside(planted.ordinary, BREAKS["direction"])
+async def test_an_operation_that_tells_is_made_smaller(populated: Pair) -> None:
+    broken = beside(populated.ordinary, MUTANTS["direction"])
     order = {"field": "NAME", "direction": "DESC"}
     case = Case(
         """query Named($v: [AccountOrder!], $skip: Boolean! = false, $size: Int) {
@@ -54,7 +54,7 @@ async def test_an_operation_that_tells_is_made_smaller(planted: Pair) -> None:
         {"v": [order], "size": 50},
     )
 
-    less = await smaller(case, broken.differ)
+    less = await shrink(case, broken.differ)
 
     words = "query Named { accounts { ...Page } } fragment Page on AccountConnection { nodes { id } }"
     assert " ".join(less.text.split()) == words

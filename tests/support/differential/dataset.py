@@ -325,7 +325,7 @@ def _changes(rows: Rows) -> list[Row]:
     return found
 
 
-async def plant(engine: AsyncEngine) -> None:
+async def insert_rows(engine: AsyncEngine) -> None:
     """Put both workspaces into a database."""
     async with engine.begin() as connection:
         for workspace_id in (HERE, THERE):

@@ -29,7 +29,7 @@ from tests.support.differential.operations import Case
 
 
 @dataclass(frozen=True)
-class Break:
+class Mutant:
     """What is wrong while `broken` is entered. Only operations with the word in them can show it, and of the gate only
     those of people from whom something is hidden."""
 
@@ -42,7 +42,7 @@ class Break:
 
 
 @dataclass
-class Broken(Execution):
+class MutantExecution(Execution):
     """An execution with something wrong in it."""
 
     broken: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
@@ -53,7 +53,7 @@ class Broken(Execution):
 
 
 @dataclass
-class BrokenPair(Pair):
+class MutantPair(Pair):
     """The ordinary execution, and a compiled one that is broken: an answer that was not compiled tells nothing."""
 
     async def caught(self, case: Case) -> str | None:
@@ -160,15 +160,15 @@ def _skip() -> AbstractContextManager[Any]:
     return patch.object(collect_fields, "should_include_node", should_include_node)
 
 
-BREAKS = {
-    "the gate on a nested edge": Break(_gate_of_edges, hidden=True),
-    "deleted rows": Break(lambda: _gate("deleted")),
-    "the workspace": Break(lambda: _gate("workspace")),
-    "the tiebreak of an order": Break(lambda: _order(_no_tiebreak), "orderBy"),
-    "nulls in an order": Break(lambda: _order(_other_nulls), "orderBy"),
-    "direction": Break(lambda: _order(_other_direction), "orderBy"),
-    "hasNextPage": Break(_goes_on, "hasNextPage"),
-    "totalCount": Break(_total, "totalCount"),
-    "an alias": Break(_alias, ": "),
-    "@skip": Break(_skip, "@skip"),
+MUTANTS = {
+    "the gate on a nested edge": Mutant(_gate_of_edges, hidden=True),
+    "deleted rows": Mutant(lambda: _gate("deleted")),
+    "the workspace": Mutant(lambda: _gate("workspace")),
+    "the tiebreak of an order": Mutant(lambda: _order(_no_tiebreak), "orderBy"),
+    "nulls in an order": Mutant(lambda: _order(_other_nulls), "orderBy"),
+    "direction": Mutant(lambda: _order(_other_direction), "orderBy"),
+    "hasNextPage": Mutant(_goes_on, "hasNextPage"),
+    "totalCount": Mutant(_total, "totalCount"),
+    "an alias": Mutant(_alias, ": "),
+    "@skip": Mutant(_skip, "@skip"),
 }

@@ -78,7 +78,7 @@ def drawn(number: int, count: int, run: int = 0) -> list[Case]:
         max_examples=count,
         database=None,
         deadline=None,
-        phases=[Phase.generate],  # they are asked later: `smaller` cuts down the one that matters
+        phases=[Phase.generate],  # they are asked later: `shrink` cuts down the one that matters
         suppress_health_check=list(HealthCheck),
     )
     @given(case=cases(public(), number))

@@ -1,4 +1,4 @@
-"""A smaller operation of which the same is true: what is left of it shows what it is about."""
+"""Shrinks an operation on which two executions differ, while they still do."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ REMOVABLE = (
     *(FieldNode, FragmentSpreadNode, InlineFragmentNode),
     *(ArgumentNode, DirectiveNode, ObjectFieldNode, OperationDefinitionNode),
 )
-MOST_TRIES = 300
+MAX_TRIES = 300
 
 
-async def smaller(case: Case, still: Callable[[Case], Awaitable[bool]], most: int = MOST_TRIES) -> Case:
+async def shrink(case: Case, still: Callable[[Case], Awaitable[bool]], most: int = MAX_TRIES) -> Case:
     """The case without whatever can be taken from it, piece after piece, while `still` holds of the rest."""
     place = tries = 0
     while tries < most:
