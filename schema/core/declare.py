@@ -24,7 +24,7 @@ from schema.core.filters import INPUT_TYPES, comparison_of, filter_type, input_t
 from schema.core.mutations import VERSION, MoneyInput, write_input
 from schema.core.registry import TYPES
 from schema.core.scalars import enum_type
-from schema.core.selection import FieldSelection
+from schema.core.selection import Expression, FieldSelection
 
 T = TypeVar("T")
 COMMON = {
@@ -60,7 +60,7 @@ def edge(description: str, *, by: str, write: Writable = True, optional: bool = 
 
 
 def computed(
-    description: str, load: Values, write: Callable[[FieldSelection, RowScope], Any], *, cost: int | None = None
+    description: str, load: Values, write: Callable[[FieldSelection, RowScope], Expression], *, cost: int | None = None
 ) -> Any:
     """A value per record, in both executions: `load` returns it in Python, one value for each id, in their order;
     `write` returns the SQL expression. `cost` replaces the one of its type."""
@@ -108,9 +108,9 @@ def derive_inputs(declared: Any) -> None:
     """Derive the filter, the order and the inputs of a node type."""
     name, model = declared.__name__, declared.__model__
     fields = declared.__strawberry_definition__.fields
-    kinds: dict[str, Any] = {}
+    kinds: dict[str, object] = {}
     edges: dict[str, tuple[str, str]] = {}
-    inputs: dict[str, tuple[Any, str, Writable]] = {}
+    inputs: dict[str, tuple[object, str, Writable]] = {}
     optional = {field.by for field in fields if isinstance(field, ToOne) and field.optional}
     for field in fields:
         if isinstance(field, ToOne):
@@ -130,14 +130,14 @@ def derive_inputs(declared: Any) -> None:
     long = {field.python_name for field in fields if isinstance(field, Column) and not field.sortable}
     order_type(name, [each for each, kind in kinds.items() if comparison_of(kind) and each not in long])
     writable = {each: entry for each, entry in inputs.items() if entry[2]}
-    create: dict[str, tuple[Any, str]] = {}
-    update: dict[str, tuple[Any, str]] = {}
-    for each, (kind, meaning, when) in writable.items():
+    create: dict[str, tuple[object, str]] = {}
+    update: dict[str, tuple[object, str]] = {}
+    for each, (annotation, meaning, when) in writable.items():
         column = model.__table__.columns[each]
         needed = not column.nullable and column.default is None and each not in optional
-        create[each] = (kind if needed else maybe(kind), meaning)
+        create[each] = (annotation if needed else maybe(annotation), meaning)
         if when is True:
-            update[each] = (maybe(kind), meaning)
+            update[each] = (maybe(annotation), meaning)
     if create:
         write_input(f"Create{name}Input", f"A new {label(model)}.", {}, create)
         known = {"id": (strawberry.ID, "Id of the record."), "expected_version": VERSION}
@@ -178,7 +178,7 @@ def maybe(kind: Any) -> Any:
     return strawberry.Maybe[Optional[kind]]  # type: ignore[misc]  # a type made at run time
 
 
-def declared_class(name: str, module: str, fields: Mapping[str, tuple[Any, Any]], *bases: type[Any]) -> type[Any]:
+def declared_class(name: str, module: str, fields: Mapping[str, tuple[object, object]], *bases: type[Any]) -> type[Any]:
     """A class of {name: (annotation, field)}, as if it were written in a module."""
     body = {each: value for each, (_, value) in fields.items()}
     body["__annotations__"] = {each: annotation for each, (annotation, _) in fields.items()}

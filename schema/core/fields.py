@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 import strawberry
+from graphql import GraphQLObjectType
 from strawberry import UNSET
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.base import StrawberryContainer
@@ -18,7 +19,7 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.lazy_type import LazyType
 
 from crm_graph.access import visible
-from crm_graph.models import types
+from crm_graph.models import Entity, WorkspaceRow, types
 from loaders import Loaders, PageRequest, Relation, Values
 from loaders.sql_json.expressions import ITEM, IsObject, JsonArray, JsonMember, JsonRows, as_json
 from loaders.sql_json.pages import RowScope, belonging, scalar
@@ -92,7 +93,7 @@ class ComputedField(DeclaredField):
     """A value computed in SQL, in one batch for all records of a level."""
 
     load: Values
-    compile_expression: Callable[[FieldSelection, RowScope], Any]
+    compile_expression: Callable[[FieldSelection, RowScope], Expression]
 
     def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         return info.context.loaders.by_parent_ids(self.load).load(source.id)
@@ -132,12 +133,12 @@ class ToMany(RelationField):
     def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         return self.bind(info, arguments)(source)
 
-    def bind(self, info: Any, kwargs: dict[str, Any]) -> Callable[[Any], Any]:
+    def bind(self, info: Any, arguments: Arguments) -> Callable[[Any], object]:
         context = info.context
         if self.relation is None:  # a root field
-            return lambda source: self._all(context.loaders, self._request(kwargs))
-        key = (self.origin, self.python_name, repr(kwargs))
-        relation, request = self.relation, context.loaders.memoize(key, lambda: self._request(kwargs))
+            return lambda source: self._all(context.loaders, self._request(arguments))
+        key = (self.origin, self.python_name, repr(arguments))
+        relation, request = self.relation, context.loaders.memoize(key, lambda: self._request(arguments))
 
         def read(source: Any) -> DeferredValue:
             loaders, parent = context.loaders, source.id
@@ -148,7 +149,7 @@ class ToMany(RelationField):
 
         return read
 
-    def _request(self, arguments: dict[str, Any]) -> PageRequest:
+    def _request(self, arguments: Arguments) -> PageRequest:
         request, linked = page_request(self.target, arguments), self.relation is not None and self.relation.linked
         return dataclasses.replace(request, linked=True) if linked else request
 
@@ -173,7 +174,9 @@ def page_arguments() -> list[StrawberryArgument]:
     ]
 
 
-def compile_one(selection: FieldSelection, scope: RowScope, model: Any, key: Any, kind: Any = None) -> Expression:
+def compile_one(
+    selection: FieldSelection, scope: RowScope, model: type[Entity], key: object, kind: GraphQLObjectType | None = None
+) -> Expression:
     """Expression for the record with an id; null if the viewer may not see it.
 
     `kind` is its type if the field's type is abstract.
@@ -183,25 +186,29 @@ def compile_one(selection: FieldSelection, scope: RowScope, model: Any, key: Any
     return scalar(sa.select(record).select_from(row).where(row.id == key, visible(row, selection.viewer)), scope)
 
 
-def compile_first(selection: FieldSelection, scope: RowScope, model: Any, select: sa.Select[Any]) -> Expression:
+def compile_first(
+    selection: FieldSelection, scope: RowScope, model: type[Entity], select: sa.Select[Any]
+) -> Expression:
     """Expression for the first record of a select, or null."""
     row, rows = scope.from_select(partial(getattr, model), select.limit(sa.literal_column("1")))
     return scalar(sa.select(selection.record(row)).select_from(rows), scope)
 
 
-def compile_rows(selection: FieldSelection, scope: RowScope, model: Any, select: sa.Select[Any]) -> Expression:
+def compile_rows(
+    selection: FieldSelection, scope: RowScope, model: type[WorkspaceRow], select: sa.Select[Any]
+) -> Expression:
     """Expression for the list of a select's records."""
     row, rows = scope.from_select(partial(getattr, model), select)
     return scalar(sa.select(JsonRows(selection.record(row))).select_from(rows), scope)
 
 
-def compile_value(scope: RowScope, select: sa.Select[Any], make: Callable[..., Any]) -> Any:
+def compile_value(scope: RowScope, select: sa.Select[Any], make: Callable[..., Expression]) -> Expression:
     """Expression made of a select's columns: of its only row, or of all rows by aggregates."""
     row = select.correlate(*scope.enclosing).subquery()
     return scalar(sa.select(make(*row.c)).select_from(row), scope)
 
 
-def _members(selection: FieldSelection, value: Any) -> Any:
+def _members(selection: FieldSelection, value: Expression) -> Expression:
     """Expression for the selected fields of a value type in a column."""
     return selection.operation.fields_of(
         selection.kind, selection.details, lambda name, selection: JsonMember(value, selection.declaration.python_name)

@@ -12,7 +12,7 @@ import re
 import types
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any, ClassVar, Optional
@@ -27,11 +27,13 @@ from strawberry.utils.str_converters import to_camel_case
 from crm_graph.access import Viewer, visible
 from crm_graph.database import TextArray, casefold_text, casefolded, in_array, is_storable
 from crm_graph.errors import BadUserInput
+from crm_graph.models import Entity
 from crm_graph.models.types import Enum, Text
 from crm_graph.records import TABLES
 from loaders import PageRequest, SortKey
 from loaders.live.lists import Dependencies
 from loaders.sql_json.variables import VariableRef, as_bind, merge_list, specialized
+from schema.core.declared import Arguments
 from schema.core.scalars import enum_type
 
 MAX_TEXT_LENGTH = 1000
@@ -138,7 +140,11 @@ def _comparison(
 
 
 def input_type(
-    name: str, bases: tuple[type, ...], fields: dict[str, tuple[Any, str]], description: str, left_out: Any = UNSET
+    name: str,
+    bases: tuple[type, ...],
+    fields: Mapping[str, tuple[object, str]],
+    description: str,
+    left_out: object = UNSET,
 ) -> Any:
     """An input type of {name: (annotation, description)}. Omitted fields have the value `left_out`."""
     body: dict[str, Any] = {"__annotations__": dict.fromkeys(fields, Any), "__module__": __name__}
@@ -159,7 +165,7 @@ INPUT_TYPES: dict[str, Any] = {"Optional": Optional, "list": list}
 
 _EXACT = ("eq", "in_", "not_in")
 _RANGE = (*_EXACT, "gt", "gte", "lt", "lte")
-COMPARISONS: dict[Any, type[Comparison]] = {
+COMPARISONS: dict[object, type[Comparison]] = {
     strawberry.ID: _comparison("IDFilter", strawberry.ID, *_EXACT, description="Compares ids."),
     str: _comparison(
         "StringFilter",
@@ -178,7 +184,7 @@ COMPARISONS: dict[Any, type[Comparison]] = {
 }
 
 
-def comparison_of(kind: Any) -> type[Comparison] | None:
+def comparison_of(kind: object) -> type[Comparison] | None:
     """The comparison for values of a type; None if they cannot be compared."""
     if kind not in COMPARISONS and isinstance(kind, type) and issubclass(kind, enum.Enum):
         name = kind.__name__
@@ -199,7 +205,7 @@ class Filter:
         return self._holds(model, viewer)
 
     def _check_size(self) -> None:
-        level: list[Any] = [self]
+        level: list[object] = [self]
         count = values = 0
         for _ in range(MAX_FILTER_DEPTH):
             level = [part for each in level for part in _parts(each)]
@@ -235,7 +241,7 @@ class Filter:
 
     def reaches(self) -> Dependencies:
         """The models of other records that the condition depends on, each with the names of the columns it reads."""
-        found: dict[Any, set[str]] = defaultdict(set)
+        found: dict[type[Entity], set[str]] = defaultdict(set)
         for name, value in vars(self).items():
             if name in {"and_", "or_", "not_"} and value:
                 for each in value if isinstance(value, list) else [value]:
@@ -267,15 +273,15 @@ class Filter:
         return vars(self).get(name) not in (UNSET, None) or any(each.mentions(name) for each in nested)
 
 
-def _merge(found: dict[Any, set[str]], *others: Dependencies) -> None:
+def _merge(found: dict[type[Entity], set[str]], *others: Dependencies) -> None:
     for other in others:
         for model, names in other.items():
             found[model] |= names
 
 
-def _parts(part: Any) -> list[Any]:
+def _parts(part: object) -> list[object]:
     """The conditions and values of a filter or a comparison; none for a value."""
-    parts: list[Any] = []
+    parts: list[object] = []
     for value in vars(part).values() if isinstance(part, (Filter, Comparison)) else ():
         if isinstance(value, list) and isinstance(part, Filter):
             parts.extend(value)
@@ -284,7 +290,7 @@ def _parts(part: Any) -> list[Any]:
     return parts
 
 
-def _length(values: list[Any]) -> int:
+def _length(values: list[object]) -> int:
     """The largest number of values that a list can have."""
     return sum(MAX_VALUES if isinstance(each, VariableRef) and each.many else 1 for each in values)
 
@@ -320,9 +326,9 @@ class NullsOrder(enum.Enum):
     LAST = "LAST"
 
 
-def filter_type(name: str, model: Any, columns: dict[str, Any], edges: dict[str, tuple[str, str]]) -> None:
+def filter_type(name: str, model: Any, columns: dict[str, object], edges: dict[str, tuple[str, str]]) -> None:
     """Make the filter of a node type from its columns' types and the (column, target name) of each edge."""
-    fields: dict[str, tuple[Any, str]] = {}
+    fields: dict[str, tuple[object, str]] = {}
     for column, kind in columns.items():
         comparison = comparison_of(kind)
         if comparison is not None:
@@ -360,7 +366,7 @@ def order_type(name: str, columns: list[str]) -> None:
             each.default = each.default_value = defaults[each.python_name]
 
 
-def page_request(target: Any, arguments: dict[str, Any]) -> PageRequest:
+def page_request(target: Any, arguments: Arguments) -> PageRequest:
     """The page request of a connection's arguments. Raises BadUserInput."""
     condition = arguments.get("filter")
     request = PageRequest(

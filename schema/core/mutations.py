@@ -82,8 +82,8 @@ class MutationInput:
     are kept as `write_input` got them, so that another input can extend them.
     """
 
-    own_fields: ClassVar[Mapping[str, tuple[Any, str]]] = {}
-    record_fields: ClassVar[Mapping[str, tuple[Any, str]]] = {}
+    own_fields: ClassVar[Mapping[str, tuple[object, str]]] = {}
+    record_fields: ClassVar[Mapping[str, tuple[object, str]]] = {}
 
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments of the service. Raises Invalid for amounts in several currencies."""
@@ -109,8 +109,8 @@ def _take(values: dict[str, Any], name: str, value: Any) -> None:
 def write_input(
     name: str,
     description: str,
-    fields: Mapping[str, tuple[Any, str]],
-    record_fields: Mapping[str, tuple[Any, str]] | None = None,
+    fields: Mapping[str, tuple[object, str]],
+    record_fields: Mapping[str, tuple[object, str]] | None = None,
 ) -> Any:
     """An input of a mutation: `fields` are its own, `record_fields` those that go to the service as `values`."""
     made = input_type(name, (MutationInput,), {**fields, **(record_fields or {}), "idempotency_key": KEY}, description)

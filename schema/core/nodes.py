@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import strawberry
+from graphql import GraphQLObjectType
 from strawberry import UNSET
 from strawberry.types.arguments import StrawberryArgument
 
@@ -37,9 +38,11 @@ async def _load(info: Info, record_id: str) -> Any:
     return None if kind is None else await info.context.loaders.by_key(kind.__model__).load(record_id)
 
 
-def _write(selection: FieldSelection, scope: RowScope, kind: Any, key: Any) -> Any:
+def _write(selection: FieldSelection, scope: RowScope, kind: Any, key: object) -> Expression:
     """Expression for the record of a type whose id is `key`; its selection depends on the type."""
-    return compile_one(selection, scope, kind.__model__, key, selection.operation.schema.type_map[kind.__name__])
+    graphql_type = selection.operation.schema.type_map[kind.__name__]
+    assert isinstance(graphql_type, GraphQLObjectType)
+    return compile_one(selection, scope, kind.__model__, key, graphql_type)
 
 
 class _ById(DeclaredField):

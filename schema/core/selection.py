@@ -52,7 +52,7 @@ class Compilable(Protocol):
         """The SQL expression of the field's value for a record. Raises NotCompilable."""
 
 
-Part = Any | Callable[["FieldSelection"], Any]
+Part = Expression | Callable[["FieldSelection"], Expression]
 """The expression of a field, or a function that builds it from the field's selection."""
 
 
@@ -68,7 +68,7 @@ class OperationSelection:
     scalars: Any
     config: StrawberryConfig
 
-    def write(self) -> Any:
+    def write(self) -> Expression:
         """The SQL expression of the response's data. Raises NotCompilable."""
         root = self.schema.query_type
         assert root is not None
@@ -76,18 +76,18 @@ class OperationSelection:
         return self._object(root, found, lambda name, selection: selection.column(RowScope()))
 
     def fields_of(
-        self, kind: GraphQLObjectType, details: FieldDetailsList, part: Callable[[str, FieldSelection], Any]
-    ) -> Any:
+        self, kind: GraphQLObjectType, details: FieldDetailsList, part: Callable[[str, FieldSelection], Expression]
+    ) -> Expression:
         """Expression for a JSON object with the selected fields of a type; `part` builds each field."""
         found = collect_subfields(self.schema, self._fragments, self.values, self.node, kind, details)
         return self._object(kind, found, part)
 
     def _object(
-        self, kind: GraphQLObjectType, found: CollectedFields, part: Callable[[str, FieldSelection], Any]
-    ) -> Any:
+        self, kind: GraphQLObjectType, found: CollectedFields, part: Callable[[str, FieldSelection], Expression]
+    ) -> Expression:
         if found.new_defer_usages:
             raise NotCompilable
-        members = {}
+        members: dict[str, Expression] = {}
         for key, details in found.grouped_field_set.items():
             name = details[0].node.name.value
             if name == "__typename":
@@ -138,14 +138,14 @@ class FieldSelection:
         """The selected fields of the field's value, one entry per response key."""
         found: list[tuple[str, FieldSelection]] = []
 
-        def note(name: str, selection: FieldSelection) -> Any:
+        def note(name: str, selection: FieldSelection) -> Expression:
             found.append((name, selection))
             return JsonLiteral(None)
 
         self.operation.fields_of(self.kind, self.details, note)
         return found
 
-    def column(self, scope: RowScope) -> Any:
+    def column(self, scope: RowScope) -> Expression:
         """Expression for the field's value for a record."""
         declaration = self.declaration
         if isinstance(declaration, Compilable):
@@ -154,16 +154,16 @@ class FieldSelection:
             return as_json(getattr(scope.row, declaration.python_name))
         raise NotCompilable
 
-    def record(self, scope: RowScope, kind: GraphQLObjectType | None = None) -> Any:
+    def record(self, scope: RowScope, kind: GraphQLObjectType | None = None) -> Expression:
         """Expression for a record as the field's value."""
         return self.operation.fields_of(
             kind or self.kind, self.details, lambda name, selection: selection.column(scope)
         )
 
-    def write(self, parts: Mapping[str, Part]) -> Any:
+    def write(self, parts: Mapping[str, Part]) -> Expression:
         """Expression for an object as the field's value, of parts by their GraphQL names."""
 
-        def part(name: str, selection: FieldSelection) -> Any:
+        def part(name: str, selection: FieldSelection) -> Expression:
             made = parts[name]
             return made(selection) if callable(made) and not isinstance(made, sa.ClauseElement) else made
 

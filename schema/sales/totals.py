@@ -14,7 +14,7 @@ from loaders.sql_json.pages import RowScope
 from schema.core import compile_value
 from schema.core.costs import FREE, TOTAL, costs
 from schema.core.scalars import CurrencyCode
-from schema.core.selection import Expression, FieldSelection
+from schema.core.selection import Expression, FieldSelection, Part
 
 
 @costs(FREE)
@@ -53,7 +53,7 @@ def compile_totals(selection: FieldSelection, scope: RowScope, select: sa.Select
 
     def make(*columns: Any) -> Any:
         sums = _sums(columns)
-        parts = {
+        parts: dict[str, Part] = {
             "count": sa.func.coalesce(sa.func.sum(sums["count"]), 0, type_=sa.BigInteger()),
             "sums": lambda selection: JsonRows(selection.write(sums), sums["currency"].is_not(None)),
         }
