@@ -6,7 +6,7 @@ They concatenate text: PostgreSQL's json_build_object takes at most 100 argument
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -24,24 +24,26 @@ from crm_graph.models.sales.stage_totals import SPLIT
 from crm_graph.models.types import AMOUNT_SCALE, decimal_text
 from loaders.core.cursors import mark, text_of
 
+Expression = sa.ColumnElement[Any]
+"""An SQL expression: a value, or JSON text."""
 _NAME = re.compile(r'[\w."]+')
 
 
-class JsonText(UserDefinedType[Any]):
+class JsonText(UserDefinedType[str]):
     """Text that is JSON; SQL's null stands for JSON's null."""
 
     cache_ok = True
 
-    def get_col_spec(self, **kwargs: Any) -> str:
+    def get_col_spec(self, **kwargs: object) -> str:
         return "TEXT"
 
 
-class PlainText(UserDefinedType[Any]):
+class PlainText(UserDefinedType[str]):
     """Text without characters that JSON escapes."""
 
     cache_ok = True
 
-    def get_col_spec(self, **kwargs: Any) -> str:
+    def get_col_spec(self, **kwargs: object) -> str:
         return "TEXT"
 
 
@@ -52,18 +54,18 @@ class Fragment(NamedTuple):
     is_sql: bool
 
 
-class JsonExpression(FunctionElement[Any]):
+class JsonExpression(FunctionElement[str]):
     """An SQL expression of JSON, as fragments of its text. No fragment is null."""
 
     inherit_cache = False
     type = JsonText()
 
-    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: object) -> Iterator[Fragment]:
         raise NotImplementedError
 
 
 @compiles(JsonExpression)
-def _compile(element: JsonExpression, compiler: SQLCompiler, **kwargs: Any) -> str:
+def _compile(element: JsonExpression, compiler: SQLCompiler, **kwargs: object) -> str:
     joined = []
     for is_sql, fragments in groupby(element.fragments(compiler, **kwargs), key=lambda piece: piece.is_sql):
         texts = [piece.text for piece in fragments]
@@ -71,7 +73,7 @@ def _compile(element: JsonExpression, compiler: SQLCompiler, **kwargs: Any) -> s
     return " || ".join(joined)
 
 
-def as_json(value: Any) -> Any:
+def as_json(value: Expression) -> Expression:
     """A column or expression as JSON; JSON stays as it is."""
     return value if isinstance(value.type, JsonText) else JsonValue(value)
 
@@ -85,7 +87,7 @@ class JsonLiteral(JsonExpression):
         super().__init__()
         self.text = orjson.dumps(value).decode()
 
-    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: object) -> Iterator[Fragment]:
         yield Fragment(self.text, False)
 
 
@@ -94,12 +96,12 @@ class JsonValue(JsonExpression):
 
     name = "value"
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Expression) -> None:
         super().__init__(value)
         self.kind = value.type
         self.nullable = getattr(value, "nullable", True)
 
-    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: object) -> Iterator[Fragment]:
         sql = compiler.process(self.clauses, **kwargs)
         sql = sql if _NAME.fullmatch(sql) else f"({sql})"
         sqlite = compiler.dialect.name == "sqlite"
@@ -150,11 +152,11 @@ class JsonObject(JsonExpression):
 
     name = "object"
 
-    def __init__(self, members: Mapping[str, Any]) -> None:
+    def __init__(self, members: Mapping[str, Expression]) -> None:
         super().__init__(*(as_json(value) for value in members.values()))
         self.keys = list(members)
 
-    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: object) -> Iterator[Fragment]:
         yield Fragment("{", False)
         for place, (key, value) in enumerate(zip(self.keys, self.clauses, strict=True)):
             yield Fragment(f'{"," if place else ""}"{key}":', False)
@@ -167,10 +169,10 @@ class JsonRows(JsonExpression):
 
     name = "list"
 
-    def __init__(self, value: Any, when: sa.ColumnElement[bool] | None = None) -> None:
+    def __init__(self, value: Expression, when: sa.ColumnElement[bool] | None = None) -> None:
         super().__init__(value, *([] if when is None else [when]))
 
-    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: object) -> Iterator[Fragment]:
         value, *when = self.clauses
         chosen = f" FILTER (WHERE {compiler.process(when[0], **kwargs)})" if when else ""
         join = "group_concat" if compiler.dialect.name == "sqlite" else "string_agg"
@@ -184,11 +186,11 @@ class JsonMember(JsonExpression):
 
     name = "part"
 
-    def __init__(self, value: Any, key: str) -> None:
+    def __init__(self, value: Expression, key: str) -> None:
         super().__init__(value)
         self.key = key
 
-    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: object) -> Iterator[Fragment]:
         sql = compiler.process(self.clauses, **kwargs)
         sqlite = compiler.dialect.name == "sqlite"
         yield Fragment(
@@ -199,7 +201,7 @@ class JsonMember(JsonExpression):
         )
 
 
-ITEM: Any = sa.literal_column("item.value", PlainText())
+ITEM = sa.literal_column("item.value", PlainText())
 
 
 class JsonArray(JsonExpression):
@@ -208,7 +210,7 @@ class JsonArray(JsonExpression):
     name = "items"
     source = "jsonb_array_elements({})"
 
-    def fragments(self, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
+    def fragments(self, compiler: SQLCompiler, **kwargs: object) -> Iterator[Fragment]:
         array, made = self.clauses
         sql, text = compiler.process(array, **kwargs), _text(made, compiler, **kwargs)
         if compiler.dialect.name == "sqlite":
@@ -238,7 +240,7 @@ class IsObject(FunctionElement[bool]):
 
 
 @compiles(IsObject)
-def _is_object(element: IsObject, compiler: SQLCompiler, **kwargs: Any) -> str:
+def _is_object(element: IsObject, compiler: SQLCompiler, **kwargs: object) -> str:
     function = "json_type" if compiler.dialect.name == "sqlite" else "jsonb_typeof"
     return f"{function}({compiler.process(element.clauses, **kwargs)}) = 'object'"
 
@@ -250,13 +252,13 @@ class CursorText(FunctionElement[str]):
     type = PlainText()
     inherit_cache = False
 
-    def __init__(self, of: str, keys: list[Any]) -> None:
+    def __init__(self, of: str, keys: Sequence[Expression]) -> None:
         super().__init__(*(as_json(key) for key in keys))
         self.mark = mark(of)
 
 
 @compiles(CursorText)
-def _cursor(element: CursorText, compiler: SQLCompiler, **kwargs: Any) -> str:
+def _cursor(element: CursorText, compiler: SQLCompiler, **kwargs: object) -> str:
     texts = [_text(value, compiler, **kwargs) for value in element.clauses]
     content = " || ', ' || ".join([f"'[\"{element.mark}\"'", *texts]) + " || ']'"
     if compiler.dialect.name == "sqlite":
@@ -271,20 +273,20 @@ class SplitSum(FunctionElement[str]):
     type = PlainText()
     inherit_cache = False
 
-    def __init__(self, high: Any, low: Any, places: int) -> None:
+    def __init__(self, high: Expression, low: Expression, places: int) -> None:
         super().__init__(high, low)
         self.places = places
 
 
 @compiles(SplitSum)
-def _sum(element: SplitSum, compiler: SQLCompiler, **kwargs: Any) -> str:
+def _sum(element: SplitSum, compiler: SQLCompiler, **kwargs: object) -> str:
     high, low = (compiler.process(clause, **kwargs) for clause in element.clauses)
     if compiler.dialect.name == "sqlite":
         return f"sum_text({high}, {low}, {element.places})"
     return f"trim_scale(({high}::numeric * {SPLIT} + {low}) * 1e-{element.places})::text"
 
 
-def _fragments(value: Any, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fragment]:
+def _fragments(value: Expression, compiler: SQLCompiler, **kwargs: object) -> Iterator[Fragment]:
     """The fragments of a JSON expression, or of nullable JSON text."""
     if isinstance(value, JsonExpression):
         yield from value.fragments(compiler, **kwargs)
@@ -292,7 +294,7 @@ def _fragments(value: Any, compiler: SQLCompiler, **kwargs: Any) -> Iterator[Fra
         yield Fragment(f"coalesce({compiler.process(value, **kwargs)}, 'null')", True)
 
 
-def _text(value: Any, compiler: SQLCompiler, **kwargs: Any) -> str:
+def _text(value: Expression, compiler: SQLCompiler, **kwargs: object) -> str:
     if isinstance(value, JsonExpression):
         return compiler.process(value, **kwargs)
     return f"coalesce({compiler.process(value, **kwargs)}, 'null')"
