@@ -22,13 +22,14 @@ from loaders.accounts.summaries import (
     open_cases,
 )
 from loaders.sales import Totals
+from loaders.sql_json.expressions import Expression
 from loaders.sql_json.pages import RowScope, scalar
 from schema.core import Money, compile_first, computed
 from schema.core.context import Info
 from schema.core.costs import TOTAL
 from schema.core.declared import Arguments, DeclaredField, declared
 from schema.core.scalars import CurrencyCode
-from schema.core.selection import Expression, FieldSelection
+from schema.core.selection import FieldSelection
 from schema.sales import DealTotals, compile_totals, compile_worth
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from strawberry.types.base import StrawberryList, StrawberryOptional
 from crm_graph.models import Entity
 from crm_graph.records import label
 from loaders import Relation, SortKey, Values
+from loaders.sql_json.expressions import Expression
 from loaders.sql_json.pages import RowScope
 from schema.core.costs import FREE, costs
 from schema.core.fields import ById, Column, ComputedField, MoneyColumn, ToMany, ToOne, Writable
@@ -24,7 +25,7 @@ from schema.core.filters import INPUT_TYPES, comparison_of, filter_type, input_t
 from schema.core.mutations import VERSION, MoneyInput, write_input
 from schema.core.registry import TYPES
 from schema.core.scalars import enum_type
-from schema.core.selection import Expression, FieldSelection
+from schema.core.selection import FieldSelection
 
 T = TypeVar("T")
 COMMON = {

@@ -21,7 +21,7 @@ from strawberry.types.lazy_type import LazyType
 from crm_graph.access import visible
 from crm_graph.models import Entity, WorkspaceRow, types
 from loaders import Loaders, PageRequest, Relation, Values
-from loaders.sql_json.expressions import ITEM, IsObject, JsonArray, JsonMember, JsonRows, as_json
+from loaders.sql_json.expressions import ITEM, Expression, IsObject, JsonArray, JsonMember, JsonRows, as_json
 from loaders.sql_json.pages import RowScope, belonging, scalar
 from loaders.sql_json.variables import as_bind
 from schema.core.connections import ConnectionPage, Money
@@ -30,7 +30,7 @@ from schema.core.declared import Arguments, DeclaredField, DeferredValue, argume
 from schema.core.filters import INPUT_TYPES, page_request
 from schema.core.lists import compile_list
 from schema.core.scalars import CurrencyCode
-from schema.core.selection import Expression, FieldSelection
+from schema.core.selection import FieldSelection
 
 Writable = bool | Literal["create"]
 """True if clients may write a field, `create` if only on creation."""

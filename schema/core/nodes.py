@@ -15,14 +15,14 @@ from crm_graph.database import TextArray, is_storable
 from crm_graph.errors import BadUserInput
 from crm_graph.models.types import Id
 from loaders.core.pages import MAX_PAGE_SIZE
-from loaders.sql_json.expressions import ITEM, JsonLiteral, JsonText, JsonTextArray
+from loaders.sql_json.expressions import ITEM, Expression, JsonLiteral, JsonText, JsonTextArray
 from loaders.sql_json.pages import RowScope
 from loaders.sql_json.variables import VariableRef, as_bind, merge_list, specialized
 from schema.core import TYPES, Node, compile_one
 from schema.core.context import Info
 from schema.core.declared import Arguments, DeclaredField, argument, declared
 from schema.core.registry import query_fields
-from schema.core.selection import Expression, FieldSelection
+from schema.core.selection import FieldSelection
 
 ID = Id()
 

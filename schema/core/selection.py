@@ -30,14 +30,10 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
 
 from crm_graph.access import Viewer
-from loaders.sql_json.expressions import JsonLiteral, JsonObject, as_json
+from loaders.sql_json.expressions import Expression, JsonLiteral, JsonObject, as_json
 from loaders.sql_json.pages import RowScope
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
-
-
-Expression = sa.ColumnElement[Any]
-"""An SQL expression: a value, or JSON text."""
 
 
 class NotCompilable(Exception):

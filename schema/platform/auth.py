@@ -16,7 +16,7 @@ from crm_graph.auth import SignedIn
 from crm_graph.changelog import advance
 from crm_graph.errors import DomainError
 from crm_graph.services.platform import users
-from loaders.sql_json.expressions import JsonLiteral
+from loaders.sql_json.expressions import Expression, JsonLiteral
 from loaders.sql_json.pages import RowScope
 from schema.core import compile_one, edge
 from schema.core.context import Context, Info
@@ -25,7 +25,7 @@ from schema.core.declared import Arguments, DeclaredField, declared
 from schema.core.filters import input_type
 from schema.core.mutations import MutationInput, Payload, PayloadSource, UserError, mutation, user_error
 from schema.core.registry import mutation_fields, query_fields
-from schema.core.selection import Expression, FieldSelection
+from schema.core.selection import FieldSelection
 from schema.platform.users import UserPayload
 
 if TYPE_CHECKING:

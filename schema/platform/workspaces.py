@@ -13,7 +13,7 @@ from crm_graph.access.defaults import complete
 from crm_graph.models import Visibility
 from crm_graph.services.platform import workspaces
 from loaders.platform.workspaces import load_revision, load_workspace, revision_of
-from loaders.sql_json.expressions import as_json
+from loaders.sql_json.expressions import Expression, as_json
 from loaders.sql_json.pages import RowScope, scalar
 from schema.core import maybe
 from schema.core.context import Info
@@ -21,7 +21,7 @@ from schema.core.declared import Arguments, DeclaredField, declared
 from schema.core.mutations import Payload, mutation, write_input
 from schema.core.registry import mutation_fields, query_fields
 from schema.core.scalars import CurrencyCode, enum_type
-from schema.core.selection import Expression, FieldSelection
+from schema.core.selection import FieldSelection
 
 T = TypeVar("T")
 enum_type(Visibility)

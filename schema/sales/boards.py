@@ -23,7 +23,7 @@ from loaders.live.lists import Dependencies, ListSource, LiveList, invalidated_b
 from loaders.platform import load_revision, revision_of
 from loaders.sales.boards import load_stage_totals, load_stages, stage_totals, stages_of
 from loaders.sales.opportunities import IN_STAGE
-from loaders.sql_json.expressions import JsonRows
+from loaders.sql_json.expressions import Expression, JsonRows
 from loaders.sql_json.pages import RowScope, scalar
 from loaders.sql_json.variables import as_bind, specialized
 from schema.core import Connection, ConnectionPage
@@ -32,7 +32,7 @@ from schema.core.declared import Arguments, DeclaredField, argument, declared
 from schema.core.filters import INPUT_TYPES
 from schema.core.lists import compile_list
 from schema.core.registry import query_fields, subscription_fields
-from schema.core.selection import Expression, FieldSelection
+from schema.core.selection import FieldSelection
 from schema.sales.totals import DealTotals, compile_totals
 from schema.subscriptions.live_lists import EventKinds, changed, live_event
 from schema.subscriptions.source import LiveUpdate, SubscriptionSource, events_of, live

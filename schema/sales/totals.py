@@ -9,12 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 import strawberry
 
-from loaders.sql_json.expressions import JsonRows, SplitSum
+from loaders.sql_json.expressions import Expression, JsonRows, SplitSum
 from loaders.sql_json.pages import RowScope
 from schema.core import compile_value
 from schema.core.costs import FREE, TOTAL, costs
 from schema.core.scalars import CurrencyCode
-from schema.core.selection import Expression, FieldSelection, Part
+from schema.core.selection import FieldSelection, Part
 
 
 @costs(FREE)
