@@ -58,6 +58,13 @@ def test_operations_fit_the_schema() -> None:
     assert {place: found for place, found in errors.items() if found} == {}
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("0*.md")), ids=lambda page: page.stem)
+def test_decisions_have_all_sections(page: Path) -> None:
+    text = page.read_text()
+    assert re.search(r"^Status: \w+\. Date: \d{4}-\d{2}-\d{2}\.", text, re.MULTILINE)
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Alternatives", "Consequences"]
+
+
 def test_every_page_is_linked_from_the_readme() -> None:
     """Directly or through other pages."""
     found, new = set[Path](), [ROOT / "README.md"]
