@@ -12,7 +12,6 @@ import os
 import resource
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,8 @@ EMAIL = "ada@bench.example"
 IDLE_SECONDS = 2
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # for tests.support
+
+from tests.support.ports import free_port  # noqa: E402
 
 
 def options(doc: str | None, *, quick: str, database: bool = True) -> argparse.ArgumentParser:
@@ -62,13 +63,6 @@ def finish(kept: bool, summary: str, figures: Mapping[str, Any], file: Path | No
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that `share` percent of them do not exceed."""
     return sorted(values)[max(0, math.ceil(len(values) * share / 100) - 1)]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def resident(pid: int) -> int:

@@ -13,9 +13,9 @@ from pathlib import Path
 import uvloop
 from common import percentile
 from dataset import key
-from load import Storm, middle, steady, storm
+from load import LoadRun, middle, steady, storm
 from operations import READS, Deal, Operation
-from servers import Contender, Site
+from servers import ComparedServer, Site
 
 MOVE, MOVED_DEALS, MOST_MOVES_A_SECOND = "move", 20_000, 8_000
 """So many deals, if there are as many, that a move whose commit takes long is made before the same deal's next one."""
@@ -33,7 +33,7 @@ class Effort:
     moves: bool
 
 
-def same_answers(contenders: Sequence[Contender], asked: int) -> None:
+def same_answers(contenders: Sequence[ComparedServer], asked: int) -> None:
     """Raises AssertionError where two of them answer differently."""
     first, *others = contenders
     for operation in READS:
@@ -47,7 +47,7 @@ def same_answers(contenders: Sequence[Contender], asked: int) -> None:
                 assert found == expected, f"{operation.name} {variables}: {other.name} has {found}, not {expected}"
 
 
-def same_moves(contenders: Sequence[Contender]) -> None:
+def same_moves(contenders: Sequence[ComparedServer]) -> None:
     """A deal goes on by a stage with each of them in turn. Raises AssertionError where it does not."""
     [deal] = asyncio.run(_as_they_stand(contenders[0].site, [1]))
     for place, each in enumerate(contenders):
@@ -58,14 +58,14 @@ def same_moves(contenders: Sequence[Contender]) -> None:
         assert found == {"opportunity": arrived, "userErrors": []}, f"{each.name} has {found}, not {arrived}"
 
 
-class Course:
+class Comparison:
     def __init__(self, effort: Effort, folder: Path) -> None:
         self.effort, self.folder = effort, folder
-        self._storms: dict[tuple[str, Contender], list[Storm]] = {}
+        self._storms: dict[tuple[str, ComparedServer], list[LoadRun]] = {}
 
-    def race(self, lanes: Sequence[tuple[Operation, Contender]], settle: int = 0) -> None:
+    def race(self, lanes: Sequence[tuple[Operation, ComparedServer]], settle: int = 0) -> None:
         """All lanes, round after round, when each contender is warm, and each lane was raced for `settle` seconds."""
-        warming: dict[Contender, list[bytes]] = {}
+        warming: dict[ComparedServer, list[bytes]] = {}
         files = {}
         for operation, contender in lanes:
             bodies = contender.bodies(operation)
@@ -82,7 +82,7 @@ class Course:
             for (operation, contender), file in files.items():
                 self._storm(operation.name, contender, file)
 
-    def race_moves(self, contenders: Sequence[Contender]) -> None:
+    def race_moves(self, contenders: Sequence[ComparedServer]) -> None:
         """Deals go on by a stage, each several times. Each contender has deals of its own: the last moves of a storm
         may still be made when the next one begins."""
         site, count = contenders[0].site, MOST_MOVES_A_SECOND * self.effort.seconds
@@ -98,7 +98,7 @@ class Course:
                 done = self._storm(MOVE, contender, self._write(moves))
                 assert done.requests < count, "the moves came round to the first ones, which were made already"
 
-    def delays(self, operation: Operation, contenders: Sequence[Contender], rate: float) -> list[float]:
+    def delays(self, operation: Operation, contenders: Sequence[ComparedServer], rate: float) -> list[float]:
         """The 99th percentile of the milliseconds of each contender's answers at a rate: the middle of the rounds."""
         delays: list[list[float]] = [[] for _ in contenders]
         for _ in range(self.effort.rounds):
@@ -108,17 +108,17 @@ class Course:
                 found.append(percentile(times, 99))
         return [percentile(each, 50) for each in delays]
 
-    def found(self, name: str, contender: Contender) -> Storm:
+    def found(self, name: str, contender: ComparedServer) -> LoadRun:
         """What came out for an operation: the middle of the rounds."""
         return middle(self._storms[name, contender])
 
-    def times(self, name: str, one: Contender, other: Contender) -> float:
+    def times(self, name: str, one: ComparedServer, other: ComparedServer) -> float:
         """How many times as fast as the other one it is: the middle of the rounds, in each of which both had the same
         few seconds of the machine."""
         rounds = zip(self._storms[name, one], self._storms[name, other], strict=True)
         return percentile([mine.rate / others.rate for mine, others in rounds], 50)
 
-    def _storm(self, name: str, contender: Contender, file: Path) -> Storm:
+    def _storm(self, name: str, contender: ComparedServer, file: Path) -> LoadRun:
         done = _ask(contender, file, self.effort.seconds)
         self._storms.setdefault((name, contender), []).append(done)
         return done
@@ -129,7 +129,7 @@ class Course:
         return file
 
 
-def _ask(contender: Contender, file: Path, seconds: int) -> Storm:
+def _ask(contender: ComparedServer, file: Path, seconds: int) -> LoadRun:
     return storm(contender.server.port, contender.headers, file, seconds)
 
 

@@ -29,7 +29,7 @@ from common import (
     say,
     serving,
 )
-from subscribers import Crowd
+from subscribers import Subscribers
 
 LEAST_TIMES, MOST_MILLISECONDS, MOST_KILOBYTES = 2.0, 300, 100
 MOST_MEGABYTES, MOST_TIMES_AS_LATE = 10, 1.5
@@ -41,7 +41,7 @@ PEER = ROOT / "scripts" / "benchmarks" / "fanout_peer"
 class Watched:
     """A board with its crowd."""
 
-    def __init__(self, side: Ours | Peer, crowd: Crowd, size: int, own: Sequence[str] | None = None) -> None:
+    def __init__(self, side: Ours | Peer, crowd: Subscribers, size: int, own: Sequence[str] | None = None) -> None:
         self.side, self.crowd, self.size, self.own = side, crowd, size, own
         self.moved = 0
 
@@ -158,7 +158,7 @@ def private(ours: Ours, size: int, moves: int, burst: int) -> dict[str, float]:
     """Everybody sees only the own deal."""
     ours.make_private()
     own = [ours.deals[number % USERS].id for number in range(size)]
-    with Crowd(ours.server.port) as crowd:
+    with Subscribers(ours.server.port) as crowd:
         crowd.join([ours.subscription(number) for number in range(size)])
         watched = Watched(ours, crowd, size, own)
         watched.at_once(WRITERS)
@@ -172,7 +172,7 @@ def stuck(watched: Watched, moves: int, fill: int) -> dict[str, float]:
     """The same with some more who read nothing; in the end they do, and have missed nothing."""
     ours = watched.side
     before, since = ours.server.memory, number_of(ours.revision())
-    with Crowd(ours.server.port) as sleepers:
+    with Subscribers(ours.server.port) as sleepers:
         sleepers.join([ours.subscription(number) for number in range(STUCK)], stuck=True)
         sleepers.take()
         filled = watched.at_once(fill)
@@ -202,7 +202,7 @@ def node() -> str:
 
 def first_update(ours: Ours) -> dict[str, Any]:
     """What our server tells of a move."""
-    with Crowd(ours.server.port) as crowd:
+    with Subscribers(ours.server.port) as crowd:
         crowd.join([ours.subscription(0)])
         crowd.take()
         move = ours.move(0)
@@ -215,7 +215,7 @@ def first_update(ours: Ours) -> dict[str, Any]:
 def measure(ours: Ours, peer: Peer, size: int, quick: bool) -> dict[str, Any]:
     blocks, block, moves, burst, fill = (3, 8, 50, 60, 200) if quick else (10, 20, 300, 400, 600)
     idle = [ours.server.memory, peer.server.memory]
-    with Crowd(ours.server.port) as our_crowd, Crowd(peer.server.port) as its_crowd:
+    with Subscribers(ours.server.port) as our_crowd, Subscribers(peer.server.port) as its_crowd:
         watched = [Watched(ours, our_crowd, size), Watched(peer, its_crowd, size)]
         for each in watched:
             begun = time.monotonic()

@@ -22,7 +22,7 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 
 @dataclass
-class Storm:
+class LoadRun:
     """What wrk measured: requests, requests a second, and milliseconds."""
 
     requests: float
@@ -39,9 +39,9 @@ def rounded(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
-def middle(storms: Sequence[Storm]) -> Storm:
+def middle(storms: Sequence[LoadRun]) -> LoadRun:
     """Of each figure the middle one of those that several have."""
-    return Storm(*(percentile(figures, 50) for figures in zip(*map(dataclasses.astuple, storms), strict=True)))
+    return LoadRun(*(percentile(figures, 50) for figures in zip(*map(dataclasses.astuple, storms), strict=True)))
 
 
 def check_wrk() -> None:
@@ -49,7 +49,7 @@ def check_wrk() -> None:
         raise SystemExit("reads: wrk is not installed. Install it (Debian: apt-get install wrk) and run this again.")
 
 
-def storm(port: int, headers: dict[str, str], bodies: Path, seconds: int) -> Storm:
+def storm(port: int, headers: dict[str, str], bodies: Path, seconds: int) -> LoadRun:
     """Post the lines of a file over and over. Raises AssertionError where one was not answered, or with an error. Where
     none was answered in time, one is taken to be."""
     told = [argument for name, value in headers.items() for argument in ("-H", f"{name}: {value}")]
@@ -60,8 +60,8 @@ def storm(port: int, headers: dict[str, str], bodies: Path, seconds: int) -> Sto
     assert found["wrong"] + found["lost"] == 0, f"{bodies.name}: {found}"
     requests, milliseconds = found["requests"], 1000 * found["seconds"]
     if not requests:
-        return Storm(1, 1000 / milliseconds, milliseconds, milliseconds)
-    return Storm(requests, 1000 * requests / milliseconds, found["p50"], found["p99"])
+        return LoadRun(1, 1000 / milliseconds, milliseconds, milliseconds)
+    return LoadRun(requests, 1000 * requests / milliseconds, found["p50"], found["p99"])
 
 
 async def steady(

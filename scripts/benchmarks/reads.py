@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from common import at_once, database, environment, finish, options, prepare, say, tokens
-from comparison import MOVE, Course, Effort, same_answers, same_moves
+from comparison import MOVE, Comparison, Effort, same_answers, same_moves
 from dataset import EMAIL, fill
 from load import check_wrk, rounded, storm
 from operations import BOARD, CUSTOMER, DEEP_PAGE, LIST, READS, RECORD, Operation
@@ -29,7 +29,7 @@ from picture import draw
 from postgres_server import postgres_server
 from rich.console import Console
 from rich.table import Table
-from servers import POOL, Contender, Site, both_ours, install, ours, peers
+from servers import POOL, ComparedServer, Site, both_ours, install, ours, peers
 from sqlalchemy.engine import make_url
 
 SIZES = [10_000, 100_000, 1_000_000]
@@ -78,7 +78,7 @@ def compare(site: Site, node: str, effort: Effort, folder: Path, timed: Sequence
         same_answers([crm, plain, *others], effort.asked)
         same_moves([crm, *others])
         say(f"All give the same answers about {site.deals:,} deals")
-        course = Course(effort, folder)
+        course = Comparison(effort, folder)
         course.race([(operation, each) for operation in READS for each in (crm, *others)] + [(LIST, plain)])
         memory = {each.name: each.server.memory / 1e6 for each in (crm, *others)}
         delays = {}
@@ -113,7 +113,7 @@ def compare(site: Site, node: str, effort: Effort, folder: Path, timed: Sequence
         }
 
 
-def compiled(crm: Contender, operations: Sequence[Operation]) -> dict[str, str]:
+def compiled(crm: ComparedServer, operations: Sequence[Operation]) -> dict[str, str]:
     """How this server has answered each of them. Raises AssertionError where it did not compile one."""
     execution = {operation.name: crm.execution(operation) for operation in operations}
     assert set(execution.values()) == {"compiled"}, execution
@@ -122,8 +122,8 @@ def compiled(crm: Contender, operations: Sequence[Operation]) -> dict[str, str]:
 
 def show(
     site: Site,
-    course: Course,
-    contenders: Sequence[Contender],
+    course: Comparison,
+    contenders: Sequence[ComparedServer],
     names: Sequence[str],
     memory: Mapping[str, float],
     execution: Mapping[str, str],
@@ -148,7 +148,7 @@ def slower(small: Site, large: Site, effort: Effort, folder: Path) -> dict[str, 
     operations = [CUSTOMER, BOARD, DEEP_PAGE]
     with ours(small) as before, ours(large) as after:
         # As servers that have run for a while: a connection's first look at a page of a large database takes longer.
-        course = Course(dataclasses.replace(effort, rounds=SETTLED_ROUNDS), folder)
+        course = Comparison(dataclasses.replace(effort, rounds=SETTLED_ROUNDS), folder)
         course.race([(operation, each) for operation in operations for each in (before, after)], SETTLING_SECONDS)
         for each in (before, after):
             compiled(each, operations)
@@ -163,7 +163,7 @@ def on_sqlite(site: Site, effort: Effort, folder: Path) -> float:
         small = Site(url, site.deals, site.workspace_id, env, site.token)
         with both_ours(small) as (crm, plain):
             same_answers([crm, plain], effort.asked)
-            course = Course(dataclasses.replace(effort, seconds=max(2, effort.seconds)), folder)  # it is slow
+            course = Comparison(dataclasses.replace(effort, seconds=max(2, effort.seconds)), folder)  # it is slow
             course.race([(CUSTOMER, each) for each in (crm, plain)])
             rates = [rounded(course.found(CUSTOMER.name, each).rate) for each in (crm, plain)]
             say(f"The 360 on SQLite: {rates[0]} requests/s compiled, {rates[1]} otherwise")

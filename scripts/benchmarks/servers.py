@@ -53,7 +53,7 @@ class Site:
         return {**os.environ, **given, "NODE_ENV": "production", "GRAPHILE_ENV": "production"}
 
 
-class Contender:
+class ComparedServer:
     """A server that takes this server's documents."""
 
     def __init__(self, name: str, server: Server, site: Site, token: str | None = None) -> None:
@@ -115,7 +115,7 @@ class Contender:
         return compared(data)
 
 
-class PostGraphile(Contender):
+class PostGraphile(ComparedServer):
     """Its schema follows from the tables: keys have the workspace in them, and an update says what to set."""
 
     def move_body(self, deal: Deal) -> bytes:
@@ -134,26 +134,26 @@ class PostGraphile(Contender):
 
 
 @contextlib.contextmanager
-def ours(site: Site, name: str = "crm-graph", *, compiled: bool = True) -> Iterator[Contender]:
+def ours(site: Site, name: str = "crm-graph", *, compiled: bool = True) -> Iterator[ComparedServer]:
     settings = {"CRM_GRAPH_COMPILED": str(compiled).lower(), "CRM_GRAPH_EXPLAIN": "false", "CRM_GRAPH_METRICS": "true"}
     with serving({**site.env, **settings}) as server:
-        yield Contender(name, server, site, site.token)
+        yield ComparedServer(name, server, site, site.token)
 
 
 @contextlib.contextmanager
-def both_ours(site: Site) -> Iterator[list[Contender]]:
+def both_ours(site: Site) -> Iterator[list[ComparedServer]]:
     """This server, and the same that compiles nothing."""
     with at_once([ours(site), ours(site, "crm-graph, not compiled", compiled=False)]) as contenders:
         yield contenders
 
 
 @contextlib.contextmanager
-def peers(site: Site, node: str) -> Iterator[list[Contender]]:
+def peers(site: Site, node: str) -> Iterator[list[ComparedServer]]:
     """PostGraphile, stock Strawberry, and the statements by hand."""
-    commands: dict[str, tuple[type[Contender], Sequence[str]]] = {
+    commands: dict[str, tuple[type[ComparedServer], Sequence[str]]] = {
         "PostGraphile": (PostGraphile, [node, str(PEERS / "postgraphile.mjs")]),
-        "Strawberry": (Contender, [sys.executable, str(PEERS / "plain_strawberry.py")]),
-        "by hand": (Contender, [sys.executable, str(PEERS / "handwritten_sql.py")]),
+        "Strawberry": (ComparedServer, [sys.executable, str(PEERS / "plain_strawberry.py")]),
+        "by hand": (ComparedServer, [sys.executable, str(PEERS / "handwritten_sql.py")]),
     }
     with at_once([running(command, site.peers_env) for _, command in commands.values()]) as servers:
         yield [kind(name, server, site) for (name, (kind, _)), server in zip(commands.items(), servers, strict=True)]

@@ -45,7 +45,7 @@ class Log:
     chunks: array[int] = field(default_factory=lambda: array("l"))
 
 
-class Crowd:
+class Subscribers:
     """The subscribers of one server. Every method raises RuntimeError where one of them was sent away."""
 
     def __init__(self, port: int) -> None:
@@ -55,7 +55,7 @@ class Crowd:
         self._process.start()
         other.close()
 
-    def __enter__(self) -> Crowd:
+    def __enter__(self) -> Subscribers:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,7 +11,8 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-from tests.support.servers import free_port, until_listening
+from tests.support.ports import free_port
+from tests.support.servers import until_listening
 
 CONFIGURATION = Path(__file__).parents[2] / "docs" / "operators" / "nginx.conf"
 ADDRESSES = ("server-1:8000", "server-2:8000")

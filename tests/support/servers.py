@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,17 +13,12 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.ports import free_port
+
 COMMAND = [sys.executable, "-c", "from crm_graph.cli import main; main()"]
 SECRET = "0123456789abcdefghijklmnopqrstuvwxyz"
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 async def _listens(port: int) -> bool:

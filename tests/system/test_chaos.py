@@ -11,7 +11,7 @@ import pytest
 from tests import conftest
 from tests.support.chaos.cluster import has_redis
 from tests.support.chaos.plan import Plan
-from tests.support.chaos.report import figures, weather
+from tests.support.chaos.report import figures, run_scenario
 
 
 @pytest.mark.parametrize("broadcast", ["redis", "postgres"])
@@ -23,7 +23,7 @@ async def test_clients_stay_right_while_servers_are_killed(broadcast: str, tmp_p
     plan = Plan(seed=SystemRandom().randrange(10**6), seconds=10, kills=3, drops=8)
     print(plan)
 
-    storm, faults = await weather(plan, conftest.POSTGRES_URL, tmp_path, broadcast, servers=2)
+    storm, faults = await run_scenario(plan, conftest.POSTGRES_URL, tmp_path, broadcast, servers=2)
 
     print(figures(storm, faults))
     assert faults == []

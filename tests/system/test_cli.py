@@ -28,6 +28,7 @@ from crm_graph.errors import ConfigurationError
 from crm_graph.settings import Settings, warn_about_old_names
 from schema import build_schema
 from schema.core.federation import print_subgraph
+from tests.support.ports import free_port
 
 SECRET = "0123456789abcdefghijklmnopqrstuvwxyz"
 PASSWORD = "correct horse battery"
@@ -76,13 +77,6 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Any, s
     assert captured.err.startswith("crm-graph: ")
     assert captured.err.count("\n") == 1
     return ended.value.code, captured.err.removeprefix("crm-graph: ").strip()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from tests.support.board_scenarios import Office
 from tests.support.chaos.clients import Board
 from tests.support.chaos.cluster import Cluster, cluster, database, has_redis
 from tests.support.chaos.plan import A_FEW, Plan
-from tests.support.chaos.report import figures, weather
+from tests.support.chaos.report import figures, run_scenario
 from tests.support.chaos.scenario import company
 from tests.support.subscribers import number_of
 
@@ -45,7 +45,7 @@ async def test_no_gap_between_the_query_and_the_subscription_nor_through_reconne
     plan = replace(CALM, seed=SystemRandom().randrange(10**6), drops=8, lingering=3)
     print(plan)
 
-    storm, faults = await weather(plan, url, tmp_path, broadcast, servers=servers)
+    storm, faults = await run_scenario(plan, url, tmp_path, broadcast, servers=servers)
 
     print(figures(storm, faults))
     assert faults == []
@@ -58,7 +58,7 @@ async def test_who_follows_hears_nothing_of_an_outage_of_the_database(tmp_path: 
     plan = replace(CALM, seed=SystemRandom().randrange(10**6), seconds=5, cuts=12)
     print(plan)
 
-    storm, faults = await weather(plan, postgres_url(), tmp_path, "postgres", servers=2)
+    storm, faults = await run_scenario(plan, postgres_url(), tmp_path, "postgres", servers=2)
 
     print(figures(storm, faults))
     assert faults == []

@@ -15,7 +15,7 @@ from crm_graph.errors import Throttled
 from schema.limits import rate_limiter as rate_limiter
 from schema.limits.rate_limiter import Charge, RateLimiter, bucket_key
 from tests.conftest import REDIS_URL, skip
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 
 SLOW = 1
 """A rate by which nothing comes back while a test runs, or next to nothing."""

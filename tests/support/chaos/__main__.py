@@ -14,7 +14,7 @@ from random import SystemRandom
 
 from tests.support.chaos.cluster import has_redis
 from tests.support.chaos.plan import Plan
-from tests.support.chaos.report import figures, weather
+from tests.support.chaos.report import figures, run_scenario
 
 SERVERS = 3
 MOST_SHOWN = 20
@@ -62,7 +62,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="crm-graph-chaos-") as folder:
         storm, faults = asyncio.run(
-            weather(plan, options.database, options.logs or Path(folder), options.broadcast, servers=SERVERS, say=say)
+            run_scenario(
+                plan, options.database, options.logs or Path(folder), options.broadcast, servers=SERVERS, say=say
+            )
         )
     for fault in faults[:MOST_SHOWN]:
         print(f"FAULT  {fault}"[:1000])

@@ -10,7 +10,7 @@ from crm_graph.models import Action, Role
 from schema.core import TYPES
 from tests.support.board_scenarios import Facts, facts
 from tests.support.chaos.clients import Client, Reader
-from tests.support.chaos.scenario import Storm
+from tests.support.chaos.scenario import Scenario
 from tests.support.chaos.writer import Acknowledged
 from tests.support.subscribers import number_of
 
@@ -18,7 +18,7 @@ NOT_TOLD = {Action.SIGNED_IN, Action.SIGNED_OUT, Action.SIGN_IN_FAILED}
 Row = Mapping[str, Any]
 
 
-async def judge(storm: Storm) -> list[str]:
+async def judge(storm: Scenario) -> list[str]:
     """Everything that is wrong after a storm."""
     office = storm.office
     log, truth = await office.world.changes(), await facts(office.world)

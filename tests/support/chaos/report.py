@@ -9,25 +9,25 @@ from crm_graph.models import Role
 from tests.support.chaos.cluster import cluster, database
 from tests.support.chaos.invariants import judge
 from tests.support.chaos.plan import Plan
-from tests.support.chaos.scenario import Say, Storm, company
+from tests.support.chaos.scenario import Say, Scenario, company
 from tests.support.subscribers import number_of
 
 
-async def weather(
+async def run_scenario(
     plan: Plan, server_url: str | None, folder: Path, broadcast: str, *, servers: int, say: Say = print
-) -> tuple[Storm, list[str]]:
+) -> tuple[Scenario, list[str]]:
     """A storm over a cluster of its own, and what is wrong after it. It is on SQLite without a PostgreSQL server."""
     async with (
         database(server_url, folder) as url,
         cluster(url, folder, servers=servers, broadcast=broadcast) as made,
         company(made) as office,
     ):
-        storm = Storm(plan, made, office, say)
+        storm = Scenario(plan, made, office, say)
         await storm.run()
         return storm, await judge(storm)
 
 
-def figures(storm: Storm, faults: Sequence[str]) -> dict[str, str]:
+def figures(storm: Scenario, faults: Sequence[str]) -> dict[str, str]:
     """What happened, in numbers."""
     done, clients, writes = storm.done, storm.clients, storm.acknowledged
     following = [board for board in storm.boards if board.person.role is Role.ADMIN and "filter" not in board.variables]

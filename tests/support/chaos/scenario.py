@@ -51,7 +51,7 @@ async def company(cluster: Cluster) -> AsyncIterator[Office]:
 
 
 @dataclass
-class Storm:
+class Scenario:
     """One run. What it finds wrong is in `faults`; `done` counts what happened."""
 
     plan: Plan
