@@ -1,12 +1,11 @@
-"""How a type declares what its fields are: columns, money, edges, connections. Everything else follows from that:
-how a field is resolved, filtered and ordered by, and what the inputs that write it look like.
+"""Declarations of GraphQL types: columns, money, edges, connections. Filters, orders, inputs and SQL follow from them.
 
-    @node(models.Opportunity, "A deal that may close.")
-    class Opportunity(Node):
-        name: str = column("What the deal is called.")
-        amount: Money | None = money("What it is worth.")
-        account: Account | None = edge("Who buys.", by="account_id")
-        activities: Connection[Activity] = connection("What was done about it.", relation)
+@node(models.Opportunity, "A deal in a pipeline.")
+class Opportunity(Node):
+    name: str = column("Name of the deal.")
+    amount: Money | None = money("Value of the deal.")
+    account: Account | None = edge("The buyer.", by="account_id")
+    activities: Connection[Activity] = connection("Activities about the deal.", relation)
 """
 
 from __future__ import annotations

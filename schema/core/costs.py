@@ -1,4 +1,4 @@
-"""What types and fields cost, declared beside them. `schema.limits.cost` adds up an operation's costs."""
+"""Costs of types and fields, declared beside them. `schema.limits.cost` adds up an operation's costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every entity can do: one record by its id, a list, create, update, delete and restore.
+"""Standard operations of entities: a record by id, a list, create, update, delete and restore.
 
     crud(Case, create=mutation("Create a case in a team's queue.", cases.create), verbs={"close_case": ...})
 

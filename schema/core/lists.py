@@ -23,9 +23,9 @@ def compile_list(
     """Expression for a connection: the records of an entity that meet `belongs`."""
     subfields = selection.subfields()
     names = {name for name, _ in subfields}
-    told = {name for each, page_info in subfields if each == "pageInfo" for name, _ in page_info.subfields()}
-    more = ("hasPreviousPage" if request.backward else "hasNextPage") in told
-    ends = not told.isdisjoint({"startCursor", "endCursor"})
+    selected = {name for each, page_info in subfields if each == "pageInfo" for name, _ in page_info.subfields()}
+    more = ("hasPreviousPage" if request.backward else "hasNextPage") in selected
+    ends = not selected.isdisjoint({"startCursor", "endCursor"})
     rows = select_page(
         selection.viewer, model, request, belongs, scope, more=more, ends=ends
     )  # raises BadUserInput for a wrong cursor
@@ -51,14 +51,16 @@ def _page_info(selection: FieldSelection, rows: PageRows) -> Any:
     request = rows.request
     return selection.write(
         {
-            "hasNextPage": lambda selection: _told(request.before is not None if request.backward else rows.goes_on),
-            "hasPreviousPage": lambda selection: _told(rows.goes_on if request.backward else request.after is not None),
+            "hasNextPage": lambda selection: _known(request.before is not None if request.backward else rows.goes_on),
+            "hasPreviousPage": lambda selection: _known(
+                rows.goes_on if request.backward else request.after is not None
+            ),
             "startCursor": lambda selection: rows.end(last=False),
             "endCursor": lambda selection: rows.end(last=True),
         }
     )
 
 
-def _told(condition: Any) -> Any:
+def _known(condition: Any) -> Any:
     """A condition, or its known value."""
     return JsonLiteral(condition) if isinstance(condition, bool) else condition
