@@ -37,7 +37,9 @@ DATABASES = ["sqlite", "postgresql"]
 EXECUTED = "postgresql-executed"
 """Queries are compiled to SQL on PostgreSQL and executed in Python on SQLite. Tests that read the graph also run on
 PostgreSQL without compiling, so that each database and each execution has passed them."""
-READ_THE_GRAPH = [Path(__file__).parent / folder for folder in ("schema", "loaders", "access")]
+READ_THE_GRAPH = {"schema", "loaders", "access"}
+ENGINES_OF_BOTH = {"limits", "subscriptions", "transports"}
+"""Folders of tests/schema whose code is the same for both executions."""
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +57,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     if any("database_url" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
         return
-    reads_the_graph = any(folder in metafunc.definition.path.parents for folder in READ_THE_GRAPH)
+    folders = set(metafunc.definition.path.relative_to(Path(__file__).parent).parts)
+    reads_the_graph = bool(folders & READ_THE_GRAPH) and not folders & ENGINES_OF_BOTH
     executed = [EXECUTED] if reads_the_graph and "application" in metafunc.fixturenames else []
     metafunc.parametrize("database_url", [*DATABASES, *executed], indirect=True, scope="session")
 
