@@ -25,6 +25,7 @@ from graphql import (
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
+    GraphQLOutputType,
     GraphQLScalarType,
     VariableNode,
     get_argument_values,
@@ -32,7 +33,7 @@ from graphql import (
     is_leaf_type,
 )
 from graphql.execution.collect_fields import FieldDetailsList
-from graphql.pyutils import Path
+from graphql.pyutils import AwaitableOrValue, Path
 from strawberry import Info
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
@@ -42,19 +43,20 @@ from strawberry.utils.await_maybe import await_maybe
 
 from crm_graph.models.types import decimal_text, time_text
 from loaders.core.dataloaders import ignore_result
+from schema.core.context import Context
 from schema.core.declared import DeclaredField, DeferredValue
 from schema.execution.parsing import ParsedDocument, find_nodes
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 PLAIN = {"String": str, "ID": str, "CurrencyCode": str, "Boolean": bool}
 """Scalars whose values of this Python type are JSON already."""
-DIRECT: dict[str, tuple[type[Any] | None, Callable[[Any], Any]]] = {
+DIRECT: dict[str, tuple[type[object] | None, Callable[[Any], object]]] = {
     "Decimal": (Decimal, decimal_text),
     "DateTime": (dt.datetime, time_text),
     "Date": (dt.date, dt.date.isoformat),
 }
 """Scalars whose values of this Python type are converted by a function."""
-Row = dict[str, Any]
+Row = dict[str, object]
 _PLANS = "completion plans"
 
 
@@ -64,9 +66,9 @@ class Unplanned(Exception):
 
 Awaited = list[tuple["asyncio.Future[Any] | DeferredValue", Row, str, "Complete"]]
 """Pending values, each with its place in the result and its completion."""
-Complete = Callable[[Any, "Run"], Any]
+Complete = Callable[[object, "Run"], object]
 """Converts a value to JSON. Pending values are added to the run."""
-CompletionPlans = dict[Any, "Complete | None"]
+CompletionPlans = dict[tuple[object, ...], "Complete | None"]
 """Completions by type and selected field nodes; None for those of GraphQL's own execution. The keys are ids of nodes,
 so a plan is valid as long as its document is alive."""
 
@@ -103,16 +105,22 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         super().__init__(*args, **kwargs)
         self.is_awaitable = optimized_is_awaitable  # type: ignore[assignment]  # same result, faster
         self._plans: CompletionPlans = {} if plans is None else plans
-        self._resolvers: dict[Source, Callable[[Any], Any]] = {}
+        self._resolvers: dict[Source, Callable[[object], object]] = {}
         self._failed = False
 
-    def complete_object_value(self, return_type: Any, field_details_list: Any, *rest: Any) -> Any:
+    def complete_object_value(
+        self, return_type: GraphQLObjectType, field_details_list: FieldDetailsList, *rest: Any
+    ) -> AwaitableOrValue[Row]:
         return self._complete(super().complete_object_value, return_type, field_details_list, *rest)
 
-    def complete_list_value(self, return_type: Any, field_details_list: Any, *rest: Any) -> Any:
+    def complete_list_value(
+        self, return_type: GraphQLList[GraphQLOutputType], field_details_list: FieldDetailsList, *rest: Any
+    ) -> AwaitableOrValue[list[object]]:
         return self._complete(super().complete_list_value, return_type, field_details_list, *rest)
 
-    def _complete(self, otherwise: Callable[..., Any], kind: Any, details: Any, *rest: Any) -> Any:
+    def _complete(
+        self, otherwise: Callable[..., object], kind: GraphQLOutputType, details: FieldDetailsList, *rest: object
+    ) -> Any:
         plan = None if self._failed else self._plan(kind, details)
         if plan is not None:
             _, _, value, _ = rest
@@ -126,7 +134,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
                 return self._fetch(completed, run, again) if run.awaited else completed
         return otherwise(kind, details, *rest)
 
-    async def _fetch(self, completed: Any, run: Run, again: Callable[[], Any]) -> Any:
+    async def _fetch(self, completed: object, run: Run, again: Callable[[], object]) -> object:
         """Await and complete the pending values. Everything that one batch loaded is completed before the next wait, so
         that its own loads form one batch again."""
         try:
@@ -146,7 +154,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             return await await_maybe(again())
         return completed
 
-    def _plan(self, kind: Any, details: FieldDetailsList) -> Complete | None:
+    def _plan(self, kind: GraphQLOutputType, details: FieldDetailsList) -> Complete | None:
         key = kind, *[id(each.node) for each in details]
         if key not in self._plans:
             try:
@@ -155,9 +163,9 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
                 self._plans[key] = None
         return self._plans[key]
 
-    def _planned(self, kind: Any, details: FieldDetailsList) -> Complete:
+    def _planned(self, kind: GraphQLOutputType, details: FieldDetailsList) -> Complete:
         nullable = not isinstance(kind, GraphQLNonNull)
-        match kind if nullable else kind.of_type:
+        match get_nullable_type(kind):
             case GraphQLList(of_type=item):
                 return _each(self._planned(item, details), nullable)
             case GraphQLObjectType() as named:
@@ -171,8 +179,8 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         if selected.new_defer_usages:
             raise Unplanned
         row: Row = dict.fromkeys(selected.grouped_field_set)
-        leaves: list[tuple[str, Callable[[Any], Any], type[Any] | None, Complete]] = []
-        attributes: list[tuple[str, Callable[[Any], Any], Complete]] = []
+        leaves: list[tuple[str, Callable[[object], object], type[object] | None, Complete]] = []
+        attributes: list[tuple[str, Callable[[object], object], Complete]] = []
         declared: list[tuple[str, Source, Complete]] = []
         for key, inner in selected.grouped_field_set.items():
             name = inner[0].node.name.value
@@ -189,9 +197,9 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
                 leaves.append((key, attrgetter(definition.python_name), PLAIN.get(leaf.name), complete))
             else:
                 attributes.append((key, attrgetter(definition.python_name), complete))
-        is_type_of: Callable[..., Any] = kind.is_type_of or (lambda value, info: True)
+        is_type_of: Callable[..., object] = kind.is_type_of or (lambda value, info: True)
 
-        def complete_object(source: Any, run: Run) -> Row | None:
+        def complete_object(source: object, run: Run) -> Row | None:
             if source is None and nullable:
                 return None
             if source is None or is_type_of(source, None) is not True:
@@ -212,20 +220,20 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
 
         return complete_object
 
-    def resolver(self, source: Source) -> Callable[[Any], Any]:
+    def resolver(self, source: Source) -> Callable[[object], object]:
         """The resolver of a declared field for any row. Arguments are read once, and all rows share one `info`."""
         known = self._resolvers.get(source)
         if known is None:
             known = self._resolvers[source] = self._resolve(source)
         return known
 
-    def _resolve(self, source: Source) -> Callable[[Any], Any]:
+    def _resolve(self, source: Source) -> Callable[[object], object]:
         field, definition, details = source.field, source.definition, source.details
         node = details[0].node
         raw = self.build_resolve_info(
             field, [each.node for each in details], source.kind, Path(None, node.name.value, source.kind.name)
         )
-        info: Any = Info(_raw_info=raw, _field=definition)
+        info: Info[Context, None] = Info(_raw_info=raw, _field=definition)
         values = get_argument_values(field, node, self.variable_values, details[0].fragment_variable_values)
         converter = info.schema.schema_converter
         kwargs = convert_arguments(values, definition.arguments, converter.scalar_registry, info.schema.config)
@@ -234,11 +242,11 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
     def _leaf(self, kind: GraphQLScalarType | GraphQLEnumType, nullable: bool) -> Complete:
         usual, write = DIRECT.get(kind.name, (None, str))
         if isinstance(kind, CustomGraphQLEnumType):
-            members: Iterable[Any] = kind.wrapped_cls
+            members: Iterable[object] = kind.wrapped_cls
             usual = kind.wrapped_cls
             write = {member: self.complete_leaf_value(kind, member) for member in members}.__getitem__
 
-        def complete_leaf(value: Any, run: Run) -> Any:
+        def complete_leaf(value: object, run: Run) -> object:
             if type(value) is usual:
                 return write(value)
             if value is None and nullable:
@@ -264,7 +272,7 @@ def new_plans(node: DocumentNode) -> CompletionPlans | None:
 
 
 def _each(complete: Complete, nullable: bool) -> Complete:
-    def complete_each(value: Any, run: Run) -> Any:
+    def complete_each(value: object, run: Run) -> object:
         if value is None and nullable:
             return None
         if not isinstance(value, (list, tuple)):

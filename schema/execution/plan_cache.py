@@ -6,7 +6,6 @@ import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
 
 import sqlalchemy as sa
 from graphql import (
@@ -79,7 +78,7 @@ class OperationPlan:
         found = [get_variable_signature(schema, each) for each in node.variable_definitions or ()]
         return cls(node, [(each, _leaf(each.type)) for each in found if isinstance(each, GraphQLVariableSignature)])
 
-    def read(self, schema: GraphQLSchema, sent: Mapping[str, Any]) -> VariableValues | None:
+    def read(self, schema: GraphQLSchema, sent: Mapping[str, object]) -> VariableValues | None:
         """The coerced values of the variables; None if one is invalid."""
         values = VariableValues({}, {})
         for signature, leaf in self.variables:
@@ -115,7 +114,7 @@ class Requester:
         return self.viewer.role, self.viewer.user_id is None, *self.viewer.defaults.values(), signed_in
 
     @property
-    def parameters(self) -> Mapping[str, Any]:
+    def parameters(self) -> Mapping[str, object]:
         """Values of the parameters. Variables cannot have such names."""
         key = None if self.principal is None else self.principal.key[1]
         return {f":{WORKSPACE}": self.viewer.workspace_id, f":{USER}": self.viewer.user_id, f":{KEY}": key}
@@ -134,7 +133,7 @@ class PlanCache:
         self._leaves: BoundedCache[PlanNode, _Path] = BoundedCache(MAX_CACHED_CHARACTERS, on_evict=_prune)
 
     async def execute(
-        self, context: Context, document: ParsedDocument, name: str | None, sent: Mapping[str, Any] | None
+        self, context: Context, document: ParsedDocument, name: str | None, sent: Mapping[str, object] | None
     ) -> str | None:
         """The data of a query as JSON.
 

@@ -9,11 +9,19 @@ import re
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, TypedDict
 
 import orjson
 import strawberry
-from graphql import ExecutionResult, GraphQLError, OperationType, experimental_execute_incrementally
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLErrorExtensions,
+    GraphQLFormattedError,
+    OperationType,
+    experimental_execute_incrementally,
+)
+from graphql.execution.types import FormattedCompletedResult, FormattedIncrementalResult, FormattedPendingResult
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext
 from strawberry.utils.await_maybe import await_maybe
@@ -37,6 +45,18 @@ from schema.limits.cost import Cost
 _READS_REVISION = re.compile(r"\b(revision|pipelineBoard)\b")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 log = logging.getLogger(__name__)
+
+
+class Response(TypedDict, total=False):
+    """A response of the GraphQL specification, or a part of an incremental one."""
+
+    data: object
+    errors: Sequence[GraphQLFormattedError]
+    extensions: dict[str, object]
+    pending: Sequence[FormattedPendingResult]
+    incremental: Sequence[FormattedIncrementalResult]
+    completed: Sequence[FormattedCompletedResult]
+    hasNext: bool
 
 
 class CrmSchema(strawberry.Schema):
@@ -67,7 +87,7 @@ class CrmSchema(strawberry.Schema):
         return cost
 
     async def execute_document(
-        self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, Any] | None
+        self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, object] | None
     ) -> ExecutionResult:
         """Execute a query or a mutation, without incremental delivery. A query for a revision reads one snapshot.
 
@@ -90,8 +110,8 @@ class CrmSchema(strawberry.Schema):
         return result
 
     async def execute_incrementally(
-        self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, Any] | None
-    ) -> AsyncGenerator[dict[str, Any]]:
+        self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, object] | None
+    ) -> AsyncGenerator[Response]:
         """Execute a query of a valid document with @defer and @stream. Yields the response's parts, each executed when
         it is requested, from the same snapshot as `execute_document` would read."""
         await context.verify()
@@ -106,11 +126,11 @@ class CrmSchema(strawberry.Schema):
                 return
             first, rest = result
             self.process_errors(first.errors or [])
-            yield {**first.formatted}
+            yield first.formatted
             async for part in rest:
                 for each in (*(part.incremental or ()), *(part.completed or ())):
                     self.process_errors(each.errors or [])
-                yield {**part.formatted}
+                yield part.formatted
         context.forget()
 
     async def _execute(
@@ -118,7 +138,7 @@ class CrmSchema(strawberry.Schema):
         context: Context,
         document: ParsedDocument,
         name: str | None,
-        variables: dict[str, Any] | None,
+        variables: dict[str, object] | None,
         **options: Any,
     ) -> Any:
         """Execute an operation in Python: an ExecutionResult, or the initial and subsequent incremental results."""
@@ -136,7 +156,7 @@ class CrmSchema(strawberry.Schema):
         )
 
     async def _compiled(
-        self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, Any] | None
+        self, context: Context, document: ParsedDocument, name: str | None, variables: dict[str, object] | None
     ) -> str | None:
         """The data as JSON, if the operation compiles to one SQL statement."""
         text = None
@@ -158,7 +178,7 @@ class CrmSchema(strawberry.Schema):
             tracing.record_error(described["code"])
 
 
-def _error_extensions(error: GraphQLError, cause: BaseException | None) -> dict[str, Any]:
+def _error_extensions(error: GraphQLError, cause: BaseException | None) -> GraphQLErrorExtensions:
     match cause:
         case Throttled(status=dict()):
             return {"code": cause.code, "retryAfter": cause.retry_after, "throttleStatus": cause.status}
@@ -197,9 +217,9 @@ def _snapshot(context: Context, document: ParsedDocument, name: str | None) -> A
     return contextlib.nullcontext()
 
 
-def format_response(data: object, errors: Sequence[GraphQLError] | None) -> dict[str, Any]:
+def format_response(data: object, errors: Sequence[GraphQLError] | None) -> Response:
     """A response of the GraphQL specification. If nothing was executed, no error has a path, and `data` is missing."""
-    answer: dict[str, Any] = {}
+    answer: Response = {}
     if data is not None or not errors or any(error.path for error in errors):
         answer["data"] = data
     if errors:
@@ -219,7 +239,7 @@ def dump_json(value: object) -> str:
     return encode_json(value).decode()
 
 
-def parse_json(text: str | bytes | bytearray) -> Any:
+def parse_json(text: str | bytes | bytearray) -> object:
     """Raises JSONDecodeError for text that is not JSON or is nested too deeply."""
     try:
         return orjson.loads(text)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from graphql import (
     BooleanValueNode,
@@ -30,7 +30,9 @@ from graphql import (
     ListValueNode,
     OperationDefinitionNode,
     OperationType,
+    SelectionNode,
     SelectionSetNode,
+    ValueNode,
     VariableNode,
     get_named_type,
     is_leaf_type,
@@ -66,8 +68,10 @@ MAX_CACHED = 100
 
 INTROSPECTION_FIELDS = {"__schema", "__type", "_service"}
 
-Variables = Mapping[str, Any]
+Variables = Mapping[str, object]
 Size = Callable[[Variables], int]
+Condition = Callable[[Variables], bool]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -79,7 +83,7 @@ class _CostNode:
     """True for a list."""
     size: Size | None = None
     parts: _CostNodes = field(default_factory=dict)
-    conditions: list[Callable[[Variables], bool]] | None = None
+    conditions: list[Condition] | None = None
     """The field is executed if one of these holds; None if it always is."""
     sought: bool = False
     """True if looking for a record costs 1 even if there is none, since the number of keys is unbounded."""
@@ -92,7 +96,7 @@ class _CostNode:
         inner = _requested(self.parts, variables, ASSUMED_LIST_SIZE if self.each else size)
         return (self.price + inner) * (size if self.each else 1)
 
-    def actual(self, value: Any) -> int:
+    def actual(self, value: object) -> int:
         """The cost of a result."""
         if value is None:
             return self.price if self.sought else 0
@@ -109,7 +113,7 @@ def _requested(parts: _CostNodes, variables: Variables, page: int = ASSUMED_LIST
     return sum(each.requested(variables, page) for some in parts.values() for each in some)
 
 
-def _actual(parts: _CostNodes, data: Mapping[str, Any]) -> int:
+def _actual(parts: _CostNodes, data: Mapping[str, object]) -> int:
     return sum(max(each.actual(data.get(key)) for each in some) for key, some in parts.items())
 
 
@@ -132,12 +136,12 @@ class Cost:
             self._requested.set(key, cost)
         return cost
 
-    def actual(self, data: Mapping[str, Any]) -> int:
+    def actual(self, data: Mapping[str, object]) -> int:
         """The cost of the operation's result."""
         return _actual(self._parts, data)
 
 
-_Found = dict[tuple[str, ...], tuple[GraphQLNamedType | None, list[FieldNode], list[Any]]]
+_Found = dict[tuple[str, ...], tuple[GraphQLNamedType | None, list[FieldNode], list[list[Condition]]]]
 """Fields by their identity, with the types of their parents, and the conditions under which they are executed."""
 
 
@@ -154,7 +158,7 @@ class _Analysis:
             for each in operation.variable_definitions or ()
             if each.default_value is not None
         }
-        self.reads: dict[Hashable, Callable[[Variables], Hashable]] = {}
+        self.reads: dict[Hashable, Callable[[Variables], Any]] = {}
         self._lists: dict[str, int] = {}
 
     def roots(self) -> _CostNodes:
@@ -182,7 +186,7 @@ class _Analysis:
         self,
         kind: GraphQLNamedType | None,
         selections: SelectionSetNode,
-        conditions: list[Any],
+        conditions: list[Condition],
         found: _Found,
     ) -> None:
         for each in selections.selections:
@@ -252,16 +256,16 @@ class _Analysis:
         first, last = (self._value(given.get(name), _number) for name in ("first", "last"))
         return lambda variables: min(first(variables) or last(variables) or usual, largest)
 
-    def _conditions(self, node: Any) -> Iterable[Callable[[Variables], bool]]:
+    def _conditions(self, node: SelectionNode) -> Iterable[Condition]:
         """The conditions of @include and @skip."""
         for directive in node.directives or ():
             wanted = {"include": True, "skip": False}.get(directive.name.value)
             if wanted is None:
                 continue
-            [argument] = directive.arguments
+            [argument] = directive.arguments or ()
             yield _condition(self._value(argument.value, bool), wanted)
 
-    def _value(self, node: Any, read: Callable[[Any], Any]) -> Callable[[Variables], Any]:
+    def _value(self, node: ValueNode | None, read: Callable[[object], T]) -> Callable[[Variables], T]:
         """A function that reads an argument's value from the variables."""
         if isinstance(node, VariableNode):
             name = node.name.value
@@ -284,23 +288,23 @@ def _declared_cost(field: GraphQLField, kind: GraphQLNamedType) -> int | None:
     return cost_of(getattr(kind.extensions.get(DEFINITION), "origin", None))
 
 
-def _condition(given: Callable[[Variables], Any], wanted: bool) -> Callable[[Variables], bool]:
+def _condition(given: Callable[[Variables], object], wanted: bool) -> Condition:
     return lambda variables: given(variables) is wanted
 
 
-def _all(conditions: list[Callable[[Variables], bool]]) -> Callable[[Variables], bool]:
+def _all(conditions: list[Condition]) -> Condition:
     return lambda variables: all(holds(variables) for holds in conditions)
 
 
-def _number(value: Any) -> int:
+def _number(value: object) -> int:
     """0 for an invalid number, which execution rejects."""
     return max(0, int(value)) if isinstance(value, (int, float)) and abs(value) < 2**31 else 0
 
 
-def _length(value: Any) -> int:
+def _length(value: object) -> int:
     """The length of a list, at most a page: execution rejects longer ones."""
     return min(_whole_length(value), MAX_PAGE_SIZE)
 
 
-def _whole_length(value: Any) -> int:
+def _whole_length(value: object) -> int:
     return len(value) if isinstance(value, (list, tuple)) else 1

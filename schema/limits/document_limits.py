@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from graphql import GraphQLError, Source
 
@@ -68,10 +67,10 @@ def check_document(text: str) -> None:
         raise _error(f"Fragment '{unused[0].name}' is never used.", text, (each.place for each in unused))
 
 
-def check_variables(variables: Mapping[str, Any] | None) -> None:
+def check_variables(variables: dict[str, object] | None) -> None:
     """Raises LimitExceeded if the variables have too many values, nested ones included."""
     count = 0
-    left: list[Any] = [variables] if variables else []
+    left: list[dict[str, object] | list[object]] = [variables] if variables else []
     while left:
         value = left.pop()
         count += len(value)

@@ -9,22 +9,24 @@ of those that can belong to one object.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from graphql import (
     FieldNode,
     FragmentSpreadNode,
     GraphQLError,
+    GraphQLList,
     GraphQLNamedType,
+    GraphQLNonNull,
     GraphQLOutputType,
+    GraphQLType,
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    ValidationContext,
     ValidationRule,
     get_named_type,
     is_leaf_type,
-    is_list_type,
-    is_non_null_type,
     is_object_type,
     print_ast,
 )
@@ -56,7 +58,7 @@ _Set = tuple[GraphQLNamedType | None, SelectionSetNode]
 class FieldMergingRule(ValidationRule):
     """Raises LimitExceeded after MAX_STEPS comparisons."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: ValidationContext) -> None:
         super().__init__(context)
         self._steps = 0
         self._arguments: dict[int, dict[str, str]] = {}
@@ -197,14 +199,16 @@ def _by_object(group: _Group) -> tuple[_Group, list[_Group]]:
     return open_, list(parts.values())
 
 
-def _conflict(one: Any, other: Any) -> bool:
+def _conflict(one: GraphQLType | None, other: GraphQLType | None) -> bool:
     """True if values of two types have different shapes; None is an unknown type. Objects are compared by their
     subfields."""
     if one is other or one is None or other is None:
         return False
-    for is_wrapped in (is_non_null_type, is_list_type):
-        if is_wrapped(one) or is_wrapped(other):
-            return not (is_wrapped(one) and is_wrapped(other)) or _conflict(one.of_type, other.of_type)
+    for wrapper in (GraphQLNonNull, GraphQLList):
+        if isinstance(one, wrapper) and isinstance(other, wrapper):
+            return _conflict(one.of_type, other.of_type)
+        if isinstance(one, wrapper) or isinstance(other, wrapper):
+            return True
     return is_leaf_type(one) or is_leaf_type(other)
 
 

@@ -218,9 +218,9 @@ class Charge:
         if self._cost is not None and (data is None or isinstance(data, dict)):
             await self.refund_to(max(MIN_COST, self._cost.actual(data or {})))
 
-    def formatted(self) -> dict[str, Any]:
+    def formatted(self) -> dict[str, object]:
         """The extension `cost` of a response."""
-        cost = {"requestedQueryCost": self._requested, "actualQueryCost": self.paid}
+        cost: dict[str, object] = {"requestedQueryCost": self._requested, "actualQueryCost": self.paid}
         return cost if self._status is None else {**cost, "throttleStatus": self._status.formatted()}
 
 

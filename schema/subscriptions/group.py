@@ -6,7 +6,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from graphql import GraphQLError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,6 +21,7 @@ from schema.subscriptions.sink import Sink
 from schema.subscriptions.source import SubscriptionSource
 
 TOO_MANY = "What you may see has changed in too many places. Read everything again."
+GroupKey = tuple[str, str, VisibilityScope]
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class SubscriptionRequest:
     """A subscription without its viewer: the operation, its variables, and the source."""
 
     operation: SubscriptionOperation
-    variables: Mapping[str, Any]
+    variables: Mapping[str, object]
     source: SubscriptionSource
     kinds: frozenset[type[Entity]]
 
-    def key(self, viewer: Viewer) -> tuple[Any, ...]:
+    def key(self, viewer: Viewer) -> GroupKey:
         """Subscribers with equal keys get equal payloads."""
         return (*self.operation.key(self.variables), visibility_scope(viewer, self.kinds))
 
@@ -70,7 +70,7 @@ class Subscriber:
     gone: bool = False
 
     @property
-    def key(self) -> tuple[Any, ...]:
+    def key(self) -> GroupKey:
         return self.request.key(self.viewer)
 
     @property
@@ -114,7 +114,7 @@ class Group:
     def __init__(self, viewer: Viewer, request: SubscriptionRequest, members: Members | None, at: int) -> None:
         self.viewer, self.request, self.members, self.at = viewer, request, members, at
         self.key = request.key(viewer)
-        self.sight: VisibilityScope = self.key[-1]
+        self.sight = self.key[-1]
         self.subscribers: set[Subscriber] = set()
         self.sent_at = at
 
@@ -188,7 +188,7 @@ class Group:
     ) -> None:
         """Move subscribers whose visibility changes to new groups, and send them what entered and left their lists."""
         viewers, _ = await load_viewers(session, self.viewer, [each.viewer.user_id or "" for each in self.subscribers])
-        moved: dict[Any, list[Subscriber]] = defaultdict(list)
+        moved: dict[GroupKey, list[Subscriber]] = defaultdict(list)
         for subscriber in list(self.subscribers):
             viewer = viewers.get(subscriber.viewer.user_id or "")
             if viewer is None:

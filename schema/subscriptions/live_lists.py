@@ -25,7 +25,7 @@ from loaders.live.lists import Dependencies, ListSource, LiveList, everything, i
 from schema.core.context import Info
 from schema.core.declare import declared_class, snake_case
 from schema.core.declared import argument
-from schema.core.filters import INPUT_TYPES
+from schema.core.filters import INPUT_TYPES, Filter
 from schema.core.registry import named_type, subscription_fields
 from schema.core.scalars import enum_type
 from schema.subscriptions.source import LiveEvent, LiveUpdate, SubscriptionSource, events_of, live
@@ -112,7 +112,7 @@ def live_list(
     def answer(occurrences: Sequence[RecordEvent], revision: str, caught_up: bool) -> object:
         return update(revision=revision, caught_up=caught_up, events=events_of(event, occurrences, revision))
 
-    async def follow(info: Info, *, filter: Any = None, after: Revision | None) -> SubscriptionSource:
+    async def follow(info: Info, *, filter: Filter | None = None, after: Revision | None) -> SubscriptionSource:
         if filter is not None and filter.mentions("deleted_at"):
             raise BadUserInput(f"Deleted {plural} cannot be followed.", "filter.deletedAt")
         where = everything if filter is None else filter.where

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from graphql import DocumentNode, ExecutionResult, GraphQLError
+from graphql import DocumentNode, ExecutionResult, Executor, GraphQLError
 from graphql.execution import create_source_event_stream, execute_subscription_event
 from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry.http import GraphQLRequestData
@@ -85,12 +84,12 @@ class SubscriptionManager:
         self, context: Context, document: DocumentNode, request: GraphQLRequestData
     ) -> SubscriptionSource:
         executor = self._executor(document, request.variables, request.operation_name, context, None)
-        source: Any = await await_maybe(create_source_event_stream(executor))
+        source = await await_maybe(create_source_event_stream(executor))
         if isinstance(source, ExecutionResult):
             assert source.errors
             raise source.errors[0]
-        watch: SubscriptionSource = source
-        return watch
+        assert isinstance(source, SubscriptionSource)
+        return source
 
     @contextlib.contextmanager
     def _room(self, workspace_id: str) -> Iterator[WorkspaceSubscriptions]:
@@ -138,27 +137,28 @@ class SubscriptionManager:
         variables = operation.variables(subscription.variables)
         executor = self._executor(operation.node, variables, operation.name, context, value, operation.plans)
         async with context.loaders.use_session(session):
-            result: Any = await await_maybe(execute_subscription_event(executor))
+            result = await await_maybe(execute_subscription_event(executor))
         context.forget()
-        for error in result.errors or ():
+        errors = result.errors or []
+        for error in errors:
             if isinstance(error.original_error, CONNECTION_ERRORS):
                 raise error.original_error
             if isinstance(error.original_error, TimedOut):
                 raise error
         if result.data is None:
-            raise result.errors[0]
-        self.schema.process_errors(result.errors or [])
-        return dump_json(format_response(result.data, result.errors))
+            raise errors[0]
+        self.schema.process_errors(errors)
+        return dump_json(format_response(result.data, errors))
 
     def _executor(
         self,
         document: DocumentNode,
-        variables: dict[str, Any] | None,
+        variables: dict[str, object] | None,
         name: str | None,
         context: Context,
         root: object,
         plans: CompletionPlans | None = None,
-    ) -> Any:
+    ) -> Executor[Context]:
         """Raises GraphQLError for invalid variables."""
         made = self.schema.execution_context_class.build(
             self.schema._schema,

@@ -7,11 +7,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from graphql import (
     ArgumentNode,
     DocumentNode,
+    FieldNode,
     GraphQLEnumType,
     GraphQLNamedType,
     GraphQLObjectType,
@@ -20,6 +20,7 @@ from graphql import (
     OperationDefinitionNode,
     TypeInfo,
     TypeInfoVisitor,
+    VariableDefinitionNode,
     VariableNode,
     Visitor,
     get_named_type,
@@ -50,11 +51,11 @@ class SubscriptionOperation:
     types: frozenset[str]
     plans: CompletionPlans | None = field(compare=False, repr=False)
 
-    def variables(self, sent: Mapping[str, Any] | None) -> dict[str, Any]:
+    def variables(self, sent: Mapping[str, object] | None) -> dict[str, object]:
         """The variables that the payload depends on: the declared ones, except `after`."""
         return {name: value for name, value in (sent or {}).items() if name in self.declared}
 
-    def key(self, sent: Mapping[str, Any] | None) -> tuple[str, str]:
+    def key(self, sent: Mapping[str, object] | None) -> tuple[str, str]:
         """Operations with equal keys select the same."""
         return self.digest, json.dumps(self.variables(sent), sort_keys=True)
 
@@ -102,10 +103,10 @@ class _Without(Visitor):
         super().__init__()
         self.argument, self.variable = argument, variable
 
-    def enter_argument(self, node: Any, *rest: Any) -> Any:
+    def enter_argument(self, node: ArgumentNode, *rest: object) -> object:
         return self.REMOVE if node is self.argument else None
 
-    def enter_variable_definition(self, node: Any, *rest: Any) -> Any:
+    def enter_variable_definition(self, node: VariableDefinitionNode, *rest: object) -> object:
         return self.REMOVE if node.variable.name.value == self.variable else None
 
 
@@ -126,7 +127,7 @@ def _types(schema: GraphQLSchema, document: DocumentNode) -> set[str]:
                 reach(possible)
 
     class Reach(Visitor):
-        def enter_field(self, node: Any, *rest: Any) -> None:
+        def enter_field(self, node: FieldNode, *rest: object) -> None:
             kind = info.get_type()
             if kind is not None:
                 reach(get_named_type(kind))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import strawberry
 from strawberry.types.arguments import StrawberryArgument
@@ -35,7 +35,7 @@ class SubscriptionSource:
     """
 
     live_list: LiveList | LiveChangeLog
-    make_value: Callable[[Sequence[RecordEvent], str, bool], Any]
+    make_value: Callable[[Sequence[RecordEvent], str, bool], object]
     kinds: Collection[type[Entity]]
     after: Revision | None
 
@@ -53,7 +53,7 @@ class SubscriptionField(DeclaredField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [*self.own_arguments(), argument("after", str | None, AFTER)]
 
-    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> SubscriptionSource:
+    async def resolve(self, source: object, info: Info, arguments: Arguments) -> SubscriptionSource:
         info.context.viewer  # noqa: B018  # raises Unauthenticated
         after = arguments.pop("after", None)
         return await self.open_source(
@@ -79,7 +79,7 @@ class LiveEvent:
     occurrence: strawberry.Private[RecordEvent]
 
     @staticmethod
-    def values_of(occurrence: RecordEvent) -> dict[str, Any]:
+    def values_of(occurrence: RecordEvent) -> dict[str, object]:
         """The values of the fields that a type of events adds."""
         return {}
 
@@ -87,6 +87,9 @@ class LiveEvent:
     async def actor(self, info: Info) -> User | None:
         user_id = self.occurrence.last.user_id
         return None if user_id is None else await info.context.loaders.by_key(models.User).load(user_id)
+
+
+Event = TypeVar("Event", bound=LiveEvent)
 
 
 @costs(FREE)
@@ -100,7 +103,7 @@ class LiveUpdate:
     )
 
 
-def events_of(kind: type[LiveEvent], occurrences: Sequence[RecordEvent], revision: str) -> list[Any]:
+def events_of(kind: type[Event], occurrences: Sequence[RecordEvent], revision: str) -> list[Event]:
     """An event of a type for each occurrence."""
     epoch = Revision.parse(revision, "revision").epoch
     return [

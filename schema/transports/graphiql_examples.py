@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from crm_graph.services.demo.ids import demo_id
 
 ACCOUNT, CONTACT, LEAD = demo_id("acc", 1), demo_id("con", 1), demo_id("lead", 1)
 PIPELINE, OPPORTUNITY = demo_id("pipe", 1), demo_id("opp", 1)
 
-EXAMPLES: list[dict[str, Any]] = [
+
+class Example(TypedDict):
+    name: str
+    query: str
+    variables: dict[str, Any]
+
+
+EXAMPLES: list[Example] = [
     {
         "name": "All about one account",
         "query": """\

@@ -11,7 +11,6 @@ import math
 import sys
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 from graphql import OperationType
 from starlette.responses import HTMLResponse
@@ -19,13 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crm_graph.errors import Overloaded, RequestError, Throttled, TimedOut, Unauthenticated
 from schema.core.caller import Caller
-from schema.execution.schema import encode_json
+from schema.execution.schema import Response, encode_json
 from schema.transports.asgi_sender import ClientDisconnected
 from schema.transports.graphiql import PAGE_HEADERS, graphiql_page
 from schema.transports.multipart import MultipartResponse
 from schema.transports.negotiation import EVENTS, GZIP, HTML, JSON, RESPONSE, encoding, incremental_format, media_type
 from schema.transports.operation_service import Admission, OperationRequest, OperationService
-from schema.transports.persisted_queries import by_id
 from schema.transports.request_parsing import RequestRejected, check_method, parse_request, read_content
 from schema.transports.sse import event_stream
 
@@ -47,7 +45,6 @@ STATUS = {
     Overloaded.code: 503,
     TimedOut.code: 504,
 }
-Answer = dict[str, Any]
 
 
 class HTTP:
@@ -87,13 +84,14 @@ class HTTP:
             reply = GraphQLResponse(500, {"errors": self.service.format_error(error)}, media)
         await reply(scope, receive, send)
 
-    async def _reply(self, scope: Scope, content: Any, media: str, accept: bytes) -> ASGIApp:
+    async def _reply(self, scope: Scope, content: object, media: str, accept: bytes) -> ASGIApp:
         """The response to one operation. Raises RequestRejected."""
         caller = Caller(scope)
-        request = await self.service.prepare(parse_request(content), caller)
+        sent = parse_request(content)
+        request = await self.service.prepare(sent, caller)
         how = incremental_format(accept) if request.has_parts else None
         if how is None:
-            fresh = scope["method"] == "GET" and by_id(content)
+            fresh = scope["method"] == "GET" and sent.by_id
             return _reply(await self._answer(caller, request), media, fresh=fresh)
         try:
             charge = await self.service.charge(request, caller)
@@ -103,7 +101,7 @@ class HTTP:
         answers = self.service.execute_incrementally(context, request, charge)
         return MultipartResponse(self.service, answers, how, lambda answer: _reply(answer, media))
 
-    async def _answer(self, caller: Caller, request: OperationRequest) -> Answer:
+    async def _answer(self, caller: Caller, request: OperationRequest) -> Response:
         """The result of one operation. Raises RequestRejected."""
         errors = self.service.rejection_errors(request)
         if errors is not None:
@@ -119,7 +117,7 @@ class HTTP:
             except RequestError as error:
                 return {"errors": self.service.format_error(error)}
 
-    async def _batch(self, scope: Scope, contents: Sequence[object]) -> list[Answer]:
+    async def _batch(self, scope: Scope, contents: Sequence[object]) -> list[Response]:
         """The results of several operations, executed one after the other. Raises RequestRejected."""
         most = self.service.settings.batch_operations
         if not 0 < len(contents) <= most:
@@ -146,7 +144,7 @@ class GraphQLResponse:
     def __init__(
         self,
         status: int,
-        answer: Answer | Sequence[Answer],
+        answer: Response | Sequence[Response],
         media: str | None,
         *,
         allow: str | None = None,
@@ -184,11 +182,11 @@ class GraphQLResponse:
         await send({"type": "http.response.body", "body": body})
 
 
-def _reply(answer: Answer, media: str, *, fresh: bool = False) -> GraphQLResponse:
+def _reply(answer: Response, media: str, *, fresh: bool = False) -> GraphQLResponse:
     return GraphQLResponse(*_outcome(answer, media), media, fresh=fresh)
 
 
-def _outcome(answer: Answer, media: str) -> tuple[int, Answer]:
+def _outcome(answer: Response, media: str) -> tuple[int, Response]:
     """The status and the body of a result. Plain JSON has status 200, except for overload, so that proxies notice.
 
     If all errors are UNAUTHENTICATED, the request is refused as a whole, and `data` is omitted.
@@ -197,12 +195,14 @@ def _outcome(answer: Answer, media: str) -> tuple[int, Answer]:
     if media == JSON:
         return 503 if codes == [Overloaded.code] else 200, answer
     if answer.get("data") is None and set(codes) == {Unauthenticated.code}:
-        answer = {name: value for name, value in answer.items() if name != "data"}
+        answer = answer.copy()
+        answer.pop("data", None)
     return 200 if "data" in answer else STATUS.get(codes[0], 400), answer
 
 
-def _wait(answer: Any) -> int:
+def _wait(answer: Response | Sequence[Response]) -> int:
     """Seconds after which to retry, rounded up; 0 if unknown."""
+    assert isinstance(answer, dict)  # a batch has status 200
     [error, *_] = answer["errors"]
     return math.ceil(error["extensions"].get("retryAfter", 0))
 

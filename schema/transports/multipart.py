@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from graphql.execution.types import FormattedCompletedResult, FormattedPendingResult
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from schema.execution.schema import dump_json
+from schema.execution.schema import Response, dump_json
 from schema.transports.asgi_sender import AsgiSender, ClientDisconnected, body_chunk, wait_for_disconnect
 from schema.transports.negotiation import MULTIPART, IncrementalFormat
 from schema.transports.operation_service import OperationService
@@ -18,7 +19,7 @@ from schema.transports.operation_service import OperationService
 BOUNDARY = "\r\n---"
 PART = "\r\nContent-Type: application/json; charset=utf-8\r\n\r\n"
 END = "--\r\n"
-Answer = dict[str, Any]
+LegacyPart = dict[str, object]
 
 
 class MultipartResponse:
@@ -28,9 +29,9 @@ class MultipartResponse:
     def __init__(
         self,
         service: OperationService,
-        answers: AsyncGenerator[Answer],
+        answers: AsyncGenerator[Response],
         how: IncrementalFormat,
-        single_response: Callable[[Answer], ASGIApp],
+        single_response: Callable[[Response], ASGIApp],
     ) -> None:
         self.service, self._answers, self._how, self._whole = service, answers, how, single_response
 
@@ -54,8 +55,8 @@ class MultipartResponse:
             if not sending.cancelled():
                 sending.result()
 
-    async def _send(self, first: Answer, sender: AsgiSender) -> None:
-        write: Callable[[Answer], Answer] = (
+    async def _send(self, first: Response, sender: AsgiSender) -> None:
+        write: Callable[[Response], object] = (
             LegacyIncrementalFormat() if self._how is IncrementalFormat.APOLLO_2022 else dict
         )
         kind = f'{MULTIPART}; boundary="-"; {self._how.value}'
@@ -72,11 +73,11 @@ class LegacyIncrementalFormat:
     """Converts incremental results to the format of 2022, in which each result has its own path."""
 
     def __init__(self) -> None:
-        self._pending: dict[str, Mapping[str, Any]] = {}
+        self._pending: dict[str, FormattedPendingResult] = {}
         self._data: Any = None
         """The merged result so far, for the lengths of its lists."""
 
-    def __call__(self, part: Answer) -> Answer:
+    def __call__(self, part: Response) -> LegacyPart:
         self._pending |= {each["id"]: each for each in part.get("pending", ())}
         known = {name: value for name, value in part.items() if name not in {"pending", "incremental", "completed"}}
         if "data" in part:
@@ -85,7 +86,7 @@ class LegacyIncrementalFormat:
         incremental = [*map(self._data_of, part.get("incremental", ())), *self._failed(part.get("completed", ()))]
         return {**known, "incremental": incremental} if incremental else known
 
-    def _data_of(self, each: Mapping[str, Any]) -> Answer:
+    def _data_of(self, each: Mapping[str, Any]) -> LegacyPart:
         pending = self._pending[each["id"]]
         path = [*pending["path"], *each.get("subPath", ())]
         place, rest = self._at(path), {name: each[name] for name in ("errors", "extensions") if name in each}
@@ -96,7 +97,7 @@ class LegacyIncrementalFormat:
         _merge(place, each["data"])
         return {"data": each["data"], "path": path, **_label(pending), **rest}
 
-    def _failed(self, completed: Sequence[Mapping[str, Any]]) -> Iterator[Answer]:
+    def _failed(self, completed: Sequence[FormattedCompletedResult]) -> Iterator[LegacyPart]:
         """Results for the parts that failed."""
         for each in completed:
             pending = self._pending.pop(each["id"])
@@ -114,11 +115,11 @@ class LegacyIncrementalFormat:
         return place
 
 
-def _label(pending: Mapping[str, Any]) -> Answer:
+def _label(pending: FormattedPendingResult) -> LegacyPart:
     return {"label": pending["label"]} if "label" in pending else {}
 
 
-def _merge(place: Any, data: Any) -> None:
+def _merge(place: dict[str, Any], data: dict[str, object]) -> None:
     """Merge deferred data into the result."""
     for key, value in data.items():
         if isinstance(value, dict) and isinstance(place.get(key), dict):

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
 
-from graphql import GraphQLError, OperationType
+from graphql import GraphQLError, GraphQLFormattedError, OperationType
+from graphql.execution.types import FormattedCompletedResult
 
 from crm_graph import auth
 from crm_graph.auth import Principal
@@ -25,7 +25,7 @@ from crm_graph.settings import PersistedQueries, Settings
 from schema.core.caller import Caller
 from schema.core.context import Context
 from schema.execution.parsing import ParsedDocument, invalid_document
-from schema.execution.schema import CrmSchema, dump_json, format_response
+from schema.execution.schema import CrmSchema, Response, dump_json, format_response
 from schema.limits.admission import FairQueue
 from schema.limits.cost import Cost
 from schema.limits.document_limits import check_variables
@@ -165,7 +165,7 @@ class OperationService:
         principal = principal or self._principals.get(token)
         return not token or principal is not None, bucket_key(principal, caller.address)
 
-    async def execute(self, context: Context, request: OperationRequest, charge: Charge) -> dict[str, Any]:
+    async def execute(self, context: Context, request: OperationRequest, charge: Charge) -> Response:
         """Execute a query or a mutation; a query, within its time limit. Raises Throttled."""
         self._set_deadline(context, request)
         name, variables = request.data.operation_name, request.data.variables
@@ -185,13 +185,13 @@ class OperationService:
 
     async def execute_incrementally(
         self, context: Context, request: OperationRequest, charge: Charge
-    ) -> AsyncGenerator[dict[str, Any]]:
+    ) -> AsyncGenerator[Response]:
         """Execute a query with incremental delivery. Yields each part when it is ready, at least one.
 
         Execution does not wait for the consumer, so that a slow client does not occupy a slot. Raises Throttled and
         Overloaded, before the first part.
         """
-        made: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        made: asyncio.Queue[Response | None] = asyncio.Queue()
         making = asyncio.create_task(self._make(context, request, charge, made.put_nowait))
         making.add_done_callback(lambda _: made.put_nowait(None))
         try:
@@ -203,7 +203,7 @@ class OperationService:
             await asyncio.gather(making, return_exceptions=True)
 
     async def _make(
-        self, context: Context, request: OperationRequest, charge: Charge, put: Callable[[dict[str, Any]], None]
+        self, context: Context, request: OperationRequest, charge: Charge, put: Callable[[Response], None]
     ) -> None:
         """Put the parts into the queue. They cost what was requested: their actual cost is not computed."""
         pending: set[str] | None = None
@@ -226,8 +226,10 @@ class OperationService:
                     if not timer.expired():
                         raise
                     errors = self.format_error(TimedOut())
-                    format_failure = [{"id": each, "errors": errors} for each in sorted(pending or ())]
-                    put({"errors": errors} if pending is None else {"completed": format_failure, "hasNext": False})
+                    failed: list[FormattedCompletedResult] = [
+                        {"id": each, "errors": errors} for each in sorted(pending or ())
+                    ]
+                    put({"errors": errors} if pending is None else {"completed": failed, "hasNext": False})
                 self._count(context, request, charge, "ended" if timer.expired() else context.execution or "refused")
                 await self._persist(context, request)
 
@@ -237,8 +239,8 @@ class OperationService:
             context.until = asyncio.get_running_loop().time() + seconds
 
     def _with_extensions(
-        self, answer: dict[str, Any], context: Context, request: OperationRequest, charge: Charge
-    ) -> dict[str, Any]:
+        self, answer: Response, context: Context, request: OperationRequest, charge: Charge
+    ) -> Response:
         if self._wants_cost(context, request):
             context.extensions["cost"] = charge.formatted()
         return {**answer, "extensions": context.extensions} if context.extensions else answer
@@ -296,7 +298,7 @@ class OperationService:
 
     async def serve(
         self, context: Context, request: OperationRequest, charge: Charge, sink: Sink, *, in_parts: bool = False
-    ) -> Sequence[Mapping[str, Any]] | None:
+    ) -> list[GraphQLFormattedError] | None:
         """Execute an operation and send its results to the sink, incrementally if the client accepts that. Returns the
         errors that prevent or end it. Raises ClientDisconnected and DatabaseUnavailable."""
         errors = self.rejection_errors(request)
@@ -327,14 +329,14 @@ class OperationService:
             return self.format_failure(request, error)
         return None
 
-    def format_failure(self, request: OperationRequest, error: Exception) -> Sequence[Mapping[str, Any]]:
+    def format_failure(self, request: OperationRequest, error: Exception) -> list[GraphQLFormattedError]:
         """An exception as client errors. Raises DatabaseUnavailable for a subscription: an outage does not end it."""
         if request.kind is OperationType.SUBSCRIPTION and isinstance(error, CONNECTION_ERRORS):
             log.warning("The database is unavailable: %s", error)
             raise DatabaseUnavailable from error
         return self.format_error(error)
 
-    def rejection_errors(self, request: OperationRequest) -> Sequence[Mapping[str, Any]] | None:
+    def rejection_errors(self, request: OperationRequest) -> list[GraphQLFormattedError] | None:
         """The errors of a request that is invalid or exceeds a limit; None if it can be executed."""
         if not request.is_refused:
             return None
@@ -346,8 +348,8 @@ class OperationService:
         self.schema.process_errors(errors)
         return [error.formatted for error in errors]
 
-    def format_error(self, error: Exception) -> Sequence[Mapping[str, Any]]:
+    def format_error(self, error: Exception) -> list[GraphQLFormattedError]:
         """An exception as client errors."""
-        format_error = GraphQLError(str(error), original_error=error)
-        self.schema.process_errors([format_error])
-        return [format_error.formatted]
+        described = GraphQLError(str(error), original_error=error)
+        self.schema.process_errors([described])
+        return [described.formatted]

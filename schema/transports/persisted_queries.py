@@ -9,7 +9,6 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from strawberry.http import GraphQLRequestData
 
@@ -49,7 +48,7 @@ class GraphQLRequest(GraphQLRequestData):
     save_as: str | None = None
 
 
-def by_id(content: Mapping[str, Any]) -> bool:
+def by_id(content: Mapping[str, object]) -> bool:
     """True if a request names its document by id."""
     extensions = content.get("extensions")
     persisted = extensions.get("persistedQuery") if isinstance(extensions, dict) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import parse_qsl
 
 from graphql import OperationType
@@ -12,7 +11,7 @@ from starlette.types import Receive, Scope
 
 from crm_graph.errors import BadUserInput
 from crm_graph.settings import PersistedQueries, Settings
-from schema.execution.schema import parse_json
+from schema.execution.schema import Response, parse_json
 from schema.transports.asgi_sender import ClientDisconnected
 from schema.transports.persisted_queries import GraphQLRequest, by_id
 
@@ -30,12 +29,12 @@ class RequestRejected(Exception):
         self.status, self.message, self.field, self.allow = status, message, field, allow
 
     @property
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Response:
         extensions = {"code": BadUserInput.code, **({"field": self.field} if self.field else {})}
         return {"errors": [{"message": self.message, "extensions": extensions}]}
 
 
-async def read_content(settings: Settings, scope: Scope, headers: Headers, receive: Receive) -> Any:
+async def read_content(settings: Settings, scope: Scope, headers: Headers, receive: Receive) -> object:
     """The request as JSON: one operation or a list. Raises RequestRejected and ClientDisconnected."""
     if scope["method"] == "POST":
         return _parsed(await _body(settings.body_bytes, headers, receive))
@@ -96,7 +95,7 @@ def _is_json(headers: Headers) -> bool:
     return headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == b"application/json"
 
 
-def _parsed(text: str | bytearray, field: str | None = None) -> Any:
+def _parsed(text: str | bytearray, field: str | None = None) -> object:
     try:
         return parse_json(text)
     except json.JSONDecodeError:
@@ -104,19 +103,20 @@ def _parsed(text: str | bytearray, field: str | None = None) -> Any:
         raise RequestRejected(400, f"{what} is not JSON in UTF-8, or is nested too deeply.", field) from None
 
 
-def _address(query_string: bytes) -> dict[str, Any]:
+def _address(query_string: bytes) -> dict[str, object]:
     """The parameters in a query string."""
     try:
-        content: dict[str, Any] = dict(parse_qsl(query_string.decode("ascii"), errors="strict"))
+        content: dict[str, object] = dict(parse_qsl(query_string.decode("ascii"), errors="strict"))
     except ValueError:
         raise RequestRejected(400, "The query string is not percent-encoded UTF-8.") from None
     for name in ("variables", "extensions"):
-        if name in content:
-            content[name] = _parsed(content[name], name)
+        text = content.get(name)
+        if isinstance(text, str):
+            content[name] = _parsed(text, name)
     return content
 
 
-def _object(of: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+def _object(of: Mapping[str, object], name: str) -> dict[str, object] | None:
     """The value of an optional parameter that is an object."""
     value = of.get(name)
     if value is not None and not isinstance(value, dict):

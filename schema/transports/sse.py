@@ -6,10 +6,10 @@ Errors of an operation are sent in the stream with status 200. Only malformed re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from graphql import OperationType
+from graphql import GraphQLFormattedError, OperationType
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -33,7 +33,7 @@ HEADERS = {
     "cache-control": "no-cache, no-transform",
     "x-accel-buffering": "no",
 }
-Errors = Sequence[Mapping[str, Any]] | None
+Errors = Sequence[GraphQLFormattedError] | None
 
 
 async def event_stream(service: OperationService, scope: Scope, content: object, send: Send) -> EventStream:

@@ -9,9 +9,8 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from graphql import OperationType
+from graphql import GraphQLFormattedError, OperationType
 from starlette.types import Receive, Scope, Send
 from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_origins, normalize_origin
 
@@ -167,7 +166,7 @@ class Socket:
             log.exception("A websocket failed")
             return CloseSocket(1013, TRY_AGAIN)
 
-    async def _first(self) -> dict[str, Any]:
+    async def _first(self) -> dict[str, object]:
         """The connection_init message, which must arrive within INIT_TIMEOUT_SECONDS."""
         try:
             async with asyncio.timeout(INIT_TIMEOUT_SECONDS):
@@ -177,7 +176,7 @@ class Socket:
         except TimeoutError:
             raise CloseSocket(4408, "Connection initialisation timeout") from None
 
-    async def _next(self) -> dict[str, Any]:
+    async def _next(self) -> dict[str, object]:
         event = await self._receive()
         if event["type"] == "websocket.disconnect" or self._ending.done():  # what comes after the end is not begun
             raise CloseSocket
@@ -192,7 +191,7 @@ class Socket:
             raise CloseSocket(4400, "The message is not an object with a type")
         return message
 
-    async def _sign_in(self, payload: Mapping[str, Any]) -> Principal:
+    async def _sign_in(self, payload: Mapping[str, object]) -> Principal:
         """Authenticate the client. Raises CloseSocket."""
         given = next((value for name, value in payload.items() if name.lower() == "authorization"), None)
         header = given or self.caller.headers.get("authorization")
@@ -207,7 +206,7 @@ class Socket:
             log.warning("The database cannot be read: %s", error)
             raise CloseSocket(1013, TRY_AGAIN) from None
 
-    async def _handle(self, message: dict[str, Any]) -> None:
+    async def _handle(self, message: dict[str, object]) -> None:
         match message["type"]:
             case "subscribe":
                 await self._subscribe(message)
@@ -225,7 +224,7 @@ class Socket:
             case unknown:
                 raise CloseSocket(4400, f"Unknown message type {unknown!r}")
 
-    async def _subscribe(self, message: dict[str, Any]) -> None:
+    async def _subscribe(self, message: dict[str, object]) -> None:
         if self.principal is None:
             raise CloseSocket(4401, "Unauthorized")
         operation_id, data = _id(message), _request(_object(message, "payload"))
@@ -273,7 +272,7 @@ class Socket:
 
     async def _serve(
         self, operation: SocketOperation, request: OperationRequest, principal: Principal
-    ) -> Sequence[Mapping[str, Any]] | None:
+    ) -> Sequence[GraphQLFormattedError] | None:
         charge = await self.service.charge(request, self.caller, principal)
         try:
             context = await self.service.context_for(self.caller, principal)
@@ -316,7 +315,7 @@ class SocketOperation:
     async def complete(self) -> None:
         await self._send(f'{self._head}"complete"}}')
 
-    async def fail(self, errors: Sequence[Mapping[str, Any]]) -> None:
+    async def fail(self, errors: Sequence[GraphQLFormattedError]) -> None:
         await self._send(f'{self._head}"error","payload":{dump_json(errors)}}}')
 
     async def _send(self, text: str) -> None:
@@ -332,14 +331,14 @@ class SocketOperation:
             self.task.cancel()
 
 
-def _id(message: Mapping[str, Any]) -> str:
+def _id(message: Mapping[str, object]) -> str:
     operation_id = message.get("id")
     if not isinstance(operation_id, str) or not 0 < len(operation_id) <= MAX_ID_LENGTH:
         raise CloseSocket(4400, f"id is not a string of 1 to {MAX_ID_LENGTH} characters")
     return operation_id
 
 
-def _object(of: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _object(of: Mapping[str, object], name: str) -> dict[str, object]:
     """An object that may be left out."""
     value = of.get(name)
     if value is None:
@@ -349,7 +348,7 @@ def _object(of: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def _request(payload: Mapping[str, Any]) -> GraphQLRequest:
+def _request(payload: Mapping[str, object]) -> GraphQLRequest:
     query, name = payload.get("query"), payload.get("operationName")
     named = by_id(payload)
     if not isinstance(query, str) and not (query is None and named):

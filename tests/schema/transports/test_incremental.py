@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
+from graphql import FormattedIncrementalResult, GraphQLFormattedError
+from graphql.execution.types import FormattedCompletedResult, FormattedPendingResult
 
 from crm_graph.errors import TimedOut
 from crm_graph.models import Visibility
@@ -99,13 +101,16 @@ async def test_clients_of_2022_are_told_paths(world: World, server: Server, acco
 
 def test_paths_of_lists_within_what_was_deferred_and_of_what_failed() -> None:
     former = LegacyIncrementalFormat()
-    errors = [{"message": "No."}]
-    pending = [{"id": "0", "path": ["a"]}, {"id": "1", "path": ["a", "list"], "label": "l"}]
+    errors: list[GraphQLFormattedError] = [{"message": "No."}]
+    pending: list[FormattedPendingResult] = [
+        {"id": "0", "path": ["a"]},
+        {"id": "1", "path": ["a", "list"], "label": "l"},
+    ]
     assert former({"data": {"a": {"list": [1]}}, "pending": pending, "hasNext": True}) == {
         "data": {"a": {"list": [1]}},
         "hasNext": True,
     }
-    brought = [
+    brought: list[FormattedIncrementalResult] = [
         {"id": "0", "subPath": ["b"], "data": {"more": []}},
         {"id": "1", "items": [2, 3]},
         {"id": "1", "items": [4], "errors": errors},
@@ -120,7 +125,11 @@ def test_paths_of_lists_within_what_was_deferred_and_of_what_failed() -> None:
         ],
         "hasNext": True,
     }
-    completed = [{"id": "0", "errors": errors}, {"id": "1"}, {"id": "2", "errors": errors}]
+    completed: list[FormattedCompletedResult] = [
+        {"id": "0", "errors": errors},
+        {"id": "1"},
+        {"id": "2", "errors": errors},
+    ]
     assert former({"completed": completed, "hasNext": False}) == {
         "incremental": [
             {"data": None, "path": ["a"], "errors": errors},
