@@ -101,7 +101,7 @@ class in_array(Condition):
     name = "in_array"
 
     def __init__(
-        self, column: sa.ColumnElement[Any] | sa.orm.QueryableAttribute[Any], ids: Sequence[str] | sa.BindParameter[Any]
+        self, column: sa.SQLColumnExpression[object], ids: Sequence[str] | sa.BindParameter[Sequence[str]]
     ) -> None:
         if isinstance(ids, sa.BindParameter):
             array = sa.bindparam(ids.key, type_=TextArray())

@@ -16,17 +16,17 @@ from crm_graph.errors import BadUserInput, DomainError
 from crm_graph.models.types import Text, wire
 
 
-def encode(of: str, values: Sequence[Any]) -> str:
+def encode(of: str, values: Sequence[object]) -> str:
     """The cursor of a row; `of` names the list and its order."""
     return text_of([mark(of), *(wire(value) for value in values)])
 
 
-def text_of(content: list[Any]) -> str:
+def text_of(content: list[object]) -> str:
     """The cursor of a mark and values in JSON's types."""
     return base64.urlsafe_b64encode(json.dumps(content, ensure_ascii=False).encode()).decode()
 
 
-def decode(of: str, kinds: Sequence[Any], cursor: str, argument: str) -> list[Any]:
+def decode(of: str, kinds: Sequence[object], cursor: str, argument: str) -> list[object]:
     """The values in a cursor, of the given column types. Raises BadUserInput, naming the argument, for a malformed
     cursor or one of another list."""
     try:
@@ -43,7 +43,7 @@ def mark(of: str) -> str:
     return hashlib.sha256(of.encode()).hexdigest()[:8]
 
 
-def _value(kind: Any, value: Any, argument: str) -> Any:
+def _value(kind: Any, value: object, argument: str) -> object:
     if value is None:
         return None
     if isinstance(kind, (Text, sa.String)):

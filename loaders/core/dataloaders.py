@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -23,8 +24,9 @@ from loaders.sql_json.statement import viewer_parameters
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+L = TypeVar("L")
 E = TypeVar("E", bound=Entity)
-Values = Callable[[AsyncSession, Viewer, list[Any]], Awaitable[Sequence[Any]]]
+Values = Callable[[AsyncSession, Viewer, list[K]], Awaitable[Sequence[V]]]
 Batch = Callable[[Any, list[K]], Awaitable[Sequence[V]]]
 
 
@@ -82,7 +84,7 @@ class Loaders:
         """As `read`, for a single statement, which needs no session outside of a snapshot."""
         return await self._read(load, self._link)
 
-    async def _read(self, load: Callable[[Any], Awaitable[V]], link: Callable[[], Any]) -> V:
+    async def _read(self, load: Callable[[L], Awaitable[V]], link: Callable[[], AbstractAsyncContextManager[L]]) -> V:
         async def run() -> V:
             try:
                 async with asyncio.timeout_at(self.until) as timer, link() as open_:
@@ -96,7 +98,7 @@ class Loaders:
         ignore_result(reading)
         return await asyncio.shield(reading)
 
-    def _link(self) -> Any:
+    def _link(self) -> AbstractAsyncContextManager[Connectable]:
         return contextlib.nullcontext(self.database) if self._snapshot is None else self._session()
 
     @contextlib.asynccontextmanager
@@ -132,7 +134,7 @@ class Loaders:
             self._made[key] = _Shared(load_batch)
         return self._made[key]
 
-    def by_parent_ids(self, load: Values) -> DataLoader[Any, Any]:
+    def by_parent_ids(self, load: Values[K, V]) -> DataLoader[K, V]:
         """The dataloader of `load`, which returns one value for each id, in the order of the ids."""
         return self.batch(load, lambda session, ids: load(session, self.viewer, ids))
 
@@ -183,13 +185,13 @@ class Loaders:
         )
 
 
-def ignore_result(reading: asyncio.Future[Any]) -> None:
+def ignore_result(reading: asyncio.Future[V]) -> None:
     """Retrieve its exception when it ends: without a waiting caller, asyncio would log it as never retrieved."""
     reading.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 @functools.lru_cache(maxsize=500)
-def _by_key(model: type[Entity], by: str, profile: AccessProfile) -> sa.Select[*tuple[Any, ...]]:
+def _by_key(model: type[Entity], by: str, profile: AccessProfile) -> sa.Select[*tuple[object, ...]]:
     key = getattr(model, by)
     return sa.select(*columns_of(model)).where(
         visible(model, profile_viewer(profile)), in_array(key, sa.bindparam("keys"))

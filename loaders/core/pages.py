@@ -26,16 +26,16 @@ from crm_graph.models import Entity
 from crm_graph.models.types import Enum, Text
 from loaders.core.cursors import decode, encode
 from loaders.core.records import AccessProfile, columns_of, execute, names_of, profile_viewer
+from loaders.sql_json.expressions import Expression
 from loaders.sql_json.statement import viewer_parameters
 from loaders.sql_json.variables import VariableRef, as_bind
 
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 25
-S = TypeVar("S")
 Where = Callable[[Any, Viewer], sa.ColumnElement[bool]]
-ParentCondition = Callable[[Any], sa.ColumnElement[bool]]
+ParentCondition = Callable[[sa.SQLColumnExpression[object]], sa.ColumnElement[bool]]
 """The condition on a column that it holds the id of a requested parent."""
-_IDS: sa.BindParameter[Any] = sa.bindparam("ids")
+_IDS: sa.BindParameter[Sequence[str]] = sa.bindparam("ids")
 _LIMIT: sa.BindParameter[int] = sa.bindparam("limit", type_=sa.Integer())
 """Parameters: the ids of the parents, and the number of rows to read: one more than a page has."""
 
@@ -47,7 +47,7 @@ class Relation:
 
     child: type[Entity]
     by: str | None = None
-    pairs: Callable[[Viewer, ParentCondition], sa.Select[Any, Any]] | None = None
+    pairs: Callable[[Viewer, ParentCondition], sa.Select[object, object]] | None = None
     linked: bool = False
 
 
@@ -59,7 +59,7 @@ class SortKey:
     descending: bool = False
     nulls_first: bool = False
 
-    def key(self, model: Any) -> sa.ColumnElement[Any]:
+    def key(self, model: type[Entity]) -> Expression:
         column = getattr(model, self.column)
         if isinstance(column.type, Enum):
             return sa.case({name: place for place, name in enumerate(column.type.members)}, value=column)
@@ -77,7 +77,7 @@ class CursorParameters:
     name: str
     nulls: tuple[bool, ...]
 
-    def values(self, keys: Sequence[Any]) -> list[Any]:
+    def values(self, keys: Sequence[Expression]) -> list[object]:
         return [
             None if null else sa.bindparam(f"{self.name}_{place}", type_=key.type)
             for place, (key, null) in enumerate(zip(keys, self.nulls, strict=True))
@@ -118,13 +118,14 @@ class PageRequest:
         return self.last is not None
 
 
-Build = Callable[[Viewer, S, PageRequest], sa.Select[*tuple[Any, ...]]]
+S = TypeVar("S", bound=type[Entity] | Relation)
+Build = Callable[[Viewer, S, PageRequest], sa.Select[*tuple[object, ...]]]
 
 
 class Cursors(Sequence[str]):
     """The cursors of rows, encoded on access: most are never requested."""
 
-    def __init__(self, of: str, values: list[Sequence[Any]]) -> None:
+    def __init__(self, of: str, values: list[Sequence[object]]) -> None:
         self._of, self._values = of, values
 
     def __len__(self) -> int:
@@ -149,7 +150,7 @@ async def load_page(link: Connectable, viewer: Viewer, model: type[Entity], requ
     return _page(model, request, [(record, keys) for record, *keys in rows])
 
 
-def _page_of(viewer: Viewer, model: type[Entity], request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
+def _page_of(viewer: Viewer, model: type[Entity], request: PageRequest) -> sa.Select[*tuple[object, ...]]:
     keys = [order.key(model) for order in request.order]
     return (
         sa.select(*columns_of(model), *keys)
@@ -168,14 +169,14 @@ async def load_pages(
     link: Connectable, viewer: Viewer, relation: Relation, request: PageRequest, ids: list[str]
 ) -> Sequence[Page]:
     model = relation.child
-    found: dict[str, list[tuple[Any, Sequence[Any]]]] = {each: [] for each in ids}
+    found: dict[str, list[tuple[object, Sequence[object]]]] = {each: [] for each in ids}
     rows = await _records(link, viewer, model, _pages_of, relation, request, ids=ids, limit=request.size + 1)
     for record, parent, *keys in rows:
         found[parent].append((record, keys))
     return [_page(model, request, found[each]) for each in ids]
 
 
-def _pages_of(viewer: Viewer, relation: Relation, request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
+def _pages_of(viewer: Viewer, relation: Relation, request: PageRequest) -> sa.Select[*tuple[object, ...]]:
     model = relation.child
     keys = [order.key(model) for order in request.order]
     parent, numbered = _children(relation, viewer)
@@ -199,7 +200,7 @@ async def load_counts(
     return [found.get(each, 0) for each in ids]
 
 
-def _counts_of(viewer: Viewer, relation: Relation, request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
+def _counts_of(viewer: Viewer, relation: Relation, request: PageRequest) -> sa.Select[*tuple[object, ...]]:
     parent, children = _children(relation, viewer)
     return (
         children.with_only_columns(parent, sa.func.count())
@@ -208,9 +209,9 @@ def _counts_of(viewer: Viewer, relation: Relation, request: PageRequest) -> sa.S
     )
 
 
-def _children(relation: Relation, viewer: Viewer) -> tuple[Any, sa.Select[Any]]:
+def _children(relation: Relation, viewer: Viewer) -> tuple[Expression, sa.Select[Entity]]:
     """The expression of the parent's id, and a select of the children; columns and conditions are added to it."""
-    model: Any = relation.child
+    model = relation.child
     if relation.pairs is None:
         parent = getattr(model, relation.by or "")
         return parent, sa.select(model).where(in_array(parent, _IDS))
@@ -221,13 +222,13 @@ def _children(relation: Relation, viewer: Viewer) -> tuple[Any, sa.Select[Any]]:
 
 def _statement(
     build: Build[S], viewer: Viewer, of: S, request: PageRequest
-) -> tuple[sa.Select[*tuple[Any, ...]], dict[str, Any]]:
+) -> tuple[sa.Select[*tuple[object, ...]], dict[str, object]]:
     """The statement of a page and the values of its cursors' parameters. A statement without a condition is built once
     and cached."""
     if request.where is not None:
         return build(viewer, of, request), {}
-    model: Any = of.child if isinstance(of, Relation) else of
-    keys, values = [order.key(model) for order in request.order], dict[str, Any]()
+    model = of.child if isinstance(of, Relation) else of
+    keys, values = [order.key(model) for order in request.order], dict[str, object]()
     default = PageRequest(request.order, last=request.last and 1, deleted=request.deleted, linked=request.linked)
     for name, cursor in (("after", request.after), ("before", request.before)):
         if cursor is not None:
@@ -239,9 +240,10 @@ def _statement(
 
 
 @functools.lru_cache(maxsize=500)
-def _cached_statement(build: Any, profile: AccessProfile, of: Any, request: PageRequest) -> sa.Select[*tuple[Any, ...]]:
-    statement: sa.Select[*tuple[Any, ...]] = build(profile_viewer(profile), of, request)
-    return statement
+def _cached_statement(
+    build: Build[S], profile: AccessProfile, of: S, request: PageRequest
+) -> sa.Select[*tuple[object, ...]]:
+    return build(profile_viewer(profile), of, request)
 
 
 async def _records(
@@ -251,7 +253,7 @@ async def _records(
     build: Build[S],
     of: S,
     request: PageRequest,
-    **parameters: Any,
+    **parameters: object,
 ) -> list[tuple[Any, ...]]:
     """Rows of a record and the other selected values."""
     statement, values = _statement(build, viewer, of, request)
@@ -263,13 +265,13 @@ async def _records(
     return [(new_record(model, names, row), *row[len(names) :]) for row in rows]
 
 
-def condition(model: Any, viewer: Viewer, request: PageRequest) -> sa.ColumnElement[bool]:
+def condition(model: type[Entity], viewer: Viewer, request: PageRequest) -> sa.ColumnElement[bool]:
     allowed = visible(model, viewer, deleted=request.deleted, linked=request.linked)
     return allowed if request.where is None else sa.and_(allowed, request.where(model, viewer))
 
 
-def ordering(model: type[Entity], request: PageRequest, keys: list[Any]) -> list[Any]:
-    terms = []
+def ordering(model: type[Entity], request: PageRequest, keys: Sequence[Expression]) -> list[Expression]:
+    terms: list[Expression] = []
     for order, key in zip(request.order, keys, strict=True):
         term = key.desc() if order.descending is not request.backward else key.asc()
         if order.nullable(model):
@@ -278,7 +280,7 @@ def ordering(model: type[Entity], request: PageRequest, keys: list[Any]) -> list
     return terms
 
 
-def bounds(model: type[Entity], request: PageRequest, keys: list[Any]) -> list[sa.ColumnElement[bool]]:
+def bounds(model: type[Entity], request: PageRequest, keys: Sequence[Expression]) -> list[sa.ColumnElement[bool]]:
     found = []
     for name, cursor, backward in (("after", request.after, False), ("before", request.before, True)):
         if cursor is not None:
@@ -289,7 +291,7 @@ def bounds(model: type[Entity], request: PageRequest, keys: list[Any]) -> list[s
 
 
 def _index_bound(
-    model: type[Entity], order: SortKey, key: Any, value: Any, backward: bool
+    model: type[Entity], order: SortKey, key: Expression, value: object, backward: bool
 ) -> list[sa.ColumnElement[bool]]:
     """What `_after_keys` implies for the first column alone: an index scan starts there."""
     if value is None or (order.nullable(model) and order.nulls_first is backward):
@@ -299,14 +301,18 @@ def _index_bound(
 
 
 def _values(
-    model: type[Entity], request: PageRequest, keys: list[Any], cursor: str | VariableRef | CursorParameters, name: str
-) -> list[Any]:
+    model: type[Entity],
+    request: PageRequest,
+    keys: Sequence[Expression],
+    cursor: str | VariableRef | CursorParameters,
+    name: str,
+) -> list[object]:
     """The sort values in a cursor. The SQL depends on which of them are null."""
     if isinstance(cursor, CursorParameters):
         return cursor.values(keys)
     of, kinds = list_name(model, request.order), [key.type for key in keys]
 
-    def read(text: str) -> list[Any]:
+    def read(text: str) -> list[object]:
         return decode(of, kinds, text, name)
 
     if not isinstance(cursor, VariableRef):
@@ -317,14 +323,15 @@ def _values(
 
 
 def _after_keys(
-    model: type[Entity], orders: Sequence[SortKey], keys: list[Any], values: list[Any], backward: bool
+    model: type[Entity], orders: Sequence[SortKey], keys: Sequence[Expression], values: Sequence[object], backward: bool
 ) -> sa.ColumnElement[bool]:
     """The condition that a row sorts after these values, or before them if `backward`."""
     beyond: sa.ColumnElement[bool] = sa.false()
     for order, key, value in reversed(list(zip(orders, keys, values, strict=True))):
         nulls_ahead = order.nulls_first is not backward
         if value is None:
-            further, same = (key.is_not(None) if nulls_ahead else sa.false()), key.is_(None)
+            further: sa.ColumnElement[bool] = key.is_not(None) if nulls_ahead else sa.false()
+            same: sa.ColumnElement[bool] = key.is_(None)
         else:
             edge = as_bind(value, key.type)
             further = key < edge if order.descending is not backward else key > edge
@@ -335,7 +342,7 @@ def _after_keys(
     return beyond
 
 
-def _page(model: type[Entity], request: PageRequest, found: list[tuple[Any, Sequence[Any]]]) -> Page:
+def _page(model: type[Entity], request: PageRequest, found: list[tuple[object, Sequence[object]]]) -> Page:
     more = len(found) > request.size
     found = found[: request.size]
     if request.backward:

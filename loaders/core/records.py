@@ -36,7 +36,7 @@ def profile_viewer(profile: AccessProfile) -> Viewer:
 
 
 async def execute(
-    session: AsyncSession, viewer: Viewer, statement: sa.Select[*tuple[Any, ...]], **values: Any
+    session: AsyncSession, viewer: Viewer, statement: sa.Executable, **values: object
 ) -> Sequence[sa.Row[*tuple[Any, ...]]]:
     """The rows of a statement that was built for the viewer or for the viewer's profile."""
     connection = await session.connection()
@@ -44,7 +44,7 @@ async def execute(
 
 
 @functools.cache
-def columns_of(model: type[Entity]) -> tuple[Any, ...]:
+def columns_of(model: type[Entity]) -> tuple[sa.SQLColumnExpression[object], ...]:
     """The columns to select for a record."""
     return tuple(getattr(model, name) for name in names_of(model))
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import DeclarativeBase, aliased
 
 from crm_graph.access import Viewer
 from crm_graph.models import Entity
-from loaders.core.pages import PageRequest, ParentCondition, Relation, bounds, condition, list_name, ordering
-from loaders.sql_json.expressions import CursorText, JsonRows
+from loaders.core.pages import PageRequest, Relation, bounds, condition, list_name, ordering
+from loaders.sql_json.expressions import CursorText, Expression, JsonRows
+
+R = TypeVar("R", bound=DeclarativeBase)
+T = TypeVar("T")
+RowCondition = Callable[[Any], sa.ColumnElement[bool]]
+"""The condition on a row, an alias of its model, that it belongs to a list."""
 
 
 class Columns:
     """The columns of a select's rows. A column is added to the select on first access."""
 
-    def __init__(self, find: Callable[[str], Any], rows: sa.Subquery) -> None:
+    def __init__(self, find: Callable[[str], Expression], rows: sa.Subquery) -> None:
         self._find = find
         self._rows = rows
 
@@ -37,31 +42,33 @@ class RowScope:
     """A record in a statement. `row` has its columns; `enclosing` are the row sources around it, its own included."""
 
     row: Any = None
-    enclosing: tuple[Any, ...] = ()
+    enclosing: tuple[sa.FromClause, ...] = ()
 
-    def alias(self, model: Any) -> Any:
+    def alias(self, model: type[R]) -> type[R]:
         """An alias of a model for rows nested in this record."""
         return _alias(model, len(self.enclosing))
 
-    def within(self, row: Any) -> RowScope:
+    def within(self, row: type[DeclarativeBase]) -> RowScope:
         """The scope of a row nested in this record."""
         return RowScope(row, (*self.enclosing, sa.inspect(row).selectable))
 
-    def from_select(self, find: Callable[[str], Any], select: sa.Select[Any]) -> tuple[RowScope, sa.Subquery]:
+    def from_select(
+        self, find: Callable[[str], Expression], select: sa.Select[*tuple[object, ...]]
+    ) -> tuple[RowScope, sa.Subquery]:
         """The scope of a select's row nested in this record, and the subquery of these rows. `find` returns the
         expression of a column in the select, by name."""
-        bare: sa.Select[Any] = select.with_only_columns(sa.literal_column("1").label("_"), maintain_column_froms=True)
+        bare: sa.Select[int] = select.with_only_columns(sa.literal_column("1").label("_"), maintain_column_froms=True)
         rows = bare.correlate(*self.enclosing).subquery()
         return RowScope(Columns(find, rows), (*self.enclosing, rows)), rows
 
 
 @functools.lru_cache(1000)
-def _alias(model: Any, depth: int) -> Any:
+def _alias(model: type[R], depth: int) -> type[R]:
     """Cached, since an alias copies all columns of its table. Only nested rows need different aliases."""
     return aliased(model)
 
 
-def scalar(select: sa.Select[Any], scope: RowScope) -> sa.ScalarSelect[Any]:
+def scalar(select: sa.Select[T], scope: RowScope) -> sa.ScalarSelect[T]:
     """A select of one value as an expression in the scope of a record."""
     return select.correlate(*scope.enclosing).scalar_subquery()
 
@@ -73,24 +80,24 @@ class PageRows:
     scope: RowScope
     request: PageRequest
     model: type[Entity]
-    source: Any
+    source: sa.FromClause
     more: bool
 
-    def list(self, value: Any) -> Any:
+    def list(self, value: Expression) -> Expression:
         """The JSON array of an expression for each row, in the page's order."""
         return JsonRows(value, self._place <= self.request.size if self.more else None)
 
     @property
-    def goes_on(self) -> Any:
+    def goes_on(self) -> sa.ColumnElement[bool]:
         """True if there are rows beyond the page, in the direction of reading."""
         return sa.func.count() > self.request.size
 
-    def cursor(self) -> Any:
+    def cursor(self) -> sa.ColumnElement[str]:
         """The cursor of a row."""
         keys = [getattr(self.scope.row, f"_key_{place}") for place in range(len(self.request.order))]
         return CursorText(list_name(self.model, self.request.order), keys)
 
-    def end(self, *, last: bool) -> Any:
+    def end(self, *, last: bool) -> sa.ColumnElement[str]:
         """The cursor of the first or the last row of the page."""
         count, size = self.scope.row._count, self.request.size
         farthest = sa.case((count > size, size), else_=count)
@@ -98,15 +105,16 @@ class PageRows:
         return sa.func.max(self.cursor()).filter(self._place == place)
 
     @property
-    def _place(self) -> Any:
-        return self.scope.row._place
+    def _place(self) -> sa.ColumnElement[int]:
+        place: sa.ColumnElement[int] = self.scope.row._place
+        return place
 
 
 def select_page(
     viewer: Viewer,
     model: type[Entity],
     request: PageRequest,
-    belongs: ParentCondition | None,
+    belongs: RowCondition | None,
     scope: RowScope,
     *,
     more: bool,
@@ -117,7 +125,7 @@ def select_page(
     row = scope.alias(model)
     keys = [order.key(row) for order in request.order]
     named = {f"_key_{place}": key for place, key in enumerate(keys)}
-    size: Any = sa.literal_column(str(request.size + more))
+    size: sa.ColumnElement[int] = sa.literal_column(str(request.size + more))
     page = (
         sa.select(row.id)
         .where(*_holds(viewer, row, request, belongs), *bounds(model, request, keys))
@@ -134,15 +142,15 @@ def select_page(
 
 
 def count_rows(
-    viewer: Viewer, model: type[Entity], request: PageRequest, belongs: ParentCondition | None, scope: RowScope
-) -> Any:
+    viewer: Viewer, model: type[Entity], request: PageRequest, belongs: RowCondition | None, scope: RowScope
+) -> sa.ScalarSelect[int]:
     """The number of rows of all pages of a list."""
     row = scope.alias(model)
     count = sa.select(sa.func.count()).select_from(row).where(*_holds(viewer, row, request, belongs))
     return scalar(count, scope)
 
 
-def belonging(viewer: Viewer, relation: Relation, scope: RowScope) -> ParentCondition:
+def belonging(viewer: Viewer, relation: Relation, scope: RowScope) -> RowCondition:
     """The condition that a row belongs to the record of a scope by a relation."""
     parent_id = scope.row.id
 
@@ -156,6 +164,6 @@ def belonging(viewer: Viewer, relation: Relation, scope: RowScope) -> ParentCond
 
 
 def _holds(
-    viewer: Viewer, row: Any, request: PageRequest, belongs: ParentCondition | None
+    viewer: Viewer, row: type[Entity], request: PageRequest, belongs: RowCondition | None
 ) -> Sequence[sa.ColumnElement[bool]]:
     return [condition(row, viewer, request), *([] if belongs is None else [belongs(row)])]

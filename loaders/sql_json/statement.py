@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import functions, visitors
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from crm_graph.access import Viewer
 from crm_graph.database import Database
@@ -37,7 +38,7 @@ class Statement:
 
     @classmethod
     def of(
-        cls, select: sa.Select[Any], reads: Mapping[str, Read], known: Mapping[str, Read], dialect: Dialect
+        cls, select: sa.Select[str], reads: Mapping[str, Read], known: Mapping[str, Read], dialect: Dialect
     ) -> Statement:
         """Compile a select of one text. `reads` read the parameters that come with a request, by name, and `known`
         those of the requester, which need no conversion."""
@@ -66,30 +67,30 @@ def placeholder_viewer(viewer: Viewer) -> Viewer:
     return Viewer(workspace_id, user_id, viewer.role, "", "", "", viewer.defaults)
 
 
-def viewer_parameters(viewer: Viewer) -> dict[str, Any]:
+def viewer_parameters(viewer: Viewer) -> dict[str, object]:
     """The values of these parameters."""
     return {WORKSPACE: viewer.workspace_id, USER: viewer.user_id}
 
 
-def _reads_many_rows(select: sa.Select[Any]) -> bool:
+def _reads_many_rows(select: sa.Select[str]) -> bool:
     """True for a statement that aggregates: it takes long enough to deserve a connection of its own."""
     return any(isinstance(element, _AGGREGATES) for element in visitors.iterate(select))
 
 
 @functools.cache
-def _batch_compiler(base: Any) -> Any:
+def _batch_compiler(base: Any) -> Callable[..., SQLCompiler]:
     """A compiler that renders parameters as columns, where `batch_columns` has one for their name.
 
     It is made at run time, from the dialect in use: importing a dialect that is not in use slows the start.
     """
 
     def __init__(
-        self: Any, dialect: Dialect, statement: sa.Select[Any], columns: Mapping[str, sa.ColumnElement[Any]]
+        self: Any, dialect: Dialect, statement: sa.Select[str], columns: Mapping[str, sa.ColumnElement[object]]
     ) -> None:
         self.batch_columns = columns
         base.__init__(self, dialect, statement)
 
-    def visit_bindparam(self: Any, bindparam: sa.BindParameter[Any], *args: Any, **kwargs: Any) -> Any:
+    def visit_bindparam(self: Any, bindparam: sa.BindParameter[object], *args: object, **kwargs: object) -> Any:
         column = self.batch_columns.get(bindparam.key)
         return base.visit_bindparam(self, bindparam, *args, **kwargs) if column is None else self.process(column)
 
@@ -97,8 +98,8 @@ def _batch_compiler(base: Any) -> Any:
 
 
 def _batched(
-    select: sa.Select[Any],
-    binds: Mapping[str, sa.BindParameter[Any]],
+    select: sa.Select[str],
+    binds: Mapping[str, sa.BindParameter[object]],
     batched: Sequence[str],
     dialect: Dialect,
     fallback: BatchedStatement | None = None,
@@ -114,7 +115,7 @@ def _batched(
     name_of = {bind: name for name, bind in binds.items()}
     arrays = {f"batch_{place_of[name]}": name for name in batched}
     parameters = [sa.bindparam(array, type_=sa.ARRAY(types[name])) for array, name in arrays.items()]  # type: ignore[arg-type]
-    columns: list[sa.ColumnClause[Any]] = [sa.column(f"p{place_of[name]}") for name in batched]
+    columns: list[sa.ColumnClause[object]] = [sa.column(f"p{place_of[name]}") for name in batched]
     requests = (
         sa.func.unnest(*parameters).table_valued(*columns, with_ordinality="place").render_derived(name="requests")
     )
@@ -129,7 +130,7 @@ def _batched(
     return BatchedStatement(str(compiled), tuple(place_of[name] for name in batched), fallback, order)
 
 
-def _element_type(parameter: sa.BindParameter[Any], dialect: Dialect) -> sa.types.TypeEngine[Any] | None:
+def _element_type(parameter: sa.BindParameter[object], dialect: Dialect) -> sa.types.TypeEngine[Any] | None:
     """The type of an array's elements that are values of a parameter; texts have no length, which would cut them."""
     kind = parameter.type
     impl = kind.load_dialect_impl(dialect) if isinstance(kind, sa.TypeDecorator) else kind
@@ -138,7 +139,7 @@ def _element_type(parameter: sa.BindParameter[Any], dialect: Dialect) -> sa.type
     return impl if isinstance(impl, _SCALARS) else None
 
 
-def _value(parameter: sa.BindParameter[Any], reads: Mapping[str, Read], dialect: Dialect) -> Read:
+def _value(parameter: sa.BindParameter[object], reads: Mapping[str, Read], dialect: Dialect) -> Read:
     assert not parameter.expanding, "a list of unknown length is one parameter: in_array"
     prepare = parameter.type.dialect_impl(dialect).bind_processor(dialect)
     read = reads.get(parameter.key)

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 
 async def _change(entry: Any, info: Info) -> Change:
-    change: Change = await info.context.loaders.by_parent_ids(load_changes).load(entry.revision)
+    change = await info.context.loaders.by_parent_ids(load_changes).load(entry.revision)
+    assert change is not None, "the timeline has only entries of the log"
     return change
 
 

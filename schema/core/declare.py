@@ -61,7 +61,11 @@ def edge(description: str, *, by: str, write: Writable = True, optional: bool = 
 
 
 def computed(
-    description: str, load: Values, write: Callable[[FieldSelection, RowScope], Expression], *, cost: int | None = None
+    description: str,
+    load: Values[str, object],
+    write: Callable[[FieldSelection, RowScope], Expression],
+    *,
+    cost: int | None = None,
 ) -> Any:
     """A value per record, in both executions: `load` returns it in Python, one value for each id, in their order;
     `write` returns the SQL expression. `cost` replaces the one of its type."""

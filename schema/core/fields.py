@@ -92,7 +92,7 @@ class ToOne(RelationField):
 class ComputedField(DeclaredField):
     """A value computed in SQL, in one batch for all records of a level."""
 
-    load: Values
+    load: Values[str, object]
     compile_expression: Callable[[FieldSelection, RowScope], Expression]
 
     def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:

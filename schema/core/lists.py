@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_graph.models import Entity
-from loaders.core.pages import PageRequest, ParentCondition
+from loaders.core.pages import PageRequest
 from loaders.sql_json.expressions import JsonLiteral
-from loaders.sql_json.pages import PageRows, RowScope, count_rows, scalar, select_page
+from loaders.sql_json.pages import PageRows, RowCondition, RowScope, count_rows, scalar, select_page
 from schema.core.selection import FieldSelection
 
 
@@ -18,7 +18,7 @@ def compile_list(
     scope: RowScope,
     model: type[Entity],
     request: PageRequest,
-    belongs: ParentCondition | None,
+    belongs: RowCondition | None,
 ) -> Any:
     """Expression for a connection: the records of an entity that meet `belongs`."""
     subfields = selection.subfields()
