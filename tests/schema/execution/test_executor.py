@@ -1,4 +1,4 @@
-"""Planned execution answers as GraphQL's own does, errors included, whatever the values are."""
+"""Planned execution returns the same data and errors as GraphQL's own, for all kinds of values."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from tests.support.world import World
 
 
 class Stock(StrawberryGraphQLCoreExecutionContext):
-    """What answers are compared with."""
+    """The reference: Strawberry's execution without plans."""
 
 
 class Counting(Executor):
-    """Counts the fields that are left to GraphQL's own execution."""
+    """Counts the fields that GraphQL's own execution resolves."""
 
     left: int = 0
 
@@ -45,7 +45,7 @@ class Counting(Executor):
 async def answer(
     schema: Any, text: str, executor: Any, *, root: object = None, context: object = None, variables: Any = None
 ) -> tuple[Any, list[Any]]:
-    """The data, and the errors by their paths, since those of fields beside each other have no order."""
+    """The data, and the errors sorted: those of sibling fields have no order."""
     result: Any = await await_maybe(
         experimental_execute_incrementally(
             schema, parse(text), root, context_value=context, variable_values=variables, executor_class=executor
@@ -54,7 +54,7 @@ async def answer(
     return result.data, sorted((each.formatted for each in result.errors or ()), key=repr)
 
 
-# Values of all kinds, right and wrong, in every place of a small schema
+# Valid and invalid values of all kinds, in every position of a small schema
 
 
 @strawberry.enum
@@ -64,7 +64,7 @@ class Colour(enum.Enum):
 
 
 class Loaded(DeclaredField):
-    """A value that is there, or is on its way, or does not come."""
+    """Returns a value, a future or a DeferredValue, or raises an error."""
 
     def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         given = source.given
@@ -81,7 +81,7 @@ class Loaded(DeclaredField):
 
 
 class Late(SimpleNamespace):
-    """A value that comes later; `made` of another."""
+    """A pending value; with `made`, a DeferredValue."""
 
 
 def loaded() -> Any:
@@ -177,7 +177,7 @@ async def assert_same(text: str, root: Any) -> tuple[Any, list[Any]]:
 async def test_wrong_values_in_leaves(name: str) -> None:
     for value, place in itertools.product(WRONG, ["leaf", "sure", "leaves", "perhaps"]):
         if hasattr(value, "__next__"):
-            continue  # it is empty when it is read again
+            continue  # an iterator is exhausted by the first execution
         wrong = leaf(**{name: value})
         made = branch(**{place: [leaf(), wrong] if place in {"leaves", "perhaps"} else wrong})
         await assert_same(f"{{ branches {BRANCH} branch {BRANCH} }}", roots(made))
@@ -229,7 +229,7 @@ async def test_plans_leave_nothing_over() -> None:
     assert (len(data["branches"]), errors, Counting.left) == (100, [], 1)
 
 
-# The graph itself
+# The real schema
 
 LIST = """
     query ($first: Int = 3, $after: String) {
@@ -318,7 +318,7 @@ async def test_what_was_read_does_not_wait_for_the_collector(world: World) -> No
 
     gc.disable()
     try:
-        await world.data(timelines)  # no timeline is compiled
+        await world.data(timelines)  # timelines are never compiled
         await asyncio.sleep(0)
         assert len(records()) == before
     finally:

@@ -1,4 +1,4 @@
-"""Queries that are compiled: what is remembered of them, and what makes a statement of one request wrong for others."""
+"""The cache of compiled queries: its bounds, and everything that a statement depends on besides the document."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = "query Names($first: Int, $after: String) { accounts(first: $first, afte
 
 @pytest.fixture(scope="module")
 async def compiling(database_url: str) -> AsyncIterator[Starlette]:
-    """An application that compiles, and tells what it did."""
+    """An application that compiles queries, and reports how it executed them."""
     async with running(database_url, compiled=True, explain=True) as application:
         yield application
 
@@ -149,7 +149,7 @@ async def test_a_new_role_and_a_new_default_hold_for_the_next_request(here: Worl
     await here.write("updateUser", "user { id }", id=person.id, role="ADMIN")
     found += [await count(), await count()]
 
-    # What was known of the asker proves wrong at first: Python answers, by what he may see now.
+    # The cached viewer is outdated at first: then Python executes the query, with the viewer's current rights.
     assert found == [(1, "compiled"), (0, "executed"), (0, "compiled"), (1, "executed"), (1, "compiled")]
 
 

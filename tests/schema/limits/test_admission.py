@@ -1,4 +1,4 @@
-"""Whose turn it is when there is more to do than can be done at a time."""
+"""The queue of operations: users take turns, and a full queue refuses the user with the most waiting operations."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from schema.limits.admission import FairQueue
 
 
 class Crowd:
-    """Tasks that work when it is their turn, in the order in which it came."""
+    """Tasks that wait in the queue, and record the order in which they get a slot."""
 
     def __init__(self, queue: FairQueue) -> None:
         self.queue = queue
         self.served: list[str] = []
 
     async def come(self, *names: str) -> list[asyncio.Task[None]]:
-        """Each of a user who is its first letter."""
+        """Start tasks; the first letter of a name is the user."""
         tasks = [asyncio.create_task(self._work(name)) for name in names]
         await asyncio.sleep(0)
         return tasks
@@ -58,9 +58,9 @@ async def test_who_comes_when_nobody_waits_is_served_at_once() -> None:
 async def test_a_full_queue_has_room_for_who_has_less_in_it() -> None:
     crowd = Crowd(FairQueue(1, 4))
     tasks = await crowd.come("a1", "a2", "a3", "a4", "a5")
-    tasks += await crowd.come("a6")  # has most already
-    tasks += await crowd.come("b1", "b2")  # for which a5 and a4 have to go
-    tasks += await crowd.come("b3")  # would have more than anybody else
+    tasks += await crowd.come("a6")  # user a has the most waiting tasks
+    tasks += await crowd.come("b1", "b2")  # displace a5 and a4
+    tasks += await crowd.come("b3")  # would make b the user with the most
     await asyncio.sleep(0)
     await crowd.release(5)
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -91,7 +91,7 @@ async def test_a_place_that_nobody_takes_any_more_goes_to_the_next() -> None:
     crowd = Crowd(FairQueue(1, 2))
     [working] = await crowd.come("a1")
     [going, staying] = await crowd.come("b1", "c1")
-    crowd.queue.release()  # b1's place, who does not know yet
+    crowd.queue.release()  # b1 gets the slot, but has not run yet
     going.cancel()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -117,7 +117,7 @@ async def test_nobody_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_who_is_about_to_go_makes_no_room_twice() -> None:
     crowd = Crowd(FairQueue(1, 1))
     [working, going] = await crowd.come("a1", "b1")
-    going.cancel()  # and b1 does not know yet
+    going.cancel()  # b1 has not run yet, so it is still in the queue
 
     with pytest.raises(Overloaded):
         await crowd.queue.acquire("c")
@@ -132,7 +132,7 @@ async def test_who_goes_when_he_was_passed_over_goes_as_any_other() -> None:
     crowd = Crowd(FairQueue(1, 2))
     [working, going, staying] = await crowd.come("a1", "b1", "c1")
     going.cancel()
-    crowd.queue.release()  # c1's place, since b1 is about to go
+    crowd.queue.release()  # c1 gets the slot, since b1 is cancelled
 
     with pytest.raises(asyncio.CancelledError):
         await going

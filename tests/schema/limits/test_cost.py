@@ -1,4 +1,4 @@
-"""What operations cost: before they are executed, by what they ask for, and afterwards, by what they were answered."""
+"""The cost of operations: the requested cost before execution, and the actual cost of the result."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def cost_of(text: str) -> Cost:
 @pytest.mark.parametrize(
     ("text", "cost"),
     [
-        ("{ __typename }", 1),  # the least
+        ("{ __typename }", 1),  # the minimum
         ("{ viewer { name } }", 1),
         ("{ viewer { name manager { name manager { name } } } }", 3),
         ("{ accounts { nodes { name } } }", 25),
@@ -64,7 +64,7 @@ def cost_of(text: str) -> Cost:
         ('mutation { deleteAccount(input: {id: "a"}) { account { owner { id } } userErrors { code } } }', 12),
         ('mutation { signIn(input: {email: "a", password: "b"}) { accessToken } signOut { revision } }', 20),
         ("subscription { changes { changes { record { id } } } }", 20),
-        # One key for fields of different types: whatever comes first, all of them count.
+        # The same response key for fields of different types: in either order, all of them count.
         (ONE_KEY % ("Account { x: contacts(first: 1)", "Contact { x: activities(first: 100)"), 100 * 102),
         (ONE_KEY % ("Contact { x: activities(first: 100)", "Account { x: contacts(first: 1)"), 100 * 102),
         (ONE_KEY % ("Account { x: contacts(first: 2)", "Opportunity { x: contactRoles(first: 2)"), 100 * 5),
@@ -110,7 +110,7 @@ def test_what_it_may_cost(text: str, cost: int) -> None:
 )
 def test_variables_count(text: str, variables: dict[str, Any], cost: int) -> None:
     made = cost_of(text)
-    for _ in range(2):  # the second time it is known
+    for _ in range(2):  # cached the second time
         assert made.requested(variables) == cost
 
 
@@ -125,7 +125,7 @@ def test_entities_count(count: int, cost: int) -> None:
     assert made.requested({"of": [{"__typename": "Account", "id": "a"}] * count}) == cost
     assert (
         made.actual({"_entities": [{"owner": {"id": "u"}}, {"owner": None}, None]}) == 4
-    )  # the last was looked for, too
+    )  # the null costs 1, too: it was looked up
 
 
 def test_the_schema_of_a_subgraph_costs_as_much_as_any() -> None:

@@ -1,4 +1,4 @@
-"""What documents may be made of. What refusing the worst of them takes is printed: `pytest -s`."""
+"""Limits on the size of documents. `pytest -s` prints the processor time that refusing each abuse takes."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _read_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("abuse", ABUSES, ids=lambda abuse: abuse.name)
 def test_an_abuse_is_refused(abuse: Abuse, monkeypatch: pytest.MonkeyPatch) -> None:
     if not abuse.validated:
-        monkeypatch.setattr(parsing, "validate", None)  # which would take long
-    gc.disable()  # collecting what other tests left is not part of the figure
+        monkeypatch.setattr(parsing, "validate", None)  # a document that reaches validation would take long
+    gc.disable()  # garbage of other tests is not part of the figure
     try:
         begun = time.process_time()
         document = parse_document(SCHEMA, abuse.text)

@@ -1,4 +1,4 @@
-"""Our rule of merging fields tells of the same documents as GraphQL's own, which takes longer."""
+"""Our rule for merging fields rejects the same documents as GraphQL's own, in less time."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ FRAGMENTS = 3
 
 
 class Documents:
-    """Draws documents that are small, so that names often come together, and as often could not."""
+    """Draws small documents with few names, so that fields often share a response key, with and without conflicts."""
 
     def __init__(self, chance: Random) -> None:
         self.chance = chance
@@ -61,7 +61,7 @@ class Documents:
     def document(self) -> str:
         text = f"query ($v: Int) {self.selections('Query', 4, 0)}"
         for each in range(FRAGMENTS):
-            if f"...F{each}" in text:  # what is never used is refused as such
+            if f"...F{each}" in text:  # unused fragments are errors of another rule
                 kind = self.chance.choice(["Being", "Dog", "Person", "Anything"])
                 text += f" fragment F{each} on {kind} {self.selections(kind, 2, each + 1)}"
         return text
@@ -72,7 +72,7 @@ class Documents:
         )
 
     def selection(self, kind: str, depth: int, fragment: int) -> str:
-        """`fragment` is the first one that may be spread here."""
+        """One random selection. `fragment` is the first fragment that it may spread, so that there are no cycles."""
         luck = self.chance.random()
         if luck < 0.15 and kind != "Query" and fragment < FRAGMENTS:
             return f"...F{self.chance.randrange(fragment, FRAGMENTS)}"
@@ -126,7 +126,7 @@ def test_what_is_wrong_is_told(text: str, message: str) -> None:
 
 
 def steps_of(text: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How few steps a document can be looked through in."""
+    """The number of comparisons that a document takes, rounded up to 10."""
     for most in range(10, 5_000, 10):
         monkeypatch.setattr(merging, "MAX_STEPS", most)
         with contextlib.suppress(LimitExceeded):

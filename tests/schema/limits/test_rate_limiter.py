@@ -1,4 +1,4 @@
-"""Token buckets: what is in them, in one process and in several, and with Redis out."""
+"""Token buckets: their levels in one process, in several processes, and while Redis is down."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.conftest import REDIS_URL, skip
 from tests.support.ports import free_port
 
 SLOW = 1
-"""A rate by which nothing comes back while a test runs, or next to nothing."""
+"""Refill per second: next to nothing during a test."""
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -36,7 +36,7 @@ def key() -> str:
 
 
 async def refused(of: RateLimiter, key: str, cost: int) -> float:
-    """The seconds to wait."""
+    """Charge a cost that must be refused; returns the seconds to wait."""
     with pytest.raises(Throttled) as caught:
         await of.charge(key, cost)
     assert caught.value.retry_after is not None
@@ -103,17 +103,17 @@ async def test_processes_share_a_bucket(key: str) -> None:
         except Throttled:
             continue
         spent += 30
-    assert 900 <= spent <= 1_030  # what one has taken in advance the other cannot spend
+    assert 900 <= spent <= 1_030  # neither can spend the advance of the other
     await here.charge(f"{key} back", 1_000)
     await here.refund(f"{key} back", 900)
-    assert await there.charge(f"{key} back", 700)  # it is not kept where it was given back
+    assert await there.charge(f"{key} back", 700)  # a refund returns to the shared bucket
     await here.close()
     await there.close()
 
 
 @pytest.fixture
 async def out() -> AsyncIterator[RateLimiter]:
-    """A budget whose Redis is not there."""
+    """A rate limiter whose Redis is down."""
     bucket = RateLimiter(100, SLOW, f"redis://127.0.0.1:{free_port()}")
     yield bucket
     await bucket.close()
@@ -163,7 +163,7 @@ async def test_a_bill_is_passed_on_and_settled(key: str) -> None:
         "actualQueryCost": 20,
         "throttleStatus": {"maximumAvailable": 100, "currentlyAvailable": 80, "restoreRate": 1},
     }
-    await charge.refund_to(50)  # it was settled, and does not rise again
+    await charge.refund_to(50)  # refunds never raise the cost
     assert charge.formatted()["actualQueryCost"] == 20
 
 

@@ -1,4 +1,4 @@
-"""Each limit on each transport, with its exact answer."""
+"""Each limit on each transport, with its exact response."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PATIENCE = 10.0
 
 
 async def ask(server: Server, how: str, query: str, by: Person, **variables: Any) -> dict[str, Any]:
-    """What is answered: errors alone, or all of it."""
+    """The response; only its errors if a websocket rejects the operation."""
     if how == "http":
         headers = {"Authorization": f"Bearer {by.token}"}
         body = {"query": query, "variables": variables}
@@ -51,7 +51,7 @@ async def ask(server: Server, how: str, query: str, by: Person, **variables: Any
 async def status(
     server: Server, query: str, by: Person, media: str = RESPONSE
 ) -> tuple[int, str | None, dict[str, Any]]:
-    """The status, the header Retry-After, and the answer."""
+    """The status, the header Retry-After, and the response."""
     headers = {"Authorization": f"Bearer {by.token}", "Accept": media}
     response = await server.client.post(server.url, json={"query": query}, headers=headers)
     return response.status_code, response.headers.get("retry-after"), response.json()
@@ -69,7 +69,7 @@ async def test_what_is_read_for_the_first_time_costs_its_sender(
     assert codes == ["BAD_USER_INPUT", "BAD_USER_INPUT", "THROTTLED"]
 
     monkeypatch.setattr(service, "rate_limiter", RateLimiter(100, 1))
-    await ask(server, "http", WHO, world.admin)  # so that it is known who pays
+    await ask(server, "http", WHO, world.admin)  # caches the principal, who then pays
     right = [f"{{ viewer {{ id }} }} # {number} {'x' * 3_000}" for number in (1, 2)]
     answers = [await ask(server, "http", each, world.admin) for each in (right[0], right[0], right[1])]
     assert [each.get("data") for each in answers] == [{"viewer": {"id": world.admin.id}}] * 2 + [None]
@@ -193,7 +193,7 @@ async def test_the_cost_is_told_to_who_asks(
     assert answer["extensions"]["cost"] == {"requestedQueryCost": 10, "actualQueryCost": actual}
 
 
-# Budgets
+# Rate limits
 
 
 @pytest.mark.parametrize("how", TRANSPORTS)
@@ -220,14 +220,14 @@ async def test_who_asks_for_more_than_there_is_has_to_wait(
     assert error["message"] == f"Rate limit exceeded. Retry in {wait} seconds."
     assert [row["name"] for row in await world.rows(Account)] == ["Acme"]
     rep = await world.person()
-    assert "errors" not in await ask(server, how, LIST, rep)  # whose bucket is another
+    assert "errors" not in await ask(server, how, LIST, rep)  # another user has another bucket
 
 
 async def test_the_status_of_who_has_to_wait(
     world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "rate_limiter", RateLimiter(10, 1))
-    await status(server, LIST, world.admin)  # by which the token is known
+    await status(server, LIST, world.admin)  # caches the principal of the token
     [token] = [key for key in service.rate_limiter._local._levels._entries if key.startswith("token:")]
     service.rate_limiter._local._levels.clear()
     await service.rate_limiter.charge(token, 10)
@@ -248,15 +248,15 @@ async def test_who_is_nobody_shares_with_all_of_the_address(
         (await server.client.post(server.url, json={"query": LIST}, headers=headers | by)).status_code
         for by in ({}, {"Authorization": "Bearer nothing"}, {"Authorization": f"Bearer {world.admin.token}"}, {})
     ]
-    # Nothing was answered to the first, and 9 given back; that is too little for the second, but for the least of what
-    # a token costs that is yet to be looked at.
+    # The first got no data, so 9 of 10 are refunded. That is too little for the second, but enough for the minimum that
+    # a token costs until it is authenticated.
     assert codes == [401, 429, 200, 429]
     levels = service.rate_limiter._local._levels
     assert sorted(key.partition(":")[0] for key in levels._entries) == ["client", "token"]
     assert 9 <= levels._entries["client:127.0.0.1"][0][0] < 10
 
 
-# Turns
+# The queue
 
 
 @pytest.mark.parametrize("how", TRANSPORTS)
@@ -282,11 +282,11 @@ async def test_who_finds_the_queue_full_is_sent_away(
     service.queue.release()
     assert "errors" not in await waiting
     assert [row["name"] for row in await world.rows(Account)] == ["Acme"]
-    assert "errors" not in await ask(server, how, CREATE, rep, name="Bcme")  # it has not cost anything before
+    assert "errors" not in await ask(server, how, CREATE, rep, name="Bcme")  # the refused attempt cost nothing
     assert service.queue._running == 0
 
 
-# Time
+# Time limits
 
 
 SLOW = {
@@ -296,7 +296,7 @@ SLOW = {
 
 
 async def are_over(world: World) -> None:
-    """Wait until nothing is read any more: no connection is out, and PostgreSQL is at none of the statements."""
+    """Wait until all reads have ended: no connection is in use, and PostgreSQL executes no slow statement."""
     running_reads = (
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(600)%'"
     )
@@ -313,7 +313,7 @@ async def are_over(world: World) -> None:
 
 @pytest.fixture
 def slow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists of accounts take ten minutes to read, in both executions."""
+    """Reading a list of accounts takes ten minutes, compiled or executed."""
     text = SLOW["sqlite" if world.database.is_sqlite else "postgresql"]
 
     async def answer(self: Statement, database: Any, variables: Any) -> str | None:
@@ -376,7 +376,7 @@ async def test_a_mutation_that_began_is_run_to_its_end(
 async def test_who_is_proven_anew_is_no_stranger_meanwhile(
     world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await status(server, LIST, world.admin)  # by which the token is known
+    await status(server, LIST, world.admin)  # caches the principal of the token
     prove, payers = auth.authenticate, []
 
     async def proving(*args: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A board that is followed is the board that a query shows: whatever is done, whoever looks, wherever he comes from."""
+"""A subscribed board equals the queried board: for all writes, viewers and start revisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases that are followed: each thing that becomes of one is told as what it is, now or to who comes back."""
+"""Subscriptions to cases: each write is sent as the right kind of event, live and after resuming."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ SEVERAL: dict[str, tuple[Sequence[Act], str]] = {
 
 
 async def do(world: World, mutation: str, *, by: Person | None = None, **values: Any) -> str:
-    """Write something that must not be refused; the revision it stands at."""
+    """A mutation that must succeed; returns its revision."""
     answer = await world.write(mutation, "__typename", by=by, **values)
     assert answer["userErrors"] == [], answer["userErrors"]
     revision: str = answer["revision"]
@@ -72,7 +72,7 @@ async def do(world: World, mutation: str, *, by: Person | None = None, **values:
 
 
 class Desk:
-    """A case that waits, a colleague and a queue to give it to."""
+    """An open case, and a user and a team to assign it to."""
 
     def __init__(self, world: World, case: str, named: dict[str, str]) -> None:
         self.world, self.case, self.named = world, case, named
@@ -83,7 +83,7 @@ class Desk:
         return cls(world, await world.make("case", subject="Broken"), named)
 
     async def act(self, acts: Sequence[Act]) -> str:
-        """Where the log stands after these."""
+        """Execute these mutations; returns the revision after them."""
         revision = await now(self.world)
         for mutation, values in acts:
             sent: Row = {name: self.named.get(value, value) for name, value in values.items()}
@@ -206,7 +206,7 @@ async def test_a_filtered_list_is_entered_and_left_by_what_the_filter_says(world
         ("LEFT", case),
         ("OPENED", new),
     ]
-    # What it was among is not known any more: that it is not there is all that counts.
+    # Its former membership is no longer known, so LEFT is sent once.
     assert told(back.events) == [("LEFT", case), ("OPENED", new)]
 
 
@@ -277,7 +277,7 @@ async def test_my_own_cases(world: World) -> None:
     assert told(follower.events) == [("OPENED", case), ("LEFT", case), ("ENTERED", case)]
 
 
-# Sight
+# Visibility
 
 
 async def test_private_cases_are_told_to_those_who_see_them(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The log as clients read it: every change once, in order, pushed or asked for, and nothing that is not theirs."""
+"""The change log for clients: every visible change once and in order, by query and by subscription."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def brief(changes: Sequence[Row]) -> list[tuple[Any, ...]]:
 
 
 async def fill(world: World) -> None:
-    """Some of everything in the log: all actions, all that a deal and a customer can have."""
+    """Write changes of every action and to every kind of record of a deal and a customer."""
     pipeline = await world.make("pipeline", name="Sales")
     stages = [await world.make("stage", pipelineId=pipeline, name=name, probability=10) for name in ("New", "Offer")]
     account = await world.make("account", name="Acme")
@@ -74,7 +74,7 @@ async def fill(world: World) -> None:
     await do(world, "updateAccount", id=account, industry="Rockets", name="Acme Ltd")
 
 
-# What it has
+# Contents
 
 
 async def test_every_row_of_the_log_comes_once_and_in_order(world: World) -> None:
@@ -171,7 +171,7 @@ async def test_sign_ins_and_secrets_are_no_changes(world: World) -> None:
     ]
 
 
-# What is gone, and what was never seen
+# Records that are gone, and records that were never visible
 
 
 async def test_what_is_deleted_is_gone(world: World) -> None:
@@ -322,7 +322,7 @@ async def test_a_token_is_told_to_its_holder_alone(world: World) -> None:
     assert await read(world, after, by=stranger) == []
 
 
-# Clients that keep records of their own
+# Clients with an offline copy
 
 LISTS = {
     "Account": "accounts",
@@ -348,7 +348,7 @@ SYNC = f"""query($after: String) {{ changes(after: $after, first: 3) {{
 
 
 class Mobile:
-    """What a mobile client has of all lists."""
+    """A mobile client with a copy of all lists, as versions by id."""
 
     def __init__(self, versions: dict[str, int], revision: str) -> None:
         self.versions, self.revision = versions, revision
@@ -361,7 +361,7 @@ class Mobile:
         return cls({node["id"]: node["version"] for node in nodes}, data["changes"]["revision"])
 
     async def sync(self, world: World, by: Person) -> bool:
-        """Whether it could go on from where it stood."""
+        """Apply the changes since the last sync; False if everything must be read again."""
         caught_up = False
         while not caught_up:
             answer = await world.ask(SYNC, by=by, after=self.revision)
@@ -398,11 +398,11 @@ async def test_who_was_offline_has_what_a_fresh_read_has(world: World, seed: int
     assert resyncs < syncs / 2
 
 
-# Where everything has to be read again
+# Resync
 
 
 async def resync(world: World, after: str, *, by: Person | None = None, **variables: Any) -> None:
-    """Both the query and the subscription answer RESYNC, with the revision to go on from."""
+    """Both the query and the subscription return RESYNC, with the current revision."""
     expected = {"code": "RESYNC", "revision": await stand(world)}
     answer = await world.ask(CHANGES, by=by, after=after, **variables)
     assert [error["extensions"] for error in answer["errors"]] == [expected]

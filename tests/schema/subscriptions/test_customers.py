@@ -1,4 +1,4 @@
-"""An account that is followed: all that its 360 shows, and nothing else, whatever happens around it."""
+"""Subscriptions to an account: changes to all records of its 360 view, and to no others."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def told(follower: Subscriber) -> list[tuple[str, str]]:
 
 
 class Customer:
-    """An account that is followed, another one, and what is told of each write."""
+    """A subscribed account, another account, and the events of each write."""
 
     def __init__(self, world: World, follower: Subscriber, account: str, other: str) -> None:
         self.world, self.follower, self.account, self.other = world, follower, account, other
 
     async def make(self, entity: str, **values: Any) -> str:
-        """A new record, and nothing is asked about it."""
+        """Create a record and discard its events; returns its id."""
         made = await self.world.make(entity, **values)
         await self.news()
         return made
 
     async def do(self, mutation: str, **values: Any) -> list[tuple[str, str]]:
-        """What is told of a write."""
+        """Execute a mutation; returns its events."""
         await do(self.world, mutation, **values)
         return await self.news()
 
@@ -128,7 +128,7 @@ async def test_the_parts_of_deals_come_and_go_with_them(world: World) -> None:
 
 
 async def test_a_deal_with_parts_that_came_at_once(world: World) -> None:
-    """A lead becomes a contact and a deal of the account, with a role in it and a place in a campaign."""
+    """Converting a lead creates a contact and a deal of the account, with a contact role and a campaign membership."""
     async with customer_of(world) as of:
         await deal_of(world)
         lead = await of.make("lead", lastName="Roe", company="Acme")
@@ -164,7 +164,7 @@ async def test_activities_by_whatever_they_are_about(world: World) -> None:
         assert await of.do("restoreActivity", id=note) == [("ENTERED", note)]
         elsewhere = await world.make("activity", type="NOTE", subject="Met", contactIds=[theirs])
         assert await of.do("updateActivity", id=elsewhere, subject="x") == []
-        # What was done with a contact stays where it was done when the contact goes.
+        # The activities of a contact stay with the account when the contact moves to another account.
         assert await of.do("updateContact", id=contact, accountId=of.other) == [("LEFT", contact)]
 
 
@@ -206,7 +206,7 @@ async def test_nothing_of_others_is_told(world: World, other_world: World) -> No
         assert await of.news() == []
 
 
-# Coming back
+# Resuming
 
 
 async def test_who_comes_back_is_told_what_came_and_went(world: World) -> None:
@@ -268,7 +268,7 @@ async def test_who_comes_back_reads_anew_where_records_took_others_along(world: 
     assert error.extensions == {"code": "RESYNC", "revision": await now(world)}
 
 
-# Sight
+# Visibility
 
 
 async def test_private_records_are_told_to_those_who_see_them(world: World) -> None:
@@ -309,7 +309,7 @@ async def test_private_records_are_told_to_those_who_see_them(world: World) -> N
 
 
 async def test_what_follows_records_of_other_accounts_comes_into_sight_with_them(world: World) -> None:
-    """An activity about the account and a deal of another one; a role in a deal of somebody who works elsewhere."""
+    """An activity of the account and of another account's deal, and a contact role of another account's contact."""
     rep = await world.person()
     account, other = await world.make("account", name="Acme", ownerId=rep.id), await world.make("account", name="Other")
     for entities in ("account", "opportunity", "lead", "campaign"):
@@ -393,7 +393,7 @@ async def test_activities_that_a_link_to_the_account_alone_showed(world: World) 
         following(world, CHANGE_UPDATES, by=rep) as reader,
     ):
         of = Customer(world, follower, account, account)
-        assert await of.do("updateActivity", id=note, accountIds=[]) == [("LEFT", note)]  # it is still the deal's
+        assert await of.do("updateActivity", id=note, accountIds=[]) == [("LEFT", note)]  # it still belongs to the deal
         assert await of.do("updateActivity", id=note, accountIds=[account]) == [("ENTERED", note)]
         assert await of.do("updateActivity", id=gone, accountIds=[], opportunityIds=[far]) == [("LEFT", gone)]
         await settled(world)
@@ -422,7 +422,7 @@ async def test_who_becomes_a_rep_is_told_as_a_rep_from_then_on(world: World) -> 
         assert set(came) == {("ENTERED", deal), ("ENTERED", note)}
 
 
-# Whatever happens
+# Random writes
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -466,7 +466,7 @@ async def test_everybody_who_comes_back_has_what_the_360_shows(world: World, see
         for name, person in company.people.items():
             client = clients[name]
             fresh = await CustomerClient.query(world, company.account, by=person)
-            if not client.shown or not fresh.shown:  # there is nothing to follow, or there was not
+            if not client.shown or not fresh.shown:  # the account is or was invisible
                 clients[name] = fresh
                 continue
             returns += 1

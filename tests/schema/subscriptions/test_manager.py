@@ -1,4 +1,4 @@
-"""Whoever goes away, and whenever he does: nothing of him is left behind."""
+"""A subscriber that is cancelled at any moment leaves no task, connection or group behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("complaints")
 
 
 class Station:
-    """A board with more behind it than a page, and somebody who may write at any time."""
+    """A board subscription that starts more than a page of changes in the past."""
 
     def __init__(self, world: World, variables: Row) -> None:
         self.world, self.variables = world, variables
@@ -53,22 +53,22 @@ class Station:
         return asyncio.create_task(self.manager.serve(context, request, follower))
 
     def connections(self) -> int:
-        """How many connections of the database are in use."""
+        """The number of database connections in use."""
         pools: list[Any] = [engine.pool for engine in self.world.database.engines]
         return sum(pool.checkedout() for pool in pools)
 
     async def empty(self, before: set[asyncio.Task[Any]]) -> None:
-        """Wait until nothing of anybody who followed is left."""
+        """Wait until no connection or task of a subscription is left."""
         assert self.manager._workspaces == {}
         async with asyncio.timeout(PATIENCE):
-            while self.connections() or self.manager._closing or asyncio.all_tasks() - before:  # noqa: ASYNC110  # nobody tells
+            while self.connections() or self.manager._closing or asyncio.all_tasks() - before:  # noqa: ASYNC110  # no event for it
                 await asyncio.sleep(0.001)
         assert self.world.workspace_id not in self.world.changelog.notifier._signals
 
 
 @pytest.fixture
 async def complaints() -> AsyncIterator[list[Row]]:
-    """What the event loop complains of: failures that nobody heard of."""
+    """Reports to the event loop's exception handler, such as unretrieved exceptions. There must be none."""
     loop = asyncio.get_running_loop()
     found: list[Row] = []
     before = loop.get_exception_handler()
@@ -81,7 +81,7 @@ async def complaints() -> AsyncIterator[list[Row]]:
 
 @contextlib.asynccontextmanager
 async def small_pages(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """Pages of three rows, and a tail of six: who is twelve behind takes several steps."""
+    """Pages of three rows, and six recent rows: catching up with twelve takes several steps."""
     monkeypatch.setattr(log, "MAX_PAGE", 3)
     monkeypatch.setattr(log, "MAX_RECENT", 6)
     monkeypatch.setattr(log.read, "__defaults__", (3,))
@@ -125,7 +125,7 @@ async def test_who_is_cancelled_at_any_moment_leaves_nothing(
                 await station.empty(before)
         if not first_comer:
             async with asyncio.timeout(PATIENCE):
-                while station.connections() or asyncio.all_tasks() - before:  # noqa: ASYNC110  # nobody tells
+                while station.connections() or asyncio.all_tasks() - before:  # noqa: ASYNC110  # no event for it
                     await asyncio.sleep(0.001)
             workspace, people, _ = station.manager._workspaces[world.workspace_id]
             assert (people, len(workspace.groups)) == (1, 1)
@@ -210,7 +210,7 @@ async def test_who_sits_down_while_another_like_him_leaves_is_told_what_follows(
     session_ends = AsyncSession.close
 
     async def close(session: AsyncSession) -> None:
-        """The end of the snapshot in which the second is seated: the first goes away just then."""
+        """When the snapshot in which the second subscriber joins ends, cancel the first one."""
         await session_ends(session)
         inside = station.manager._workspaces[world.workspace_id][1]
         if inside == 3 and workspace._lock.locked() and not left.is_set():
@@ -226,7 +226,7 @@ async def test_who_sits_down_while_another_like_him_leaves_is_told_what_follows(
         await sits.until(
             lambda: len(workspace.groups) == 2 and all(group.subscribers for group in workspace.groups.values())
         )
-        workspace._payloads.clear()  # what the first was told is nothing for the second
+        workspace._payloads.clear()  # the second does not reuse payloads of the first
         monkeypatch.setattr(AsyncSession, "close", close)
         second.task = await station.serve(second)
         await asyncio.wait_for(left.wait(), PATIENCE)
@@ -254,7 +254,7 @@ async def test_the_room_is_there_as_long_as_anybody_is_in_it(world: World) -> No
             workspace, people, _ = station.manager._workspaces[world.workspace_id]
             workspaces.append(workspace)
             assert (people, sorted(len(group.subscribers) for group in workspace.groups.values())) == (3, [1, 2])
-            one.stick()  # who is not served loses his seat, but not his place in the room
+            one.stick()  # a stuck subscriber leaves its group, but not the workspace
             await do(world, "updateAccount", id=account, industry="Rockets")
             await settled(world)
             assert sum(len(group.subscribers) for group in workspace.groups.values()) == 2

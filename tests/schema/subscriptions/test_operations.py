@@ -1,4 +1,4 @@
-"""Who is served together: those who ask the same and may see the same, and nobody else."""
+"""Grouping: subscribers share payloads if their operations and their visibility are equal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def operation(world: World, text: str, name: str | None = None) -> SubscriptionO
     return parse_subscription(world.application.state.service.manager.schema._schema, text, name)
 
 
-# What is the same question
+# Equal operations
 
 
 SAME: dict[str, tuple[str, Row]] = {
@@ -112,7 +112,7 @@ def test_only_the_root_fields_after_is_left_out(world: World) -> None:
     ],
 )
 async def test_the_root_field_in_a_fragment_is_served_all_the_same(world: World, text: str) -> None:
-    """Those who write it so share with those who stand where they stood."""
+    """Such operations keep `after` in their key, so only subscribers with the same `after` share a group."""
     after = await now(world)
     case = await world.make("case", subject="Broken")
     assert key(world, text, {"at": "e.1"}) != key(world, text, {"at": "e.2"})
@@ -132,7 +132,7 @@ async def test_one_operation_of_a_document(world: World) -> None:
     assert [each.name.value for each in parsed.node.definitions] == ["S"]  # type: ignore[attr-defined]
 
 
-# Who may see the same
+# Equal visibility
 
 
 def selecting(fields: str) -> str:
@@ -159,7 +159,7 @@ COMMON = [
 
 
 async def groups_of(world: World, text: str, *people: Person) -> int:
-    """In how many groups these people are served."""
+    """The number of groups that serve these people."""
     async with contextlib.AsyncExitStack() as stack:
         for person in people:
             await stack.enter_async_context(following(world, text, by=person))
@@ -199,7 +199,7 @@ async def test_another_workspace_is_another_room(world: World, other_world: Worl
     assert ours.events != theirs.events
 
 
-# Each gets what he would get alone
+# Sharing does not change payloads
 
 SELECTIONS = [
     "id subject",

@@ -1,4 +1,4 @@
-"""Who may not follow, what cannot be followed, and who may no longer."""
+"""Subscriptions that are refused, and those that end when their viewer loses access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever happens, to deals, people or settings: the board that each client keeps is the one that the rules say."""
+"""Random writes to deals, users and settings: the board of each client stays equal to a separate computation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEPS = 40
 modest = settings(
     max_examples=2,
     deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # what happened is noted; to shrink it would take minutes
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # no shrinking, which would take minutes: the steps are noted
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

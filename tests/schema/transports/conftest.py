@@ -1,4 +1,4 @@
-"""What a real hub cannot be brought to do at will: subscriptions that wait for a sign."""
+"""A subscription manager that tests control, and a database that is down."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE = 10.0
 
 
 class WaitingManager:
-    """Its subscriptions tell nothing by themselves. Tests have their outlets."""
+    """Its subscriptions send nothing by themselves. Tests send to their sinks, `outlets`."""
 
     def __init__(self) -> None:
         self.outlets: list[Any] = []
@@ -32,7 +32,7 @@ class WaitingManager:
             await self._tell()
 
     async def has(self, count: int) -> None:
-        """Wait until there are so many subscriptions."""
+        """Wait until there are `count` subscriptions."""
         async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(lambda: len(self.outlets) == count)
 
@@ -42,7 +42,7 @@ class WaitingManager:
 
 
 class Out:
-    """A database that nobody answers at."""
+    """A database that is down."""
 
     def read(self) -> Any:
         raise OSError("nobody answers")
@@ -52,7 +52,7 @@ class Out:
 
 
 async def refused(sink: Any, payload: str) -> None:
-    """Send again and again, until a client who takes nothing is given up."""
+    """Send until the client, which reads nothing, is disconnected."""
     try:
         while True:
             await sink.send(payload)

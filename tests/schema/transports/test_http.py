@@ -1,4 +1,4 @@
-"""Operations by HTTP: what is accepted, each status and media type, and what a request that is none is told."""
+"""Operations over HTTP: accepted requests, each status and media type, and the errors of malformed requests."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def signed_in(world: World, **headers: str) -> dict[str, str]:
 
 
 def told(response: httpx.Response) -> tuple[int, str, str | None]:
-    """The status, and the message and field of the only error of a request that was refused."""
+    """The status of a refused request, and the message and field of its only error."""
     answer = response.json()
     [error] = answer["errors"]
     assert answer.keys() == {"errors"}
@@ -85,7 +85,7 @@ async def test_the_status_of_who_is_not_signed_in(world: World) -> None:
     assert (response.status_code, response.json()) == (200, {"data": None, "errors": [refused]})
     assert "www-authenticate" not in response.headers
     response = await world.client.post("/graphql", json={"query": WHO}, headers={"Accept": RESPONSE})
-    assert response.status_code == 200  # viewer may be null: there is data
+    assert response.status_code == 200  # viewer is nullable, so there is data
     assert response.json() == {"data": {"viewer": None}, "errors": [{**error, "path": ["viewer"]}]}
 
 
@@ -184,7 +184,7 @@ async def test_who_goes_before_all_is_sent_is_not_answered(service: OperationSer
 
 
 async def status_of(service: OperationService, receive: Any, headers: dict[bytes, bytes]) -> list[int]:
-    """The status, if any, that a request is answered with."""
+    """The status of the response; empty without a response."""
     scope = {"type": "http", "method": "POST", "path": "/graphql", "query_string": b""}
     sent: list[Any] = []
 
@@ -287,7 +287,7 @@ async def test_an_answer_in_json_goes_out_as_it_is_with_its_extensions(
 ) -> None:
     async def answer(context: Any, *rest: object) -> ExecutionResult:
         context.extensions["execution"] = "compiled"
-        return ExecutionResult(orjson.Fragment(b'{"amount": 1.50}'))  # type: ignore[arg-type]  # what goes for data
+        return ExecutionResult(orjson.Fragment(b'{"amount": 1.50}'))  # type: ignore[arg-type]  # already JSON
 
     monkeypatch.setattr(service.schema, "execute_document", answer)
     response = await world.client.post("/graphql", json={"query": WHO}, headers={"Accept": RESPONSE})

@@ -1,4 +1,4 @@
-"""What goes along with answers by HTTP: request ids, compression, and leave for pages of other origins."""
+"""Headers of HTTP responses: request ids, compression, and CORS."""
 
 from __future__ import annotations
 

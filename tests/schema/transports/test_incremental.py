@@ -1,4 +1,4 @@
-"""Answers in parts: queries with @defer and @stream, as each transport sends them to those who take parts."""
+"""Incremental delivery: queries with @defer and @stream on each transport, in each format."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def send(server: Server, world: World, query: str, accept: str = V0_2, **v
 
 
 def parts_of(response: httpx.Response) -> list[dict[str, Any]]:
-    """The parts of an answer, whose bytes are as they have to be."""
+    """The parts of a multipart response; checks its exact framing."""
     assert response.status_code == 200
     begin, *found, end = response.text.split("\r\n---")
     assert (begin, end) == ("", "--\r\n")
@@ -206,7 +206,7 @@ async def test_event_streams_take_parts(world: World, server: Server, account_id
 async def test_all_parts_are_of_one_revision(
     world: World, server: Server, account_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody writes after the first part."""
+    """A write after the first part does not show in the others."""
     query = """query ($id: ID!) { account(id: $id) { id ... @defer { name } ... @defer {
       owner { name } contacts { totalCount nodes { lastName } } } } revision }"""
     service = server.application.state.service
@@ -255,7 +255,7 @@ async def test_errors_of_later_parts_are_masked_and_of_refused_requests_have_the
     first, second = parts_of(await send(server, world, query, id=account_id))
     assert first["data"] == {"account": {"name": "Acme"}}
     assert "a secret" not in json.dumps(second)
-    [[error]] = [each["errors"] for each in second["completed"]]  # its field may not be null
+    [[error]] = [each["errors"] for each in second["completed"]]  # its field is not nullable, so the whole part fails
     assert error["message"] == "Something went wrong on our side."
     assert error["extensions"]["code"] == "INTERNAL"
 

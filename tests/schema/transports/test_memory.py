@@ -1,4 +1,4 @@
-"""Clients who do everything wrong leave nothing behind."""
+"""Misbehaving clients cause no memory leaks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WHO = "query Who { viewer { id } }"
 CHANGES = "subscription ($after: String) { changes(after: $after) { revision } }"
 BOARD = 'subscription { pipelineBoard(pipelineId: "pipe_00000000000000000000000000") { revision } }'
 INIT = {"type": "connection_init"}
-# By then all that was remembered before, and is not counted since it was frozen, has given place.
+# After WARM uses, the caches hold objects of this test only. Earlier objects are frozen, so gc does not count them.
 WARM, ALL = 5_000, 13_000
 SPARE_OBJECTS, SPARE_KILOBYTES = 1_500, 8_000
 
@@ -27,7 +27,7 @@ def subscribe(id: str, query: str = WHO, **payload: Any) -> dict[str, Any]:
 
 
 def wrong_operations(number: int) -> list[dict[str, Any]]:
-    """Operations that are answered with an error, no two the same. Some get as far as the database."""
+    """Distinct operations that end with an error. Some of them reach the database."""
     further = [{"after": f"{number}"}, {"after": f"epoch.{number}"}, {"after": number}][number % 3]
     return [
         subscribe(f"a{number}", f"{{ viewer {{ id }} # {number}"),
@@ -39,7 +39,7 @@ def wrong_operations(number: int) -> list[dict[str, Any]]:
 
 
 def fatal_messages(number: int) -> list[Any]:
-    """What closes a socket."""
+    """Messages that close the socket."""
     return [
         "{",
         b"\0",
@@ -62,7 +62,7 @@ BEGINNINGS: list[Any] = [
 
 
 async def misuse(world: World, server: Server, numbers: Iterator[int]) -> int:
-    """One client's wrong doings: how many they were."""
+    """Misuse the transports as one client; returns the number of wrong uses."""
     number = next(numbers)
     done = 0
     async with server.websocket(world.admin) as client:
@@ -74,7 +74,7 @@ async def misuse(world: World, server: Server, numbers: Iterator[int]) -> int:
             answered = [await client.receive() for _ in operations]
             assert {each["type"] for each in answered} == {"error"}, answered
             done += 2 * len(operations)
-        # Two of one id, with whatever is running.
+        # The last one reuses the id of a running subscription.
         fatal = [*fatal_messages(number), subscribe("mine", CHANGES)][number % 9]
         await client.send(subscribe("mine", CHANGES))
         await client.send(fatal)
@@ -87,7 +87,7 @@ async def misuse(world: World, server: Server, numbers: Iterator[int]) -> int:
     async with server.events(f"{{ nothing{number} }}", by=world.admin) as stream:
         await stream.next()
     async with server.events(CHANGES, by=world.admin):
-        pass  # gone before anything is told
+        pass  # disconnected before the first event
     response = await server.client.post(
         server.url, content=b"{", headers={"Accept": "text/event-stream", "Content-Type": "application/json"}
     )
@@ -96,7 +96,7 @@ async def misuse(world: World, server: Server, numbers: Iterator[int]) -> int:
 
 
 async def settled(server: Server) -> tuple[int, int]:
-    """The number of objects, and kilobytes of memory where the system tells, when all that was begun is through."""
+    """The numbers of objects and of resident kilobytes (0 where unknown), after all connections are closed."""
     await none_open(server)
     gc.collect()
     return len(gc.get_objects()), resident_kilobytes()
@@ -117,7 +117,7 @@ def resident_kilobytes() -> int:
 
 
 async def test_thousands_of_wrong_uses_leave_nothing_behind(world: World, server: Server) -> None:
-    logging.disable(logging.CRITICAL)  # what is logged, pytest keeps
+    logging.disable(logging.CRITICAL)  # pytest keeps log records in memory
     numbers, done, warm = itertools.count(), 0, None
     try:
         while done < ALL:

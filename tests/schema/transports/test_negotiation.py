@@ -1,4 +1,4 @@
-"""What is answered to which Accept headers."""
+"""Negotiation of media types and encodings by request headers."""
 
 from __future__ import annotations
 

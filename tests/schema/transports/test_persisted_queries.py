@@ -1,4 +1,4 @@
-"""Documents that are named by an id: kept for those who sent them, or trusted, on every transport alike."""
+"""Persisted queries, automatic and trusted, on every transport."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def named(document_id: object, **others: Any) -> dict[str, Any]:
 
 
 def error(answer: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The only error of an answer."""
+    """The message and the extensions of the only error of a response."""
     [told] = answer["errors"]
     assert answer.keys() == {"errors"}
     return told["message"], told["extensions"]
@@ -54,7 +54,7 @@ def error(answer: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 async def persisted_queries(
     service: OperationService, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[PersistedQueryStore]:
-    """Nothing is stored, and nothing known."""
+    """An empty store with an empty cache."""
     persisted_queries = PersistedQueryStore(world.database, service.rate_limiter)
     monkeypatch.setattr(service, "persisted_queries", persisted_queries)
     yield persisted_queries

@@ -1,4 +1,4 @@
-"""A server process that is asked to stop while clients are on it."""
+"""Stopping a server process with connected clients."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.world import World, build_world
 CHANGES = "subscription { changes { revision } }"
 WRITE = 'mutation { createAccount(input: {name: "Acme"}) { account { name } } }'
 PROMPT = 4.0
-"""Seconds. A server that waits for its clients to go takes ten."""
+"""Seconds. A server that waits for its clients to disconnect takes ten."""
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -54,9 +54,9 @@ async def test_a_stop_is_prompt_and_clients_know_to_come_again(tmp_path: Path, w
                 began = time.monotonic()
                 process.process.terminate()
 
-                code, _ = await socket.closed()  # uvicorn may be the one to close it, and says no more
+                code, _ = await socket.closed()  # uvicorn may close it first, without a reason
                 assert code == 1012
-                assert await one.event() is None  # and nothing of being complete
+                assert await one.event() is None  # no `complete` event
                 assert await other.event() is None
                 await process.stop()
                 assert time.monotonic() - began < PROMPT
@@ -70,7 +70,7 @@ async def test_a_stop_is_prompt_and_clients_know_to_come_again(tmp_path: Path, w
 @pytest.fixture
 def connections(application: Starlette, monkeypatch: pytest.MonkeyPatch) -> ConnectionRegistry:
     connections: ConnectionRegistry = application.state.service.connections
-    monkeypatch.setattr(connections, "draining", False)  # and so it is again afterwards
+    monkeypatch.setattr(connections, "draining", False)  # restored after the test
     return connections
 
 

@@ -1,4 +1,4 @@
-"""Clients who take their time, or more than is theirs: uvicorn with its limits, over real sockets."""
+"""Slow clients and oversized requests: the limits of uvicorn and ours, over real sockets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def connected(server: Server) -> AsyncIterator[tuple[asyncio.StreamReader,
 
 
 async def rest(reader: asyncio.StreamReader) -> bytes:
-    """All that comes until the server closes."""
+    """Everything that the server sends until it closes the connection."""
     async with asyncio.timeout(PATIENCE):
         try:
             return await reader.read()
@@ -59,14 +59,14 @@ async def test_a_request_that_does_not_arrive_is_not_awaited_for_ever(server: Se
 @pytest.mark.usefixtures("brief")
 async def test_a_connection_is_not_ended_for_what_arrived(server: Server) -> None:
     async with connected(server) as (reader, writer):
-        for pause in (0.2, 0.2, 0.5):  # together longer than one request may take
+        for pause in (0.2, 0.2, 0.5):  # their sum exceeds the time limit of one request
             writer.write(HEAD)
             await asyncio.sleep(min(pause, 0.1))
             writer.write(LENGTH + BODY)
             assert (await reader.readuntil(b"\r\n")) == b"HTTP/1.1 200 OK\r\n"
             await reader.readuntil(b'{"data":{"__typename":"Query"}}')
             await asyncio.sleep(pause)
-        writer.write(b"GET ")  # the next one is late again
+        writer.write(b"GET ")  # the next request is late
         assert (await rest(reader)).startswith(b"HTTP/1.1 408 ")
 
 

@@ -1,4 +1,4 @@
-"""Operations as event streams: the protocol, and each wrong use with its exact answer."""
+"""Operations as event streams: the protocol, and each wrong use with its exact response."""
 
 from __future__ import annotations
 
@@ -191,8 +191,8 @@ async def test_a_stuck_client_is_left_out_and_let_go(
 async def test_a_server_that_stops_ends_streams_without_completing_them(
     world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Clients take that for a broken line, and come again."""
-    monkeypatch.setattr(service.connections, "draining", False)  # as it shall be again afterwards
+    """To clients this is a lost connection, so they reconnect."""
+    monkeypatch.setattr(service.connections, "draining", False)  # restored after the test
     async with server.events(CHANGES, by=world.admin) as stream:
         await stream.next()
         service.connections.drain()

@@ -1,4 +1,4 @@
-"""The life of tokens on open connections: their end is a connection's end within five seconds, unless it is renewed."""
+"""Tokens of open connections: a connection closes within five seconds after its token ends, unless it is renewed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def session_of(world: World, person: Person) -> tuple[str, str]:
 
 
 def access(world: World, person: Person, session_id: str, seconds: float = 900) -> Person:
-    """The person with an access token of a session, good for so long, in whole seconds from the next one on."""
+    """The person with an access token of a session. It expires `seconds` after the next full second."""
     moment = int(time.time()) + 1
     claims = {"sub": person.id, "wid": world.workspace_id, "sid": session_id, "iat": moment, "exp": moment + seconds}
     claims |= {"iss": "crm-graph", "aud": "crm-graph-api", "iat": moment - 1}
@@ -106,7 +106,7 @@ async def test_a_session_that_ends_ends_its_connections(
         assert await client.closed() == (4403, "token revoked")
         while "data" in (answer := await stream.next()):
             pass
-        # The log tells the hub of users who may no longer sign in, which may be faster.
+        # The subscription manager reads deactivated users from the change log, and may be faster.
         [error] = answer["errors"]
         assert error["message"] in {"The token was revoked. Sign in again.", "You may no longer sign in."}
         assert error["extensions"] == {"code": "UNAUTHENTICATED"}
@@ -168,12 +168,12 @@ async def test_an_operation_finds_the_end_of_its_token_at_once(
         assert time.monotonic() - began < sessions.REVOCATION_POLL_SECONDS
 
 
-# Looking after connections
+# Checking open connections
 
 
 @dataclass(eq=False)
 class FakeConnection:
-    """A connection that notes why it was ended."""
+    """A connection that records the reasons for its end."""
 
     principal: Principal | None
     ends: list[CloseReason] = field(default_factory=list)
@@ -186,7 +186,7 @@ class FakeConnection:
 
 @pytest.fixture
 async def connections(world: World) -> ConnectionRegistry:
-    """Those of a process of their own, in which nobody looks unless he is told to."""
+    """A registry that checks its connections only when the test calls it."""
     return ConnectionRegistry(world.database, 10)
 
 
@@ -354,7 +354,7 @@ async def test_a_socket_goes_on_by_a_new_token_and_what_runs_runs_on(
         assert payload["user"] == {"id": rep.id}
         assert payload.get("userErrors", []) == []
 
-        # The old token, and even its session, may end now.
+        # The end of the old token and of its session has no effect now.
         await change(world, Session, session_id, revoked_at=now())
         await service.connections.end_revoked()
         await asyncio.sleep(ends_at - time.time())
@@ -367,7 +367,7 @@ async def test_a_socket_goes_on_by_a_new_token_and_what_runs_runs_on(
 
 
 async def test_a_socket_stays_its_users(world: World, server: Server, rep: Person) -> None:
-    """What runs on it is his; another user's token is for the operation alone that comes by it."""
+    """Signing in as another user on a socket does not change the socket's principal."""
     document, variables = await by_sign_in(world, rep)
     async with server.websocket(world.admin) as client:
         assert (await client.ask(document, **variables))["data"]["signIn"] == {"user": {"id": rep.id}}

@@ -28,7 +28,7 @@ def subscribe(id: Any = "1", **payload: Any) -> dict[str, Any]:
     return {"type": "subscribe", "id": id, "payload": {"query": WHO, **payload}}
 
 
-# What is served
+# Operations
 
 
 async def test_queries_mutations_and_subscriptions(world: World, server: Server) -> None:
@@ -92,7 +92,7 @@ async def test_an_operation_that_is_stopped_ends(world: World, server: Server, w
         await waiting_hub.has(0)
         assert not sink.try_send('{"data":2}')
         assert await client.next(live) == {"data": 1}
-        # The id may be used again, and nothing of the old operation comes under it.
+        # The id may be reused, and gets no results of the old operation.
         assert await client.start(WHO, operation_id=live) == live
         assert (await client.next(live))["data"]["viewer"]["id"] == world.admin.id
         await client.completed(live)
@@ -110,7 +110,7 @@ async def test_operations_end_with_their_socket(world: World, server: Server, wa
 async def test_a_mutation_is_executed_to_its_end(
     world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch, goes: bool
 ) -> None:
-    """Whether its client says that it is through, or goes away."""
+    """A mutation is finished if its client completes it or, with `goes`, disconnects."""
     begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
     answer = service.schema.execute_document
 
@@ -130,14 +130,14 @@ async def test_a_mutation_is_executed_to_its_end(
                 await client.stop(write)
                 monkeypatch.setattr(service.connections, "user_operations", 1)
                 [error] = await client.error(await client.start(WHO))
-                assert error["extensions"] == {"code": "THROTTLED"}  # what was stopped counts until it is through
+                assert error["extensions"] == {"code": "THROTTLED"}  # a completed mutation counts until it has finished
         go_on.set()
         await done.wait()
 
     assert [row["name"] for row in await world.rows(Account)] == ["Acme"]
 
 
-# Wrong operations: the socket stays open
+# Invalid operations: the socket stays open
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ async def test_a_user_has_so_many_operations_in_all_connections(
         assert (await one.ask(WHO))["data"]["viewer"]["id"] == rep.id
 
 
-# Wrong messages: the socket closes
+# Invalid messages: the socket closes
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ async def test_a_stuck_client_is_left_out_and_let_go(
 
 @pytest.mark.parametrize("error", [OSError("gone"), RuntimeError("after sending 'websocket.close'")])
 async def test_what_is_closed_takes_nothing(error: Exception) -> None:
-    """Whoever offers something to many must not fail for one of them."""
+    """try_send() raises nothing, so that fan-out does not fail for one closed client."""
 
     async def send(message: Any) -> None:
         raise error
@@ -464,7 +464,7 @@ async def test_while_the_database_is_out_clients_are_to_try_again(
             await late.send({**INIT, "payload": {"authorization": f"Bearer {world.admin.token}"}})
             assert await late.closed() == try_again
         await other.start(CHANGES)
-        assert await other.closed() == try_again  # an error would end the subscription for good
+        assert await other.closed() == try_again  # clients would not retry after an error
         monkeypatch.undo()
         assert "errors" not in await client.ask(WHO)
 
@@ -483,7 +483,7 @@ async def test_a_subscription_that_the_database_keeps_from_beginning_is_to_be_be
 async def test_a_server_that_stops_asks_all_to_come_again(
     world: World, server: Server, service: OperationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.connections, "draining", False)  # as it shall be again afterwards
+    monkeypatch.setattr(service.connections, "draining", False)  # restored after the test
     async with server.websocket(world.admin) as client, server.websocket() as nobody:
         live = await client.start(CHANGES)
         await client.next(live)
