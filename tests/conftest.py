@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -119,16 +119,21 @@ async def server(application: Starlette) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def world(
-    application: Starlette, raw_engine: AsyncEngine, caplog: pytest.LogCaptureFixture
-) -> AsyncIterator[World]:
-    """A workspace with an admin. The test fails if a statement lacks a visibility mark, or if a compiled statement
-    fails: execution in Python would hide that."""
+def watched(application: Starlette, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """The test fails if a statement lacks a visibility mark, or if a compiled statement fails: execution in Python
+    would hide that."""
+    yield
+    assert application.state.visibility_hook.breaches == []
+    records = [*caplog.get_records("setup"), *caplog.get_records("call")]
+    assert [record for record in records if record.name == "schema.execution.plan_cache"] == []
+
+
+@pytest.fixture
+async def world(application: Starlette, raw_engine: AsyncEngine, watched: None) -> AsyncIterator[World]:
+    """A workspace with an admin, watched."""
     world = await build_world(application, raw_engine)
     yield world
     await world.close()
-    assert application.state.visibility_hook.breaches == []
-    assert [record for record in caplog.get_records("call") if record.name == "schema.execution.plan_cache"] == []
 
 
 @pytest.fixture

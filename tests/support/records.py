@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ def field_name(entity: str) -> str:
     return f"{entity[0].lower()}{entity[1:]}"
 
 
+@functools.cache
 def public_schema() -> GraphQLSchema:
     found: GraphQLSchema = schema.build_schema()._schema
     return found
