@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -31,7 +30,7 @@ def complete(stored: Mapping[str, str]) -> dict[str, Visibility]:
     return {entity: Visibility(stored.get(entity, Visibility.PUBLIC)) for entity in DEFAULT_FIELDS}
 
 
-def default_column(stored: sa.ColumnElement[Any], entity: str) -> sa.ColumnElement[Visibility]:
+def default_column(stored: sa.ColumnElement[object], entity: str) -> sa.ColumnElement[Visibility]:
     """One entity's default, given the column of all."""
     value = stored.op("->>", return_type=sa.String())(sa.literal_column(f"'{entity}'"))
     return sa.func.coalesce(value, sa.literal_column(f"'{Visibility.PUBLIC}'"), type_=types.Enum(Visibility))

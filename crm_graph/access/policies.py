@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import KeyedColumnElement
 
 from crm_graph.access.viewer import Viewer
 from crm_graph.database import Condition
@@ -29,6 +31,7 @@ from crm_graph.models.policies import (
 
 Access = Literal["read", "edit"]
 Model = type[WorkspaceRow]
+Columns = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
 
 
 class _Marked(Condition):
@@ -39,7 +42,7 @@ class _Marked(Condition):
 
 
 @compiles(_Marked)
-def _compile_marked(element: _Marked, compiler: SQLCompiler, **kwargs: Any) -> str:
+def _compile_marked(element: _Marked, compiler: SQLCompiler, **kwargs: object) -> str:
     condition, comment = element.clauses
     return f"({compiler.process(condition, **kwargs)}) {compiler.process(comment, **kwargs)}"
 
@@ -57,7 +60,7 @@ def policy_of(kind: Model, access: Access) -> Policy:
     return policy
 
 
-def allows(kind: Model, access: Access, row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+def allows(kind: Model, access: Access, row: object, viewer: Viewer) -> sa.ColumnElement[bool]:
     """The condition under which the viewer may read or edit a row of a kind, which has its columns as attributes.
 
     It is `sa.true()` itself where it holds for every row. Raises TypeError for a kind without a policy.
@@ -68,7 +71,7 @@ def allows(kind: Model, access: Access, row: Any, viewer: Viewer) -> sa.ColumnEl
     return _condition(policy, kind, access, row, viewer)
 
 
-def _condition(policy: Policy, kind: Model, access: Access, row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+def _condition(policy: Policy, kind: Model, access: Access, row: object, viewer: Viewer) -> sa.ColumnElement[bool]:
     match policy:
         case Everyone():
             return sa.true()
@@ -87,7 +90,9 @@ def _condition(policy: Policy, kind: Model, access: Access, row: Any, viewer: Vi
         case RelatedHolder(table, column, holder):
             other = _columns(TABLES[table])
             return sa.exists().where(
-                other.workspace_id == viewer.workspace_id, other[column] == row.id, other[holder] == viewer.user_id
+                other.workspace_id == viewer.workspace_id,
+                other[column] == _column(row, "id"),
+                other[holder] == viewer.user_id,
             )
         case AllOf(policies=policies):
             return sa.and_(*(_condition(each, kind, access, row, viewer) for each in policies))
@@ -102,18 +107,20 @@ def is_restricted(viewer: Viewer, kind: Model, access: Access) -> bool:
     return default is Visibility.PRIVATE if access == "read" else default is not Visibility.PUBLIC
 
 
-def _column(row: Any, name: str) -> sa.ColumnElement[Any]:
-    column: sa.ColumnElement[Any] = getattr(row, name)
+def _column(row: object, name: str) -> sa.ColumnElement[object]:
+    column: sa.ColumnElement[object] = getattr(row, name)
     return column
 
 
-def _owner_and_team(row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+def _owner_and_team(row: object, viewer: Viewer) -> sa.ColumnElement[bool]:
     line, membership = ReportingLine, Membership
     below = sa.select(line.user_id).where(line.workspace_id == viewer.workspace_id, line.manager_id == viewer.user_id)
     teams = sa.select(membership.team_id).where(
         membership.user_id == viewer.user_id, viewer.condition("memberships", lambda: _current_memberships(viewer))
     )
-    return sa.or_(row.owner_id.in_(below.correlate(None)), row.team_id.in_(teams.correlate(None)))
+    return sa.or_(
+        _column(row, "owner_id").in_(below.correlate(None)), _column(row, "team_id").in_(teams.correlate(None))
+    )
 
 
 def _current_memberships(viewer: Viewer) -> sa.ColumnElement[bool]:
@@ -122,7 +129,7 @@ def _current_memberships(viewer: Viewer) -> sa.ColumnElement[bool]:
 
 
 def _inherited(
-    column: str, unlinked: Policy | None, kind: Model, access: Access, row: Any, viewer: Viewer
+    column: str, unlinked: Policy | None, kind: Model, access: Access, row: object, viewer: Viewer
 ) -> sa.ColumnElement[bool]:
     key = _column(row, column)
     condition = _through(key, target_of(kind, column), access, viewer)
@@ -131,7 +138,7 @@ def _inherited(
     return sa.or_(condition, sa.and_(key.is_(None), _condition(unlinked, kind, access, row, viewer)))
 
 
-def _through(key: sa.ColumnElement[Any], target: Model, access: Access, viewer: Viewer) -> sa.ColumnElement[bool]:
+def _through(key: sa.ColumnElement[object], target: Model, access: Access, viewer: Viewer) -> sa.ColumnElement[bool]:
     """The condition under which the viewer may read or edit the record that a key refers to; true for no key where
     everyone may."""
     other = _columns(target)
@@ -142,18 +149,20 @@ def _through(key: sa.ColumnElement[Any], target: Model, access: Access, viewer: 
     return sa.exists().where(other.id == key, marked("visible", target.__tablename__, here))
 
 
-def _linked(policy: LinkedRecords, access: Access, row: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+def _linked(policy: LinkedRecords, access: Access, row: object, viewer: Viewer) -> sa.ColumnElement[bool]:
     links = TABLES[policy.table]
     link = _columns(links)
     found = {link[name]: _through(link[name], target, access, viewer) for name, target in linked_by(policy).items()}
     counts = sa.not_(link[policy.ignored])
     if not all(isinstance(each, sa.True_) for each in found.values()):  # otherwise any link will do
         counts = sa.and_(counts, sa.or_(*(sa.and_(key.is_not(None), each) for key, each in found.items())))
-    return sa.exists().where(link.workspace_id == viewer.workspace_id, link[policy.column] == row.id, counts)
+    return sa.exists().where(
+        link.workspace_id == viewer.workspace_id, link[policy.column] == _column(row, "id"), counts
+    )
 
 
 @functools.cache
-def _columns(kind: Model) -> Any:
+def _columns(kind: Model) -> Columns:
     """The columns of a table for a condition on another's rows. One alias serves all statements: no two conditions on
     rows of one table stand within each other."""
     return kind.__table__.alias().c

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from crm_graph.models import Action
 
@@ -15,6 +15,6 @@ class Entry:
     entity: str
     record_id: str
     action: Action
-    fields: dict[str, Any]
-    before: dict[str, Any]
-    after: dict[str, Any]
+    fields: dict[str, Sequence[object]]
+    before: dict[str, object]
+    after: dict[str, object]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +66,7 @@ class Journal:
                 record.updated_at = self.happened_at
                 self.note(record, changed)
 
-    def note(self, record: Any, fields: dict[str, list[Any]], action: Action | None = None) -> None:
+    def note(self, record: Any, fields: dict[str, list[object]], action: Action | None = None) -> None:
         """Add changes to the record's entry: {name: [old, new]}, in wire values."""
         weighty = _weighty(type(record).__mapper__)
         after = {name: wire(getattr(record, name)) for name in weighty}
@@ -82,11 +82,11 @@ class Journal:
         if entry.action is not Action.CREATED:
             entry.action = action or _action(record, entry.fields)
 
-    def inserted(self, model: type[Entity], rows: Sequence[dict[str, Any]]) -> None:
+    def inserted(self, model: type[Entity], rows: Sequence[Mapping[str, object]]) -> None:
         """Add rows that a bulk insert created, each with the values of all columns."""
         self.entries.update({(each.entity, each.record_id): each for each in _created(model, rows)})
 
-    def add_packed(self, model: type[Entity], rows: Sequence[dict[str, Any]]) -> None:
+    def add_packed(self, model: type[Entity], rows: Sequence[Mapping[str, object]]) -> None:
         """As `inserted`, for the many rows of an import: pickled, they take a tenth of the memory.
 
         They come first in the log. A later change of one of them is a change of its own.
@@ -132,7 +132,7 @@ class Journal:
             yield entries[start : start + BATCH]
 
 
-def _created(model: type[Entity], rows: Sequence[dict[str, Any]]) -> Iterator[Entry]:
+def _created(model: type[Entity], rows: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
     """The entries of new rows."""
     name = model.__name__
     weighty = _weighty(model.__mapper__)
@@ -141,12 +141,12 @@ def _created(model: type[Entity], rows: Sequence[dict[str, Any]]) -> Iterator[En
     for row in rows:
         values = {key: wire(value) for key, value in row.items() if value is not None and key not in hidden}
         # Tuples: the garbage collector would look through tens of thousands of lists again and again.
-        fields = {key: (None, value) for key, value in values.items()}
+        fields: dict[str, Sequence[object]] = {key: (None, value) for key, value in values.items()}
         after = {key: values.get(key) for key in weighty}
         yield Entry(name, row["id"], Action.CREATED, fields, nothing, after)
 
 
-def _changed(record: Entity) -> dict[str, list[Any]]:
+def _changed(record: Entity) -> dict[str, list[object]]:
     changed = {}
     mapper, modified = type(record).__mapper__, sa.inspect(record).committed_state
     columns, secrets = _columns(mapper), _secrets(mapper)
@@ -158,7 +158,7 @@ def _changed(record: Entity) -> dict[str, list[Any]]:
     return changed
 
 
-def _filled(record: Entity) -> dict[str, Any]:
+def _filled(record: Entity) -> dict[str, object]:
     """The values of a record about to be inserted, its id set first: defaults come only with the insert itself."""
     mapper = type(record).__mapper__
     for attribute in mapper.column_attrs:
@@ -171,14 +171,14 @@ def _filled(record: Entity) -> dict[str, Any]:
     return {name: wire(value) for name, value in values.items() if value is not None and value != []}
 
 
-def _action(record: Entity, fields: dict[str, list[Any]]) -> Action:
+def _action(record: Entity, fields: Mapping[str, Sequence[object]]) -> Action:
     if "deleted_at" in fields:
         return Action.RESTORED if fields["deleted_at"][1] is None else Action.DELETED
     return next((Action(event) for name, event in record.EVENTS.items() if name in fields), Action.UPDATED)
 
 
 @functools.cache
-def _weighty(mapper: Mapper[Any]) -> tuple[str, ...]:
+def _weighty(mapper: Mapper[Entity]) -> tuple[str, ...]:
     """The columns that decide who sees a record and what it adds to rollups: `before` and `after` always have them."""
     return tuple(
         each.key for each in mapper.column_attrs if each.key in SNAPSHOT_COLUMNS or "references" in each.columns[0].info
@@ -186,17 +186,17 @@ def _weighty(mapper: Mapper[Any]) -> tuple[str, ...]:
 
 
 @functools.cache
-def _columns(mapper: Mapper[Any]) -> dict[str, int]:
+def _columns(mapper: Mapper[Entity]) -> dict[str, int]:
     """The positions of the columns whose changes are logged."""
     return {name: place for place, name in enumerate(mapper.column_attrs.keys()) if name not in BOOKKEEPING}
 
 
 @functools.cache
-def _secrets(mapper: Mapper[Any]) -> frozenset[str]:
+def _secrets(mapper: Mapper[Entity]) -> frozenset[str]:
     return frozenset(each.key for each in mapper.column_attrs if each.columns[0].info.get("secret"))
 
 
 @functools.cache
-def _left_out(mapper: Mapper[Any]) -> frozenset[str]:
+def _left_out(mapper: Mapper[Entity]) -> frozenset[str]:
     """The columns that the entry of a new record does not repeat, or must not reveal."""
     return _secrets(mapper) | BOOKKEEPING | {"workspace_id", "id", "created_at", "custom"}

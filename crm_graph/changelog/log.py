@@ -97,7 +97,7 @@ async def read(session: AsyncSession, workspace_id: str, after: int, to: int, li
     return [ChangeRow(*values, *_changed(fields)) for *values, fields in rows]  # type: ignore[call-arg]  # a value a column
 
 
-def _changed(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+def _changed(fields: Mapping[str, object]) -> tuple[tuple[str, ...], Mapping[str, object]]:
     return tuple(fields), {name: fields[name] for name in KEPT_VALUES & fields.keys()}
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
@@ -42,7 +41,7 @@ class ChangeLog:
         await self.drain()
         await self.notifier.close()
 
-    def run_in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def run_in_background(self, work: Coroutine[object, object, None]) -> None:
         """Write something without waiting, so that the time of a response does not reveal whether it was written."""
         task = asyncio.create_task(work)
         self._background.add(task)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, InstanceState
 
 M = TypeVar("M", bound=DeclarativeBase)
 
@@ -51,7 +51,7 @@ def new_record(model: type[M], names: Iterable[str], values: Iterable[object]) -
     return record
 
 
-def detached_record(model: type[M], values: dict[str, Any]) -> M:
+def detached_record(model: type[M], values: dict[str, object]) -> M:
     """A record that no session tracks, but that can be changed. It owns `values` until `values_of` takes them back."""
     record = model.__new__(model)
     record.__dict__ = values
@@ -70,7 +70,7 @@ def attach_to_session(session: AsyncSession, record: M) -> M:
     """The session's record of this identity: the one it has, or this one, as if the session had loaded it."""
     owner, mapper = session.sync_session, record.__mapper__
     mapper.class_manager.setup_instance(record)
-    state: Any = sa.inspect(record)
+    state: InstanceState[DeclarativeBase] = sa.inspect(record)
     key = mapper.identity_key_from_instance(record)
     known: M | None = owner.identity_map.get(key)
     if known is None:
@@ -81,7 +81,7 @@ def attach_to_session(session: AsyncSession, record: M) -> M:
 
 def mark_flushed(session: AsyncSession, record: DeclarativeBase) -> None:
     """Mark a record as unchanged after its changes were written without the session."""
-    state: Any = sa.inspect(record)
+    state: InstanceState[DeclarativeBase] = sa.inspect(record)
     state._commit_all(state.dict, session.sync_session.identity_map)
 
 

@@ -36,7 +36,7 @@ class PooledConnection:
 
     def fetch(self, statement: str, values: Sequence[object]) -> Awaitable[Sequence[Sequence[Any]]]:
         """The rows of a statement."""
-        fetched: Awaitable[Sequence[Sequence[Any]]]
+        fetched: Awaitable[Sequence[Sequence[object]]]
         if self._is_sqlite:
             fetched = self._driver.execute_fetchall(statement, values)
         else:

@@ -46,7 +46,7 @@ async def fetch(source: Connectable, statement: ReturnsRows, parameters: Paramet
 
 async def _fetch(
     source: Connectable, statement: ReturnsRows, parameters: Parameters
-) -> tuple[PreparedStatement, Sequence[Sequence[Any]]]:
+) -> tuple[PreparedStatement, Sequence[Sequence[object]]]:
     if not isinstance(source, Database):
         connection = await _connection(source)
         prepared = _prepare(statement, connection.dialect)
@@ -141,7 +141,7 @@ class PreparedStatement:
             arguments[place] = value if convert is None else convert(value)
         return tuple(arguments)
 
-    def read(self, row: Sequence[Any]) -> list[Any]:
+    def read(self, row: Sequence[object]) -> list[object]:
         """The Python values of a driver's row."""
         values = list(row)
         for place, reader in self._readers:
@@ -175,7 +175,9 @@ async def _connection(session: AsyncSession) -> AsyncConnection:
     return known
 
 
-async def _send(connection: AsyncConnection, text: str, arguments: Any, *, many: bool) -> Sequence[Sequence[Any]]:
+async def _send(
+    connection: AsyncConnection, text: str, arguments: Sequence[object], *, many: bool
+) -> Sequence[Sequence[object]]:
     if connection.dialect.name == "sqlite":
         result = await connection.exec_driver_sql(text, arguments)
         return result.all() if result.returns_rows else []

@@ -56,12 +56,12 @@ class casefolded(FunctionElement[str]):
 
 
 @compiles(casefolded, "sqlite")
-def _casefolded_sqlite(element: casefolded, compiler: SQLCompiler, **kwargs: Any) -> str:
+def _casefolded_sqlite(element: casefolded, compiler: SQLCompiler, **kwargs: object) -> str:
     return f"fold({compiler.process(element.clauses, **kwargs)})"
 
 
 @compiles(casefolded, "postgresql")
-def _casefolded_postgresql(element: casefolded, compiler: SQLCompiler, **kwargs: Any) -> str:
+def _casefolded_postgresql(element: casefolded, compiler: SQLCompiler, **kwargs: object) -> str:
     # ICU's rules are the same on every machine; "C" sorts by code point, as SQLite does.
     lowered = f'lower({compiler.process(element.clauses, **kwargs)} COLLATE "und-x-icu")'
     return f"replace({lowered}, 'ς', 'σ') COLLATE \"C\""
@@ -111,18 +111,18 @@ class in_array(Condition):
 
 
 @compiles(in_array, "sqlite")
-def _in_array_sqlite(element: in_array, compiler: SQLCompiler, **kwargs: Any) -> str:
+def _in_array_sqlite(element: in_array, compiler: SQLCompiler, **kwargs: object) -> str:
     column, ids = (compiler.process(clause, **kwargs) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({ids}))"
 
 
 @compiles(in_array, "postgresql")
-def _in_array_postgresql(element: in_array, compiler: SQLCompiler, **kwargs: Any) -> str:
+def _in_array_postgresql(element: in_array, compiler: SQLCompiler, **kwargs: object) -> str:
     column, ids = (compiler.process(clause, **kwargs) for clause in element.clauses)
     return f"{column} = ANY({ids})"
 
 
-Excluded = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
+Excluded = ReadOnlyColumnCollection[str, KeyedColumnElement[object]]
 
 
 def upsert(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -87,7 +86,9 @@ def unreachable(error: Exception) -> ConfigurationError:
     )
 
 
-def _run(connection: sa.Connection, verb: Any, *arguments: object, applied: Applied | None = None) -> None:
+def _run(
+    connection: sa.Connection, verb: Callable[..., None], *arguments: object, applied: Applied | None = None
+) -> None:
     from alembic.config import Config
 
     settings = Config(stdout=sys.stdout)

@@ -16,7 +16,7 @@ from crm_graph.models import Base, types
 from crm_graph.settings import Settings
 
 
-def render(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
+def render(kind: str, item: Any, autogen: object) -> str | Literal[False]:
     """Column types in migrations: the stored type, so that later changes of our types leave old migrations alone."""
     if kind == "server_default" and isinstance(item.arg, sa.True_ | sa.False_):
         return f"sa.{item.arg}()"  # databases spell these in different ways
@@ -42,14 +42,14 @@ def render(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
     return False
 
 
-def report_step(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
+def report_step(ctx: object, step: Any, heads: object, run_args: object) -> None:
     """Report a step to the caller of `crm_graph.migrations.upgrade`."""
     applied = context.config.attributes.get("applied")
     if applied is not None:
         applied(step.up_revision_id, step.up_revision.doc)
 
 
-def complete(ctx: Any, revision: Any, directives: list[ops.MigrationScript]) -> None:
+def complete(ctx: object, revision: object, directives: list[ops.MigrationScript]) -> None:
     """Give a generated revision the next number, and new NOT NULL columns of existing tables a server default, so that
     existing rows have a value.
 

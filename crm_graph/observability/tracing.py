@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
@@ -22,6 +23,7 @@ from crm_graph.observability.logs import TRACE_ID
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span
 
 _NOTHING: AbstractContextManager[None] = contextlib.nullcontext()
 _STRING = re.compile(r'"""(?:[^"\\]|\\"""|"(?!"")|\\)*"""|"(?:[^"\\\n]|\\.)*"')
@@ -107,17 +109,19 @@ class _Spans:
     def _attributes(self, text: str) -> dict[str, str]:
         return {"db.system.name": self.system, "db.operation.name": _verb(text), "db.query.text": text}
 
-    def _end(self, connection: Any, cursor: Any, text: str, arguments: Any, context: Any, many: bool) -> None:
+    def _end(
+        self, connection: object, cursor: object, text: str, arguments: object, context: object, many: bool
+    ) -> None:
         self._past(text, context).end()
 
-    def _fail(self, failure: Any) -> None:
+    def _fail(self, failure: ExceptionContext) -> None:
         if failure.execution_context is not None and failure.statement is not None:
             span = self._past(failure.statement, failure.execution_context)
             span.set_attribute("error.type", type(failure.original_exception).__qualname__)
             span.set_status(self.trace.StatusCode.ERROR)
             span.end()
 
-    def _past(self, text: str, context: Any) -> Any:
+    def _past(self, text: str, context: object) -> Span:
         """A span that starts at the statement's start."""
         begun = getattr(context, "_crm_graph_begun", None)
         return self.tracer.start_span(
@@ -136,7 +140,7 @@ def _exporting() -> TracerProvider:
     return provider
 
 
-def _begin(connection: Any, cursor: Any, text: str, arguments: Any, context: Any, many: bool) -> None:
+def _begin(connection: object, cursor: object, text: str, arguments: object, context: Any, many: bool) -> None:
     if context is not None:  # None for a statement that bypasses SQLAlchemy
         context._crm_graph_begun = time.time_ns()
 

@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.protocol import State
 
 REQUEST_TIMEOUT_SECONDS = 20.0
@@ -41,7 +42,7 @@ class BoundedHTTP(HttpToolsProtocol):
     _head = _piece = 0
     """Bytes of the request outside its body, and bytes received last."""
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         joined: Any = _HeadAndBodyTransport(transport, self.loop)
         super().connection_made(joined)
         self._await()
@@ -146,7 +147,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             self.transport.abort()
 
-    def handle_cont(self, event: Any) -> None:
+    def handle_cont(self, event: Frame) -> None:
         super().handle_cont(event)
         if len(self.frames) > MAX_FRAMES:
             self.transport.abort()

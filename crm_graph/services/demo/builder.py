@@ -66,7 +66,9 @@ class Builder:
 
     def change(self, row: Row, model: type[Entity], at: dt.datetime, by: str | None, **values: Any) -> None:
         """Change a record at a time; nothing if that is in the future."""
-        fields = {name: [wire(row[name]), wire(value)] for name, value in values.items() if row[name] != value}
+        fields: dict[str, Sequence[object]] = {
+            name: [wire(row[name]), wire(value)] for name, value in values.items() if row[name] != value
+        }
         if not fields or at > self.moment:
             return
         before = self.past[row["id"]][-1].after
