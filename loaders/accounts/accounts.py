@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 
 from crm_graph.access import Viewer, visible
@@ -16,7 +14,7 @@ OPPORTUNITIES = Relation(Opportunity, by="account_id")
 CASES = Relation(Case, by="account_id")
 
 
-def _campaigns(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
+def _campaigns(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[object, object]:
     """Campaigns of which the account's contacts are members."""
     return (
         sa.select(Contact.account_id, CampaignMember.campaign_id)
@@ -30,13 +28,13 @@ CAMPAIGNS = Relation(Campaign, pairs=_campaigns)
 CONTACT_CASES = Relation(Case, by="contact_id")
 
 
-def _deals(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
+def _deals(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[object, object]:
     return sa.select(ContactRole.contact_id, ContactRole.opportunity_id).where(
         visible(ContactRole, viewer), of_parent(ContactRole.contact_id)
     )
 
 
-def _memberships(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
+def _memberships(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[object, object]:
     return sa.select(CampaignMember.contact_id, CampaignMember.campaign_id).where(
         visible(CampaignMember, viewer), of_parent(CampaignMember.contact_id)
     )

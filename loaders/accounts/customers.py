@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -30,9 +29,9 @@ from loaders.live.events import Members
 from loaders.live.lists import ListSource, LiveList
 from loaders.live.visibility import depends_on, have_dependents, load_intermediates, reassigned
 
-BELONGING: Sequence[Any] = (Contact, Opportunity, Case)
+BELONGING: Sequence[type[Entity]] = (Contact, Opportunity, Case)
 """Entities that name their account."""
-PARTS: Mapping[Any, tuple[str, Any]] = {
+PARTS: Mapping[type[Entity], tuple[str, type[Contact | Opportunity]]] = {
     ContactRole: ("opportunity_id", Opportunity),
     OpportunityLine: ("opportunity_id", Opportunity),
     CampaignMember: ("contact_id", Contact),
@@ -61,7 +60,7 @@ def customer(account_id: str) -> LiveList:
         """None if the row may be about the parent."""
         return account_id in {row.record_id, row.before.get("parent_id")} or None
 
-    def family(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+    def family(model: type[Account], viewer: Viewer) -> sa.ColumnElement[bool]:
         own = aliased(Account)
         parent = sa.select(own.parent_id).where(visible(own, viewer), own.id == account_id)
         return sa.or_(model.id == account_id, model.parent_id == account_id, model.id == parent.scalar_subquery())
@@ -92,25 +91,25 @@ def customer(account_id: str) -> LiveList:
             lambda row: row.before.get("account_id") == account_id,
         )
 
-    def through(model: type[Entity], column: str, whole: Any) -> ListSource:
-        def where(each: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+    def through(model: type[Entity], column: str, whole: type[Contact | Opportunity]) -> ListSource:
+        def where(each: type[Entity], viewer: Viewer) -> sa.ColumnElement[bool]:
             ids = sa.select(whole.id).where(visible(whole, viewer), whole.account_id == account_id)
             return getattr(each, column).in_(ids)  # type: ignore[no-any-return]
 
         return ListSource(model, where, is_part(column))
 
-    def activities(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+    def activities(model: type[Entity], viewer: Viewer) -> sa.ColumnElement[bool]:
         link = ActivityLink.__table__.alias().c
         ids = sa.select(link.activity_id).where(link.workspace_id == viewer.workspace_id, link.account_id == account_id)
-        return model.id.in_(ids)  # type: ignore[no-any-return]
+        return model.id.in_(ids)
 
-    def campaigns(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+    def campaigns(model: type[Entity], viewer: Viewer) -> sa.ColumnElement[bool]:
         ids = (
             sa.select(CampaignMember.campaign_id)
             .join(Contact, CampaignMember.contact_id == Contact.id)
             .where(visible(CampaignMember, viewer), visible(Contact, viewer), Contact.account_id == account_id)
         )
-        return model.id.in_(ids)  # type: ignore[no-any-return]
+        return model.id.in_(ids)
 
     async def invalidations(
         session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow], members: Members | None
@@ -162,7 +161,7 @@ async def _name_contacts(session: AsyncSession, viewer: Viewer, account_id: str,
     return bool(list(await session.scalars(contacts)))
 
 
-def _of_account(viewer: Viewer, account_id: str, model: Any) -> sa.Select[Any]:
+def _of_account(viewer: Viewer, account_id: str, model: type[Contact | Opportunity]) -> sa.Select[str]:
     here = model.workspace_id == viewer.workspace_id, model.account_id == account_id
     return sa.select(model.id).where(unscoped(model, HIDDEN), *here)
 

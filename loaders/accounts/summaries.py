@@ -30,7 +30,7 @@ from crm_graph.models import (
 from loaders.core.pages import ParentCondition
 from loaders.sales import Totals, totals_by
 
-_TIMES: list[Any] = [Activity.happens_at, Activity.id]
+_TIMES: list[sa.SQLColumnExpression[object]] = [Activity.happens_at, Activity.id]
 
 
 @dataclass
@@ -42,7 +42,9 @@ class Deals:
     lost: Totals = field(default_factory=Totals)
 
 
-def deals(viewer: Viewer, of_account: ParentCondition, *keys: Any) -> sa.Select[*tuple[Any, ...]]:
+def deals(
+    viewer: Viewer, of_account: ParentCondition, *keys: sa.SQLColumnExpression[object]
+) -> sa.Select[*tuple[Any, ...]]:
     """Totals of accounts' opportunities, grouped by columns of theirs or of their stages."""
     return (
         totals_by(*keys)
@@ -61,7 +63,7 @@ async def load_deals(session: AsyncSession, viewer: Viewer, account_ids: Sequenc
     return [found[account_id] for account_id in account_ids]
 
 
-def open_cases(viewer: Viewer, of_account: ParentCondition) -> sa.Select[Any]:
+def open_cases(viewer: Viewer, of_account: ParentCondition) -> sa.Select[int]:
     """The number of an account's cases that are neither resolved nor closed."""
     ended = [status.value for status in CaseStatus if status.ended]
     return sa.select(sa.func.count()).where(
@@ -76,7 +78,7 @@ async def load_open_cases(session: AsyncSession, viewer: Viewer, account_ids: Se
     return [found.get(account_id, 0) for account_id in account_ids]
 
 
-_MOMENT: Any = sa.bindparam("moment", callable_=now, type_=Activity.happens_at.type)
+_MOMENT = sa.bindparam("moment", callable_=now, type_=Activity.happens_at.type)
 HAPPENED = sa.and_(Activity.happens_at <= _MOMENT, sa.or_(Activity.type != ActivityType.TASK, Activity.done))
 """A task has happened if it is done."""
 PLANNED = sa.case((Activity.type == ActivityType.TASK, sa.not_(Activity.done)), else_=Activity.happens_at > _MOMENT)
@@ -97,7 +99,9 @@ async def load_next_activities(
     return await _load_nearest(session, viewer, account_ids, PLANNED, newest=False)
 
 
-def nearest(viewer: Viewer, account_id: Any, condition: sa.ColumnElement[bool], *, newest: bool) -> sa.Select[Any]:
+def nearest(
+    viewer: Viewer, account_id: sa.SQLColumnExpression[object], condition: sa.ColumnElement[bool], *, newest: bool
+) -> sa.Select[Activity]:
     """An account's activities that meet a condition, by time."""
     order = [time.desc() if newest else time.asc() for time in _TIMES]
     links = sa.and_(ActivityLink.workspace_id == Activity.workspace_id, ActivityLink.activity_id == Activity.id)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, visible
 from crm_graph.database import in_array
-from crm_graph.models import Action, Activity, ActivityLink, CampaignMember, Case, Change, Contact, Opportunity
+from crm_graph.models import Action, Activity, ActivityLink, CampaignMember, Case, Change, Contact, Entity, Opportunity
 from loaders.core.cursors import decode, encode
 from loaders.core.pages import Page, PageRequest
 
@@ -57,7 +57,7 @@ async def load_changes(session: AsyncSession, viewer: Viewer, revisions: Sequenc
     return [found.get(revision) for revision in revisions]
 
 
-def _events(viewer: Viewer, account_ids: Sequence[str]) -> sa.CompoundSelect[Any]:
+def _events(viewer: Viewer, account_ids: Sequence[str]) -> sa.CompoundSelect[*tuple[object, ...]]:
     activities = (
         sa.select(
             ActivityLink.account_id.label("account_id"),
@@ -86,8 +86,13 @@ def _events(viewer: Viewer, account_ids: Sequence[str]) -> sa.CompoundSelect[Any
 
 
 def _changes(
-    model: Any, account_id: Any, kind: int, action: Action, viewer: Viewer, account_ids: Sequence[str]
-) -> sa.Select[Any, Any, Any, Any, Any]:
+    model: type[Entity],
+    account_id: sa.SQLColumnExpression[str | None],
+    kind: int,
+    action: Action,
+    viewer: Viewer,
+    account_ids: Sequence[str],
+) -> sa.Select[*tuple[object, ...]]:
     """The log's rows of one action on accounts' visible records."""
     return (
         sa.select(

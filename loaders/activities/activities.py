@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,13 +11,14 @@ from crm_graph.access import Viewer
 from crm_graph.database import in_array
 from crm_graph.models import Activity, ActivityLink, Entity, Participant
 from loaders.core.pages import ParentCondition, Relation
+from loaders.sql_json.expressions import Expression
 
 
 def activities_of(target: str) -> Relation:
     """The activities of a record that the column `target` of their links names."""
     key = ActivityLink.__table__.columns[target]
 
-    def pairs(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
+    def pairs(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[object, object]:
         return sa.select(key, ActivityLink.activity_id).where(
             ActivityLink.workspace_id == viewer.workspace_id, of_parent(key)
         )
@@ -30,7 +30,7 @@ def targets_of(model: type[Entity], target: str) -> Relation:
     """The records of an entity that the column `target` of an activity's links names."""
     key = ActivityLink.__table__.columns[target]
 
-    def pairs(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
+    def pairs(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[object, object]:
         return sa.select(ActivityLink.activity_id, key).where(
             ActivityLink.workspace_id == viewer.workspace_id,
             of_parent(ActivityLink.activity_id),
@@ -39,7 +39,7 @@ def targets_of(model: type[Entity], target: str) -> Relation:
     return Relation(model, pairs=pairs)
 
 
-def participants_of(viewer: Viewer, activity_id: Any) -> sa.Select[Any]:
+def participants_of(viewer: Viewer, activity_id: Expression) -> sa.Select[Participant]:
     """The participants of one activity."""
     return (
         sa.select(Participant)

@@ -43,8 +43,8 @@ class ListSource:
     is_relevant: Callable[[ChangeRow, Members | None], bool]
     was_member: Callable[[ChangeRow], bool | None] = lambda row: None
 
-    def select(self, viewer: Viewer, *columns: Any) -> sa.Select[Any]:
-        return sa.select(*columns).where(visible(self.model, viewer), self.where(self.model, viewer))
+    def select(self, viewer: Viewer, selected: sa.SQLColumnExpression[object] | type[Entity]) -> sa.Select[Any]:
+        return sa.select(selected).where(visible(self.model, viewer), self.where(self.model, viewer))
 
     async def load(self, session: AsyncSession, viewer: Viewer, ids: Collection[str]) -> dict[str, Entity]:
         """Those of these records that are in the list, by id."""
@@ -62,7 +62,7 @@ class ListSource:
         seen = await load_visible_before(session, viewer, self.model, first)
         return {row.record_id for row in first if row.revision in seen}
 
-    def _still(self, viewer: Viewer, ids: Sequence[str]) -> sa.Select[Any]:
+    def _still(self, viewer: Viewer, ids: Sequence[str]) -> sa.Select[str]:
         model = self.model
         return sa.select(model.id).where(
             unscoped(model, "users who saw a record get its id when it leaves"),

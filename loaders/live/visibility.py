@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -157,7 +156,7 @@ async def have_dependents(
 
 
 def depends_on(
-    viewer: Viewer, model: Any, ids: Sequence[str], *conditions: sa.ColumnElement[bool]
+    viewer: Viewer, model: type[Entity], ids: Sequence[str], *conditions: sa.ColumnElement[bool]
 ) -> sa.ColumnElement[bool]:
     """The condition that the visibility of an entity's record, which meets these conditions, depends on one of these
     records."""

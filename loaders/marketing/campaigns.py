@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,7 +26,7 @@ class Response:
     response_count: int = 0
 
 
-def reached(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
+def reached(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[int, int]:
     """The numbers of campaigns' members and of those who responded."""
     return sa.select(sa.func.count(), sa.func.count(CampaignMember.first_responded_at)).where(
         visible(CampaignMember, viewer), of_parent(CampaignMember.campaign_id)

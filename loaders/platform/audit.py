@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,7 +28,7 @@ class AuditFilter:
 
 async def load_audit(session: AsyncSession, viewer: Viewer, request: PageRequest, filter_: AuditFilter) -> Page:
     """A page of events, newest first. Raises PermissionDenied, BadUserInput."""
-    statement, number = _events(viewer, filter_, Change), Change.revision
+    statement, number = sa.select(Change).where(*_conditions(viewer, filter_)), Change.revision
     for name, cursor in (("after", request.after), ("before", request.before)):
         if cursor is not None:
             [bound] = decode(_OF, [number.type], str(cursor), name)
@@ -50,16 +49,17 @@ async def load_audit(session: AsyncSession, viewer: Viewer, request: PageRequest
 
 async def count_audit(session: AsyncSession, viewer: Viewer, filter_: AuditFilter) -> int:
     """The number of events. Raises PermissionDenied."""
-    count: int = (await session.execute(_events(viewer, filter_, sa.func.count()))).scalar_one()
-    return count
+    statement = sa.select(sa.func.count()).select_from(Change).where(*_conditions(viewer, filter_))
+    return (await session.execute(statement)).scalar_one()
 
 
-def _events(viewer: Viewer, filter_: AuditFilter, what: Any) -> sa.Select[Any]:
+def _conditions(viewer: Viewer, filter_: AuditFilter) -> list[sa.ColumnElement[bool] | sa.TextClause]:
+    """The conditions on events of the audit. Raises PermissionDenied."""
     if viewer.role is not Role.ADMIN:
         raise PermissionDenied("Only an admin may read the audit.")
-    statement = sa.select(what).select_from(Change).where(Change.workspace_id == viewer.workspace_id, IS_AUDITED)
+    conditions: list[sa.ColumnElement[bool] | sa.TextClause] = [Change.workspace_id == viewer.workspace_id, IS_AUDITED]
     if filter_.actions is not None:
-        statement = statement.where(Change.action.in_(filter_.actions))
+        conditions.append(Change.action.in_(filter_.actions))
     if filter_.about is not None:
-        statement = statement.where(sa.or_(Change.record_id == filter_.about, Change.user_id == filter_.about))
-    return statement
+        conditions.append(sa.or_(Change.record_id == filter_.about, Change.user_id == filter_.about))
+    return conditions

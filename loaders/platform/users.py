@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 
 from crm_graph.access import Viewer, visible
@@ -19,13 +17,13 @@ API_TOKENS = Relation(ApiToken, by="user_id")
 QUEUE = Relation(Case, by="team_id")
 
 
-def _teams(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
+def _teams(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[object, object]:
     return sa.select(Membership.user_id, Membership.team_id).where(
         visible(Membership, viewer), of_parent(Membership.user_id)
     )
 
 
-def _members(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any, Any]:
+def _members(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[object, object]:
     return sa.select(Membership.team_id, Membership.user_id).where(
         visible(Membership, viewer), of_parent(Membership.team_id)
     )

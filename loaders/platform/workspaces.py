@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +11,7 @@ from crm_graph.models import Workspace
 from loaders.sql_json.expressions import PlainText
 
 
-def revision_of(viewer: Viewer) -> sa.Select[Any]:
+def revision_of(viewer: Viewer) -> sa.Select[str]:
     """The select of `load_revision`, for compiled statements."""
     number = sa.cast(Workspace.revision, sa.String())
     revision = sa.type_coerce(Workspace.epoch.concat(".").concat(number), PlainText())

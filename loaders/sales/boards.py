@@ -35,7 +35,7 @@ class Totals:
     count: int = 0
     sums: list[CurrencyTotal] = field(default_factory=list)
 
-    def add(self, currency: str | None, count: int, sums: Sequence[Any]) -> None:
+    def add(self, currency: str | None, count: int, sums: Sequence[Decimal | int | None]) -> None:
         # PostgreSQL's sums of whole numbers are decimals.
         count, high, low, weighted_high, weighted_low = (int(each or 0) for each in (count, *sums))
         self.count += count
@@ -45,13 +45,13 @@ class Totals:
             self.sums.append(CurrencyTotal(currency, count, amount, weighted))
 
 
-def totals_by(*keys: Any) -> sa.Select[*tuple[Any, ...]]:
+def totals_by(*keys: sa.SQLColumnExpression[object]) -> sa.Select[*tuple[Any, ...]]:
     """Totals of opportunities, grouped by keys: rows of the keys and then the arguments of `Totals.add`."""
     currency = sa.case((Opportunity.amount.is_not(None), Opportunity.currency))
     units = sa.type_coerce(Opportunity.amount, sa.BigInteger)
     parts = (units // SPLIT, units % SPLIT)
     sums = [sa.func.sum(each) for each in (*parts, *(part * Opportunity.probability for part in parts))]
-    columns: list[Any] = [*keys, currency.label("currency"), sa.func.count(), *sums]
+    columns: list[sa.SQLColumnExpression[object]] = [*keys, currency.label("currency"), sa.func.count(), *sums]
     return sa.select(*columns).group_by(*keys, currency).order_by(*keys, currency)
 
 
@@ -87,7 +87,7 @@ def stage_totals(viewer: Viewer, where: Where | None, of_parent: ParentCondition
     )
 
 
-def stages_of(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Any]:
+def stages_of(viewer: Viewer, of_parent: ParentCondition) -> sa.Select[Stage]:
     """All stages of pipelines, in their order."""
     return (
         sa.select(Stage).where(visible(Stage, viewer), of_parent(Stage.pipeline_id)).order_by(Stage.position, Stage.id)

@@ -187,7 +187,7 @@ def compile_one(
 
 
 def compile_first(
-    selection: FieldSelection, scope: RowScope, model: type[Entity], select: sa.Select[Any]
+    selection: FieldSelection, scope: RowScope, model: type[Entity], select: sa.Select[Entity]
 ) -> Expression:
     """Expression for the first record of a select, or null."""
     row, rows = scope.from_select(partial(getattr, model), select.limit(sa.literal_column("1")))
@@ -195,14 +195,16 @@ def compile_first(
 
 
 def compile_rows(
-    selection: FieldSelection, scope: RowScope, model: type[WorkspaceRow], select: sa.Select[Any]
+    selection: FieldSelection, scope: RowScope, model: type[WorkspaceRow], select: sa.Select[WorkspaceRow]
 ) -> Expression:
     """Expression for the list of a select's records."""
     row, rows = scope.from_select(partial(getattr, model), select)
     return scalar(sa.select(JsonRows(selection.record(row))).select_from(rows), scope)
 
 
-def compile_value(scope: RowScope, select: sa.Select[Any], make: Callable[..., Expression]) -> Expression:
+def compile_value(
+    scope: RowScope, select: sa.Select[*tuple[object, ...]], make: Callable[..., Expression]
+) -> Expression:
     """Expression made of a select's columns: of its only row, or of all rows by aggregates."""
     row = select.correlate(*scope.enclosing).subquery()
     return scalar(sa.select(make(*row.c)).select_from(row), scope)

@@ -34,7 +34,7 @@ class DealTotals:
 
 
 def compile_worth(
-    selection: FieldSelection, scope: RowScope, select: sa.Select[*tuple[Any, ...]], *, weighted: bool
+    selection: FieldSelection, scope: RowScope, select: sa.Select[*tuple[object, ...]], *, weighted: bool
 ) -> Any:
     """Expression for a list of Money: the sums of such rows per currency."""
 
@@ -46,7 +46,7 @@ def compile_worth(
     return compile_value(scope, select, make)
 
 
-def compile_totals(selection: FieldSelection, scope: RowScope, select: sa.Select[*tuple[Any, ...]]) -> Expression:
+def compile_totals(selection: FieldSelection, scope: RowScope, select: sa.Select[*tuple[object, ...]]) -> Expression:
     """Expression for the DealTotals of rows of (currency, count, amounts, weighted amounts)."""
     if not selection.subfields():
         return selection.write({})  # no field needs the rows
