@@ -264,6 +264,14 @@ def default_currency(viewer: Viewer, record: Entity, values: Values) -> None:
     kept = [name for name in amounts if name not in values and getattr(record, name) is not None]
     if kept and "currency" in values and sa.inspect(record).attrs.currency.history.deleted not in ((), [None]):
         raise Invalid("All amounts of one record are in one currency.", f"{amounts[0]}.currency")
+    fill_currency(viewer, record)
+
+
+def fill_currency(viewer: Viewer, record: Entity) -> None:
+    """Give a record with an amount and no currency the workspace's currency."""
+    amounts = amount_columns(type(record))
+    if not amounts:
+        return
     priced = cast(_Priced, record)
     if priced.currency is None and any(getattr(record, name) is not None for name in amounts):
         priced.currency = viewer.currency

@@ -24,7 +24,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 from crm_graph.access import Viewer
 from crm_graph.models import Entity, OwnedEntity, User
 from crm_graph.models.types import Time
-from crm_graph.records.crud import Values, default_currency, default_owner
+from crm_graph.records.crud import Values, default_currency, default_owner, fill_currency
 
 E = TypeVar("E", bound=Entity)
 Row = dict[str, Any]
@@ -91,7 +91,7 @@ class ImportRules(Generic[E]):
         if isinstance(record, OwnedEntity) and default_owner(self.viewer, record, named):
             record.team_id = self.home_team(record.owner_id)
         self.complete(record, given)
-        default_currency(self.viewer, record, given)
+        fill_currency(self.viewer, record)
 
     async def before_insert(self, rows: Sequence[Row]) -> None:
         """Set the `assigned` columns of complete rows, and take the `parts` out of them."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer, unscoped
-from crm_graph.database.internals import new_record
+from crm_graph.database.internals import plain_record
 from crm_graph.errors import Duplicate, Invalid, NotFound
 from crm_graph.models import Entity, OwnedEntity, User
 from crm_graph.records import cycle, label
@@ -21,7 +21,6 @@ E = TypeVar("E", bound=Entity)
 Key = Any
 """A record's text in one column, or a tuple of the texts in several."""
 Unique = tuple[tuple[str, ...], dict[Any, str]]
-CACHED_RECORDS = 4096
 _ABSENT = object()
 
 
@@ -34,7 +33,6 @@ class LookupIndex:
         self._keys: dict[type[Entity], list[tuple[tuple[str, ...], dict[Any, str | None]]]] = {}
         self._facts: dict[type[Entity], tuple[str, ...]] = {}
         self._uniques: dict[type[Entity], list[Unique]] = defaultdict(list)
-        self._records: dict[str, tuple[dict[str, Any], Entity]] = {}
         self._added: list[tuple[dict[Any, Any], Any, Any]] = []
 
     async def load(self, session: AsyncSession, viewer: Viewer, records: Iterable[Record]) -> None:
@@ -59,7 +57,7 @@ class LookupIndex:
         for model in keys.keys() | facts.keys():
             self._keys[model] = [(columns, {}) for columns in sorted(keys[model])]
             self.ids.update({(model, ",".join(columns)): found for columns, found in self._keys[model]})
-            self._facts[model] = tuple(sorted(facts[model]))
+            self._facts[model] = ("id", *sorted(facts[model])) if facts[model] else ()
             self._uniques[model] = [(columns, {}) for columns in sorted(uniques[model])]
             self.facts[model] = {}
             await self._load(session, viewer, model)
@@ -91,9 +89,10 @@ class LookupIndex:
             key = key_of(columns, values)
             if key is not None:
                 self._set(taken, key, record_id)
-        if self._facts.get(model):
+        names = self._facts.get(model)
+        if names:
             known = self.facts[model].get(record_id, {})
-            facts = {name: values[name] if name in values else known.get(name) for name in self._facts[model]}
+            facts = {name: values[name] if name in values else known.get(name) for name in names}
             self._set(self.facts[model], record_id, facts)
 
     def find(self, target: type[Entity], by: str, text: str, row: Mapping[str, Any]) -> str:
@@ -102,9 +101,11 @@ class LookupIndex:
         Raises NotFound; Invalid if several records have it.
         """
         key: Key = text
-        columns, scope = by, rules_for(target).name_scope
-        if by == "name" and scope is not None and scope in row:
-            columns, key = f"{scope},name", (row[scope], text)
+        columns = by
+        if by == "name":
+            scope = rules_for(target).name_scope
+            if scope is not None and scope in row:
+                columns, key = f"{scope},name", (row[scope], text)
         ids = self.ids[target, columns]
         if key not in ids:
             raise NotFound(f"There is no {label(target)} with the {by} '{text}'.")
@@ -115,24 +116,16 @@ class LookupIndex:
 
     def facts_of(self, model: type[E], record_id: str | None) -> E | None:
         """A read-only record with its id and its known columns. See `ImportRules.facts`."""
-        facts = self.facts[model].get(record_id) if record_id is not None and model in self.facts else None
-        if record_id is None or facts is None:
-            return None
-        known = self._records.get(record_id)
-        if known is None or known[0] is not facts:
-            if len(self._records) >= CACHED_RECORDS:
-                self._records.clear()
-            known = self._records[record_id] = (facts, new_record(model, ("id", *facts), (record_id, *facts.values())))
-        return cast(E, known[1])
+        facts = self.facts.get(model, {}).get(record_id or "")
+        return None if facts is None else plain_record(model, facts)
 
-    def all_facts(self, model: type[E]) -> Iterator[E]:
+    def all_facts(self, model: type[E]) -> Iterable[E]:
         """All known records of an entity, as `facts_of` returns them."""
-        for facts in self.facts[model].values():
-            yield new_record(model, facts, facts.values())
+        return (plain_record(model, facts) for facts in self.facts[model].values())
 
-    def known(self, record: Record, values: Mapping[str, Any]) -> str | None:
-        """Id of the existing record that a row's values identify."""
-        return self.ids[record.model, ",".join(record.identity)].get(key_of(record.identity, values))
+    def known(self, record: Record, key: Key) -> str | None:
+        """Id of the existing record that has this key in the columns of its identity."""
+        return self.ids[record.model, ",".join(record.identity)].get(key)
 
     def check_unique(self, model: type[Entity], record_id: str | None, values: Mapping[str, Any]) -> None:
         """Raises Duplicate for unique values that another record has."""

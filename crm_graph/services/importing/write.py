@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crm_graph.access import Viewer
-from crm_graph.database.internals import detached_record, values_of
+from crm_graph.database.internals import plain_record
 from crm_graph.errors import DomainError, Duplicate, Invalid, NotFound, Required
 from crm_graph.models import Base, Entity
 from crm_graph.records import REQUIRED
@@ -20,7 +20,7 @@ from crm_graph.records.import_rules import blank
 from crm_graph.services.importing.bulk_writer import BulkWriter, NewRow, RecordChange
 from crm_graph.services.importing.lookup_index import LookupIndex, key_of
 from crm_graph.services.importing.mapping import name_of
-from crm_graph.services.importing.registry import rules_for
+from crm_graph.services.importing.registry import ImportRules, rules_for
 from crm_graph.services.importing.report import ImportReport, Rejection
 from crm_graph.services.importing.rows import Read, Reader, RecordPlan, Row, Table
 
@@ -125,10 +125,11 @@ class Writer:
                 if former[1] != hash(plan.source_key(reading.row.cells)):
                     raise Duplicate(f"Line {former[0]} has other values for the same record.", record.identity[-1])
                 return
-            self.bulk_writer.rules(record.model).derive(values)
-            record_id = self.lookup.known(record, values)
+            rules = self.bulk_writer.rules(record.model)
+            rules.derive(values)
+            record_id = self.lookup.known(record, key)
             if record_id is None:
-                values = self._begin(plan, values, reading)
+                values = self._begin(plan, rules, values, reading)
             else:
                 self._check(plan, record_id, values)
             if len(reading.faults) > known:
@@ -158,24 +159,20 @@ class Writer:
             except Invalid as error:
                 reading.faults.append((error.field or reader.label, error))
 
-    def _begin(self, plan: RecordPlan, values: NewRow, reading: _Reading) -> NewRow:
+    def _begin(self, plan: RecordPlan, rules: ImportRules[Any], values: NewRow, reading: _Reading) -> NewRow:
         """A whole new row. Raises DomainError."""
         model = plan.record.model
         blanks = [each for each in plan.fills if each[0].name not in values]
         if blanks:
             self._read(blanks, reading, values)
-            self.bulk_writer.rules(model).derive(values)
-        record = detached_record(
-            model,
-            {
-                **blank(model, self.bulk_writer.journal.happened_at),
-                **values,
-                "workspace_id": self.viewer.workspace_id,
-                "id": model.new_id(),
-            },
-        )
-        self.bulk_writer.rules(model).complete_new(record, values, plan.record.names)
-        row = values_of(record)
+            rules.derive(values)
+        row = {
+            **blank(model, rules.moment),
+            **values,
+            "workspace_id": self.viewer.workspace_id,
+            "id": model.new_id(),
+        }
+        rules.complete_new(plain_record(model, row), values, plan.record.names)
         _check_complete(model, row)
         self.lookup.check_unique(model, None, row)
         self.lookup.add(model, row["id"], row)
