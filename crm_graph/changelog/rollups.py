@@ -1,12 +1,13 @@
-"""The totals of stages, updated by the transaction that changes a deal, so that reading them does not sum up deals."""
+"""Rollups: totals that the transaction which changes a record updates, so that reading them sums up nothing.
+
+The models declare them (`crm_graph.models.base.Rollup`).
+"""
 
 from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from decimal import Decimal
-from typing import Any
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,57 +15,57 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.changelog.entries import Entry
 from crm_graph.database import upsert
 from crm_graph.database.prepared import send_many
-from crm_graph.models import StageTotal
-from crm_graph.models.sales.stage_totals import SPLIT
-from crm_graph.models.types import AMOUNT_SCALE
-
-KEY = [column.key for column in StageTotal.__table__.primary_key]
-SUMS = [column.key for column in StageTotal.__table__.columns if not column.primary_key]
-Deal = Mapping[str, Any]
-"""The snapshot columns of a deal before or after a change, in wire values."""
+from crm_graph.models import ROLLUPS, Rollup
 
 
 class Deltas:
-    """The differences that a transaction makes to the totals."""
+    """The differences that a transaction makes to the rollups."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0] * len(SUMS))
+        self._sums: dict[type[Rollup], dict[tuple[str, ...], list[int]]] = defaultdict(dict)
 
     def note(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            if entry.entity == "Opportunity" and entry.before != entry.after:
-                self._add(entry.before, -1)
-                self._add(entry.after, 1)
+            rollups = ROLLUPS.get(entry.entity, ())
+            if rollups and entry.before != entry.after:
+                for rollup in rollups:
+                    self._add(rollup, rollup.contribution(entry.before), -1)
+                    self._add(rollup, rollup.contribution(entry.after), 1)
 
-    def _add(self, deal: Deal, times: int) -> None:
-        if deal["stage_id"] is None or deal["deleted_at"] is not None:
-            return  # not created yet, or deleted
-        amount, currency = deal["amount"], deal["currency"]
-        units = 0
-        if amount is None or currency is None:
-            currency = ""
-        else:
-            units = int(Decimal(amount) * AMOUNT_SCALE) * times
-        high, low = divmod(abs(units), SPLIT)
-        if units < 0:
-            high, low = -high, -low
-        probability = deal["probability"]
-        sums = self._sums[deal["stage_id"], currency, deal["owner_id"] or "", deal["team_id"] or ""]
-        for place, each in enumerate((times, high, low, high * probability, low * probability)):
-            sums[place] += each
+    def _add(
+        self, rollup: type[Rollup], contribution: tuple[tuple[str, ...], tuple[int, ...]] | None, sign: int
+    ) -> None:
+        if contribution is None:
+            return
+        key, sums = contribution
+        known = self._sums[rollup].setdefault(key, [0] * len(sums))
+        for place, each in enumerate(sums):
+            known[place] += sign * each
 
     async def write(self, session: AsyncSession, workspace_id: str) -> None:
-        """Add the differences to the totals. The caller has locked the workspace's counter, so writers take turns."""
-        rows = [
-            dict(zip([*KEY, *SUMS], [workspace_id, *key, *sums], strict=True))
-            for key, sums in sorted(self._sums.items())
-            if any(sums)
-        ]
-        if rows:
-            await send_many(session, _addition(session.get_bind().dialect.name), rows)
+        """Add the differences to the rollups. The caller has locked the workspace's counter, so writers take turns."""
+        for rollup, differences in self._sums.items():
+            names = [*_key_columns(rollup), *_sum_columns(rollup)]
+            rows = [
+                dict(zip(names, [workspace_id, *key, *sums], strict=True))
+                for key, sums in sorted(differences.items())
+                if any(sums)
+            ]
+            if rows:
+                await send_many(session, _addition(session.get_bind().dialect.name, rollup), rows)
 
 
 @functools.cache
-def _addition(dialect: str) -> sa.Insert:
-    table = StageTotal.__table__.c
-    return upsert(dialect, StageTotal, lambda new: {name: table[name] + new[name] for name in SUMS})
+def _key_columns(rollup: type[Rollup]) -> list[str]:
+    return [column.key for column in rollup.__table__.columns if column.primary_key]
+
+
+@functools.cache
+def _sum_columns(rollup: type[Rollup]) -> list[str]:
+    return [column.key for column in rollup.__table__.columns if not column.primary_key]
+
+
+@functools.cache
+def _addition(dialect: str, rollup: type[Rollup]) -> sa.Insert:
+    table = rollup.__table__.c
+    return upsert(dialect, rollup, lambda new: {name: table[name] + new[name] for name in _sum_columns(rollup)})

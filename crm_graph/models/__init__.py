@@ -21,7 +21,7 @@ from crm_graph.models.activities.activities import (
     Participant,
     Priority,
 )
-from crm_graph.models.base import Base, Entity, OwnedEntity, Visibility, WorkspaceRow, now
+from crm_graph.models.base import Base, Entity, OwnedEntity, Rollup, Visibility, WorkspaceRow, now
 from crm_graph.models.marketing.campaigns import Campaign, CampaignMember, CampaignStatus, CampaignType, MemberStatus
 from crm_graph.models.platform.changes import Action, Alias, Change, IdempotencyKey
 from crm_graph.models.platform.persisted_queries import StoredDocument
@@ -52,9 +52,15 @@ ENTITIES: Mapping[str, type[Entity]] = {
     kind.__name__: kind for _, kind in sorted(TABLES.items()) if issubclass(kind, Entity)
 }
 """All entities by their names, which are also their names in the change log and in GraphQL."""
+ROLLUPS: Mapping[str, tuple[type[Rollup], ...]] = {
+    name: tuple(mapper.class_ for mapper in Base.registry.mappers if getattr(mapper.class_, "entity", None) == name)
+    for name in ENTITIES
+}
+"""The tables of totals over the records of each entity, by the entity's name."""
 
 __all__ = [
     "ENTITIES",
+    "ROLLUPS",
     "TABLES",
     "Account",
     "AccountType",
@@ -98,6 +104,7 @@ __all__ = [
     "ReportingLine",
     "RequiredField",
     "Role",
+    "Rollup",
     "Session",
     "SignInAttempt",
     "SocialProfile",

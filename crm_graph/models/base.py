@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -123,6 +124,28 @@ class OwnedEntity(Entity):
     @declared_attr.directive
     def __table_args__(cls) -> tuple[Any, ...]:
         return (sa.UniqueConstraint("workspace_id", "external_id"),)
+
+
+class Rollup(Base):
+    """A table of totals over the records of one entity, which each transaction that changes such records updates.
+
+    The primary key is the workspace and the columns of `contribution`'s key; all other columns are sums.
+    """
+
+    __abstract__ = True
+    entity: ClassVar[str]
+
+    @declared_attr
+    def workspace_id(cls) -> Mapped[str]:
+        return mapped_column(types.Id(), sa.ForeignKey("workspaces.id"), primary_key=True, sort_order=-20)
+
+    @classmethod
+    def contribution(cls, values: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+        """The key and the sums to which a record adds, given its snapshot columns in wire values; None for no row.
+
+        The columns of a record that does not exist yet are all None.
+        """
+        raise NotImplementedError
 
 
 class Visibility(enum.StrEnum):

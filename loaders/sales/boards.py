@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crm_graph.access import Viewer, visible, visible_totals
 from crm_graph.database import in_array
 from crm_graph.models import Opportunity, Stage, StageTotal
-from crm_graph.models.sales.stage_totals import SPLIT
-from crm_graph.models.types import AMOUNT_SCALE
+from crm_graph.models.types import AMOUNT_SCALE, SPLIT
 from loaders.core.pages import ParentCondition, Where
 
 

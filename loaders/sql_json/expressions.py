@@ -20,8 +20,7 @@ from sqlalchemy.types import UserDefinedType
 
 from crm_graph.database import sqlite_function
 from crm_graph.models import types
-from crm_graph.models.sales.stage_totals import SPLIT
-from crm_graph.models.types import AMOUNT_SCALE, decimal_text
+from crm_graph.models.types import AMOUNT_SCALE, SPLIT, decimal_text
 from loaders.core.cursors import mark, text_of
 
 Expression = sa.ColumnElement[Any]

@@ -15,7 +15,7 @@ from crm_graph.access import Viewer
 from crm_graph.changelog import advance, journal_of
 from crm_graph.database.prepared import insert_many
 from crm_graph.models import Opportunity, Stage, StageTotal
-from crm_graph.models.sales.stage_totals import SPLIT
+from crm_graph.models.types import SPLIT
 from crm_graph.records.import_rules import blank
 from crm_graph.services.demo.insert import insert_demo
 from crm_graph.services.importing import import_folder

@@ -12,8 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_graph.models import Membership, Opportunity, Role, StageTotal, User, Visibility, Workspace
-from crm_graph.models.sales.stage_totals import SPLIT
-from crm_graph.models.types import AMOUNT_SCALE, decimal_text
+from crm_graph.models.types import AMOUNT_SCALE, SPLIT, decimal_text
 from tests.support.raw_rows import Row
 from tests.support.world import Person, World
 

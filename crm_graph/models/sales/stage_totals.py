@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_graph.models import types
-from crm_graph.models.base import Base
-
-SPLIT = 1_000_000_000
-"""Sums are kept as `high` x SPLIT + `low`: a sum of amounts as such would overflow 64 bits at ten of the largest.
-
-In halves, ninety million deals of the largest amount fit, weighted by 100 percent.
-"""
+from crm_graph.models.base import Rollup
+from crm_graph.models.types import AMOUNT_SCALE, SPLIT
 
 
-class StageTotal(Base):
+class StageTotal(Rollup):
     """The deals of one stage, currency, owner and team that are not deleted: how many, and the sums of their amounts.
 
     Sums are in whole ten-thousandths, `weighted` ones times the percentage of the probability. A deal without
@@ -24,8 +23,8 @@ class StageTotal(Base):
     """
 
     __tablename__ = "stage_totals"
+    entity = "Opportunity"
 
-    workspace_id: Mapped[str] = mapped_column(types.Id(), sa.ForeignKey("workspaces.id"), primary_key=True)
     stage_id: Mapped[str] = mapped_column(types.Id(), primary_key=True)
     currency: Mapped[str] = mapped_column(types.Currency(), primary_key=True)
     owner_id: Mapped[str] = mapped_column(types.Id(), primary_key=True)
@@ -35,3 +34,20 @@ class StageTotal(Base):
     low: Mapped[int] = mapped_column(sa.BigInteger)
     weighted_high: Mapped[int] = mapped_column(sa.BigInteger)
     weighted_low: Mapped[int] = mapped_column(sa.BigInteger)
+
+    @classmethod
+    def contribution(cls, values: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+        if values["stage_id"] is None or values["deleted_at"] is not None:
+            return None
+        amount, currency = values["amount"], values["currency"]
+        units = 0
+        if amount is None or currency is None:
+            currency = ""
+        else:
+            units = int(Decimal(amount) * AMOUNT_SCALE)
+        high, low = divmod(abs(units), SPLIT)
+        if units < 0:
+            high, low = -high, -low
+        probability = values["probability"]
+        key = values["stage_id"], currency, values["owner_id"] or "", values["team_id"] or ""
+        return key, (1, high, low, high * probability, low * probability)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from crm_graph.models.types.scalars import (
     AMOUNT_SCALE,
+    SPLIT,
     Amount,
     Boolean,
     Date,
@@ -32,7 +33,7 @@ from crm_graph.models.types.values import (
 )
 
 __all__ = [
-    "AMOUNT_SCALE", "LONG_TEXT", "MAX_ITEMS", "Amount", "Boolean", "Currency", "Date", "Domain", "Email", "Enum",
-    "Enums", "Id", "Integer", "Json", "Phone", "Text", "TextList", "Time", "Url", "Value", "Values", "clean_items",
-    "decimal_text", "dump", "part", "plain", "time_text", "wire",
+    "AMOUNT_SCALE", "LONG_TEXT", "MAX_ITEMS", "SPLIT", "Amount", "Boolean", "Currency", "Date", "Domain", "Email",
+    "Enum", "Enums", "Id", "Integer", "Json", "Phone", "Text", "TextList", "Time", "Url", "Value", "Values",
+    "clean_items", "decimal_text", "dump", "part", "plain", "time_text", "wire",
 ]  # fmt: skip

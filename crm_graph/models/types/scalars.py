@@ -17,6 +17,11 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from crm_graph.errors import Invalid
 
 AMOUNT_SCALE = 10_000
+SPLIT = 1_000_000_000
+"""Sums are stored as `high` x SPLIT + `low`: a plain sum of amounts would overflow 64 bits at ten of the largest.
+
+In halves, ninety million amounts of the largest size fit, weighted by 100 percent.
+"""
 AMOUNT_LIMIT = Decimal(10) ** 14
 FIRST, LAST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
 

@@ -21,8 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crm_graph import models
 from crm_graph.access import Viewer
 from crm_graph.models import Base, Role, Visibility, types
-from crm_graph.models.sales.stage_totals import SPLIT
-from crm_graph.models.types import AMOUNT_SCALE
+from crm_graph.models.types import AMOUNT_SCALE, SPLIT
 
 Row = dict[str, Any]
 Rows = Mapping[Any, list[Row]]
