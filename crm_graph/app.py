@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from starlette.applications import Starlette
@@ -177,7 +178,7 @@ def _drain_on_signal(drain: Callable[[float], None], seconds: float) -> Iterator
 
     received: list[int] = []
 
-    def stop(number: int, frame: Any) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
         delay = seconds if received == [signal.SIGTERM] else 0
         loop.call_soon_threadsafe(drain, delay)

@@ -39,5 +39,5 @@ def build_schema(*, introspection: bool = True, compiled: bool = True, federatio
         types=[*TYPES.values(), *INTERFACE_TYPES],
         introspection=introspection,
         compiled=compiled,
-        config=config(enable_experimental_incremental_execution=True),
+        config=config(incremental=True),
     )

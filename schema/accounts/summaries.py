@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 import strawberry
@@ -52,7 +52,7 @@ class _Deals(DeclaredField):
     def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
         return compile_totals(selection, scope, self.select(selection, scope))
 
-    def select(self, selection: FieldSelection, scope: RowScope) -> Any:
+    def select(self, selection: FieldSelection, scope: RowScope) -> sa.Select[*tuple[object, ...]]:
         here = deals(selection.viewer, lambda column: column == scope.row.id)
         return here.where(models.Stage.category == sa.literal(self.category, models.Stage.category.type))
 

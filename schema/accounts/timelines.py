@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import strawberry
 from strawberry.dataloader import DataLoader
 from strawberry.types.arguments import StrawberryArgument
 
 from crm_graph import models
-from crm_graph.models import CaseStatus, Change
+from crm_graph.models import CaseStatus, Change, Entity
 from loaders import Page, PageRequest
 from loaders.accounts.timelines import (
     ACTIVITY,
@@ -29,14 +29,16 @@ from schema.core.registry import interface_type
 if TYPE_CHECKING:
     from schema.core.node_types import Activity, CampaignMember, Case, Opportunity, Stage, User
 
+E = TypeVar("E", bound=Entity)
 
-async def _change(entry: Any, info: Info) -> Change:
+
+async def _change(entry: TimelineEntry, info: Info) -> Change:
     change = await info.context.loaders.by_parent_ids(load_changes).load(entry.revision)
     assert change is not None, "the timeline has only entries of the log"
     return change
 
 
-async def _one(info: Info, model: Any, record_id: str | None) -> Any:
+async def _one(info: Info, model: type[E], record_id: str | None) -> E | None:
     return None if record_id is None else await info.context.loaders.by_key(model).load(record_id)
 
 
@@ -63,7 +65,7 @@ class ActivityEntry(TimelineEntry):
     @strawberry.field(description="The owner of the activity.")
     async def actor(self, info: Info) -> User | None:
         activity = await _one(info, models.Activity, self.record_id)
-        return await _one(info, models.User, activity and activity.owner_id)
+        return await _one(info, models.User, None if activity is None else activity.owner_id)
 
 
 @interface_type

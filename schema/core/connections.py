@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import strawberry
 
@@ -51,7 +51,7 @@ class _Count(DeclaredField):
 
     cost = TOTAL
 
-    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+    def resolve(self, source: ConnectionPage, info: Info, arguments: Arguments) -> object:
         return source.count()
 
 
@@ -72,11 +72,11 @@ class ConnectionPage:
     count: Callable[[], Awaitable[int]]
 
     @property
-    def nodes(self) -> list[Any]:
+    def nodes(self) -> Sequence[object]:
         return self.page.rows
 
     @property
-    def edges(self) -> list[Edge[Any]]:
+    def edges(self) -> list[Edge[object]]:
         return [Edge(cursor=cursor, node=row) for row, cursor in zip(self.page.rows, self.page.cursors, strict=True)]
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import strawberry
 
@@ -34,7 +33,7 @@ class Context:
     execution: str | None = None
     """`compiled` if one SQL statement executed the operation, `executed` if Python did."""
     auth_error: str = "Sign in first: send a token as `Authorization: Bearer …`."
-    extensions: dict[str, Any] = field(default_factory=dict)
+    extensions: dict[str, object] = field(default_factory=dict)
     until: float | None = None
     """Time of the event loop at which a query is cancelled."""
     _principal: Principal | None = None

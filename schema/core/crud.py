@@ -19,14 +19,14 @@ from crm_graph import records
 from crm_graph.records import label
 from schema.core.connections import Connection
 from schema.core.declare import by_id, connection, declared_class, edge, snake_case
-from schema.core.mutations import Mutation, Payload, RecordInput, Service, mutation
-from schema.core.registry import mutation_fields, named_type, query_fields
+from schema.core.mutations import Mutation, MutationInput, Payload, RecordInput, Service, mutation
+from schema.core.registry import TYPES, mutation_fields, named_type, query_fields
 
 Write = Service | Mutation
 
 
 def crud(
-    node: type[Any],
+    node: type,
     *,
     create: Write = records.create,
     update: Write = records.update,
@@ -41,7 +41,8 @@ def crud(
     Each write is a service or, to describe it in other words, a `mutation`. `verbs` are the entity's other mutations
     that return its payload, by name. `position` is the place of the fields among those of Query and Mutation.
     """
-    noun, name, plural = label(node.__model__), snake_case(node.__name__), node.__model__.__tablename__
+    model = TYPES[node.__name__].__model__
+    noun, name, plural = label(model), snake_case(node.__name__), model.__tablename__
     payload = payload_type(node)
     one = by_id(f"The {noun} with this id; null if it does not exist or you may not see it.")
     every = connection(f"All {plural.replace('_', ' ')} that you may see.")
@@ -59,20 +60,20 @@ def crud(
     return payload
 
 
-def payload_type(node: type[Any]) -> Any:
+def payload_type(node: type) -> type:
     """The payload with the record of a node type."""
-    noun = label(node.__model__)
+    noun = label(TYPES[node.__name__].__model__)
     record = edge(f"The {noun}; null if the write failed or you may no longer see it.", by="record_id")
     fields = {snake_case(node.__name__): (Optional[node], record)}
     payload = declared_class(f"{node.__name__}Payload", node.__module__, fields, Payload)
     return named_type(strawberry.type(payload, description=f"The {noun} after the write."))
 
 
-def _write(description: str, write: Write, node: type[Any], input_: type[Any] | None = None) -> Mutation:
+def _write(description: str, write: Write, node: type, input_: type[MutationInput] | None = None) -> Mutation:
     field = write if isinstance(write, Mutation) else mutation(description, write)
     field.input = field.input or input_
     if field.model is None and "model" in inspect.signature(field.service).parameters:
-        field.model = node.__model__
+        field.model = TYPES[node.__name__].__model__
     return field
 
 

@@ -12,7 +12,7 @@ from typing import Any, Optional, TypeVar
 
 import strawberry
 from strawberry import UNSET
-from strawberry.types.base import StrawberryList, StrawberryOptional
+from strawberry.types.base import StrawberryList, StrawberryOptional, get_object_definition
 
 from crm_graph.models import Entity
 from crm_graph.records import label
@@ -21,9 +21,10 @@ from loaders.sql_json.expressions import Expression
 from loaders.sql_json.pages import RowScope
 from schema.core.costs import FREE, costs
 from schema.core.fields import ById, Column, ComputedField, MoneyColumn, ToMany, ToOne, Writable
-from schema.core.filters import INPUT_TYPES, comparison_of, filter_type, input_type, order_type
+from schema.core.filters import INPUT_TYPES, comparison_of, filter_type, input_type
 from schema.core.mutations import VERSION, MoneyInput, write_input
-from schema.core.registry import TYPES
+from schema.core.orders import order_type
+from schema.core.registry import TYPES, NodeType
 from schema.core.scalars import enum_type
 from schema.core.selection import FieldSelection
 
@@ -109,7 +110,7 @@ def node(
     return declare
 
 
-def derive_inputs(declared: Any) -> None:
+def derive_inputs(declared: NodeType) -> None:
     """Derive the filter, the order and the inputs of a node type."""
     name, model = declared.__name__, declared.__model__
     fields = declared.__strawberry_definition__.fields
@@ -153,13 +154,13 @@ def value_type(description: str) -> Callable[[type[T]], type[T]]:
     """Declare a value inside records, such as an address, and its input type."""
 
     def declare(cls: type[T]) -> type[T]:
-        declared: Any = costs(FREE)(strawberry.type(cls, description=description))
+        declared = costs(FREE)(strawberry.type(cls, description=description))
         fields = {
             field.python_name: (field.type, field.description or "")
-            for field in declared.__strawberry_definition__.fields
+            for field in get_object_definition(declared, strict=True).fields
         }
-        made = input_type(f"{cls.__name__}Input", (), fields, description, left_out=None)
-        for field in made.__strawberry_definition__.fields:
+        made = input_type(f"{cls.__name__}Input", object, fields, description, left_out=None)
+        for field in get_object_definition(made, strict=True).fields:
             if not isinstance(field.type, StrawberryOptional):
                 field.default = field.default_value = UNSET
         return declared
@@ -167,7 +168,7 @@ def value_type(description: str) -> Callable[[type[T]], type[T]]:
     return declare
 
 
-def input_kind(kind: Any) -> Any:
+def input_kind(kind: Any) -> object:
     """The input type for a field of type `kind`."""
     if isinstance(kind, StrawberryList):
         return list[input_kind(kind.of_type)]  # type: ignore[misc]  # a type made at run time
@@ -178,12 +179,12 @@ def input_kind(kind: Any) -> Any:
     )
 
 
-def maybe(kind: Any) -> Any:
+def maybe(kind: Any) -> object:
     """The input annotation of a value that may be omitted, or be null to clear the field."""
     return strawberry.Maybe[Optional[kind]]  # type: ignore[misc]  # a type made at run time
 
 
-def declared_class(name: str, module: str, fields: Mapping[str, tuple[object, object]], *bases: type[Any]) -> type[Any]:
+def declared_class(name: str, module: str, fields: Mapping[str, tuple[object, object]], *bases: type) -> type[Any]:
     """A class of {name: (annotation, field)}, as if it were written in a module."""
     body = {each: value for each, (_, value) in fields.items()}
     body["__annotations__"] = {each: annotation for each, (annotation, _) in fields.items()}

@@ -43,14 +43,14 @@ class DeclaredField(StrawberryField):
     def arguments(self, value: list[StrawberryArgument]) -> None:
         self._arguments = value
 
-    def get_result(self, source: Any, info: Any, args: list[Any], kwargs: dict[str, Any]) -> object:
+    def get_result(self, source: object, info: Any, args: list[Any], kwargs: Arguments) -> object:
         return self.resolve(source, info, kwargs)
 
     def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
         """The field's value for a record, or for what else its parent field returned."""
         raise NotImplementedError
 
-    def bind(self, info: Info, arguments: Arguments) -> Callable[[object], object]:
+    def bind(self, info: Info, arguments: Arguments) -> Callable[[Any], object]:
         """A function from a record to the field's value, with the same arguments for all records."""
         return lambda source: self.resolve(source, info, arguments)
 
@@ -75,11 +75,11 @@ def argument(name: str, annotation: object, description: str, default: object = 
 class DeferredValue:
     """A value derived from one that is being loaded. Unlike with a coroutine, the load has already started."""
 
-    def __init__(self, value: asyncio.Future[Any], make: Callable[[Any], Any]) -> None:
+    def __init__(self, value: asyncio.Future[Any], make: Callable[[Any], object]) -> None:
         self.value, self.make, self.done = value, make, value.done
 
-    def result(self) -> Any:
+    def result(self) -> object:
         return self.make(self.value.result())
 
-    def __await__(self) -> Generator[Any, None, Any]:
+    def __await__(self) -> Generator[object, None, object]:
         return self.make((yield from self.value))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from dataclasses import replace
-from typing import Any
 
 import strawberry
 from graphql import ObjectTypeDefinitionNode, parse, print_ast
@@ -13,7 +12,8 @@ from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.tools import create_type
 from strawberry.types.arguments import StrawberryArgument
-from strawberry.types.base import StrawberryList, StrawberryOptional
+from strawberry.types.base import StrawberryList, StrawberryOptional, get_object_definition
+from strawberry.types.field import StrawberryField
 from strawberry.types.union import StrawberryUnion
 
 from crm_graph.errors import BadUserInput
@@ -38,7 +38,7 @@ class _Entities(DeclaredField):
         about = "Each with `__typename` and a key of that type: `id`, or `externalId` if the type has one."
         return [argument("representations", list[Representation], about, UNSET)]
 
-    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> list[Any]:
+    async def resolve(self, source: object, info: Info, arguments: Arguments) -> list[Entity | None]:
         loaders = info.context.loaders
         selection = [_read(f"representations.{place}", each) for place, each in enumerate(arguments["representations"])]
         return list(await asyncio.gather(*(_load(loaders, *each) for each in selection)))
@@ -48,17 +48,16 @@ async def _load(loaders: Loaders, model: type[Entity], column: str, key: str | N
     return None if key is None else await loaders.by_key(model, column).load(key)
 
 
-def _read(path: str, representation: Any) -> tuple[type[Entity], str, str | None]:
+def _read(path: str, representation: object) -> tuple[type[Entity], str, str | None]:
     """The model, the key's column and the key, which may be null. Raises BadUserInput."""
-    name = representation.get("__typename") if isinstance(representation, dict) else None
-    if not isinstance(name, str):
+    if not isinstance(representation, dict) or not isinstance(name := representation.get("__typename"), str):
         raise BadUserInput("An object with `__typename` is expected.", path)
     kind = TYPES.get(name)
     if kind is None:
         raise BadUserInput(f"There are no entities of a type {name!r}.", f"{path}.__typename")
-    given = [key for key in _keys(kind) if key in representation]
+    given = [key for key in _keys(name) if key in representation]
     if not given:
-        raise BadUserInput(f"A key is missing: {' or '.join(_keys(kind))}.", path)
+        raise BadUserInput(f"A key is missing: {' or '.join(_keys(name))}.", path)
     key = next((each for each in given if representation[each] is not None), given[0])
     value = representation[key]
     if not isinstance(value, str | None):
@@ -67,8 +66,8 @@ def _read(path: str, representation: Any) -> tuple[type[Entity], str, str | None
 
 
 @functools.cache
-def _keys(kind: Any) -> list[str]:
-    columns = {field.python_name for field in kind.__strawberry_definition__.fields}
+def _keys(name: str) -> list[str]:
+    columns = {field.python_name for field in TYPES[name].__strawberry_definition__.fields}
     return [key for key, column in KEYS.items() if column in columns]
 
 
@@ -80,18 +79,18 @@ class Service:
 class _Service(DeclaredField):
     """The schema that gateways compose."""
 
-    def resolve(self, source: Any, info: Info, arguments: Arguments) -> Service:
+    def resolve(self, source: object, info: Info, arguments: Arguments) -> Service:
         return Service(sdl=print_subgraph(info.schema))
 
 
-def subgraph_query(query: type[Any], *, introspection: bool) -> type[Any]:
+def subgraph_query(query: type, *, introspection: bool) -> type:
     """The query type with the fields for gateways; with the schema only if introspection is allowed."""
     entity = StrawberryUnion(
         "_Entity",
         type_annotations=tuple(StrawberryAnnotation(kind) for kind in TYPES.values()),
         description="Any record. Gateways find it by its keys.",
     )
-    selection: list[Any] = [
+    selection: list[StrawberryField] = [
         _Entities(
             python_name="_entities",
             graphql_name="_entities",
@@ -109,14 +108,14 @@ def subgraph_query(query: type[Any], *, introspection: bool) -> type[Any]:
             )
         )
     bases = (create_type("Subgraph", selection), query)
-    description = query.__strawberry_definition__.description
+    description = get_object_definition(query, strict=True).description
     return strawberry.type(type("Query", bases, {}), description=description)
 
 
 @functools.lru_cache(maxsize=1)
 def print_subgraph(schema: strawberry.Schema) -> str:
     """The schema in the form that gateways compose."""
-    marks = {name: " ".join(f'@key(fields: "{key}")' for key in _keys(kind)) for name, kind in TYPES.items()}
+    marks = {name: " ".join(f'@key(fields: "{key}")' for key in _keys(name)) for name in TYPES}
     marks |= dict.fromkeys(SHARED, "@shareable")
     directives = {
         name: parse(f"type {name} {mark}", no_location=True).definitions[0].directives  # type: ignore[attr-defined]

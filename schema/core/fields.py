@@ -23,12 +23,14 @@ from crm_graph.models import Entity, WorkspaceRow, types
 from loaders import Loaders, PageRequest, Relation, Values
 from loaders.sql_json.expressions import ITEM, Expression, IsObject, JsonArray, JsonMember, JsonRows, as_json
 from loaders.sql_json.pages import RowScope, belonging, scalar
-from loaders.sql_json.variables import as_bind
+from loaders.sql_json.variables import as_bind, specialized
 from schema.core.connections import ConnectionPage, Money
 from schema.core.context import Info
 from schema.core.declared import Arguments, DeclaredField, DeferredValue, argument
-from schema.core.filters import INPUT_TYPES, page_request
+from schema.core.filters import INPUT_TYPES
 from schema.core.lists import compile_list
+from schema.core.orders import order_terms
+from schema.core.registry import TYPES, NodeType
 from schema.core.scalars import CurrencyCode
 from schema.core.selection import FieldSelection
 
@@ -43,9 +45,9 @@ class RelationField(DeclaredField):
     by: str
 
     @functools.cached_property
-    def target(self) -> Any:
+    def target(self) -> NodeType:
         """The node type of the field's value."""
-        return _inner(self.type)
+        return TYPES[_inner(self.type).__name__]
 
 
 class Column(StrawberryField):
@@ -81,7 +83,7 @@ class ToOne(RelationField):
 
     optional: bool
 
-    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+    def resolve(self, source: object, info: Info, arguments: Arguments) -> object:
         key = getattr(source, self.by)
         return None if key is None else info.context.loaders.by_key(self.target.__model__).load(key)
 
@@ -95,7 +97,7 @@ class ComputedField(DeclaredField):
     load: Values[str, object]
     compile_expression: Callable[[FieldSelection, RowScope], Expression]
 
-    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+    def resolve(self, source: Entity, info: Info, arguments: Arguments) -> object:
         return info.context.loaders.by_parent_ids(self.load).load(source.id)
 
     def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
@@ -108,7 +110,7 @@ class ById(RelationField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [argument("id", strawberry.ID, "Id of the record.", UNSET)]
 
-    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+    def resolve(self, source: object, info: Info, arguments: Arguments) -> object:
         return info.context.loaders.by_key(self.target.__model__).load(arguments["id"])
 
     def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
@@ -130,17 +132,17 @@ class ToMany(RelationField):
             argument("order_by", list[order] | None, "Sort order, most significant field first."),
         ]
 
-    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+    def resolve(self, source: Entity, info: Info, arguments: Arguments) -> object:
         return self.bind(info, arguments)(source)
 
-    def bind(self, info: Any, arguments: Arguments) -> Callable[[Any], object]:
+    def bind(self, info: Any, arguments: Arguments) -> Callable[[Entity], object]:
         context = info.context
         if self.relation is None:  # a root field
             return lambda source: self._all(context.loaders, self._request(arguments))
         key = (self.origin, self.python_name, repr(arguments))
         relation, request = self.relation, context.loaders.memoize(key, lambda: self._request(arguments))
 
-        def read(source: Any) -> DeferredValue:
+        def read(source: Entity) -> DeferredValue:
             loaders, parent = context.loaders, source.id
             count = lambda: loaders.counts(key, relation, request).load(parent)  # noqa: E731
             return DeferredValue(
@@ -162,6 +164,22 @@ class ToMany(RelationField):
         request = self._request(selection.arguments)
         belongs = None if self.relation is None else belonging(selection.viewer, self.relation, scope)
         return compile_list(selection, scope, self.target.__model__, request, belongs)
+
+
+def page_request(target: NodeType, arguments: Arguments) -> PageRequest:
+    """The page request of a connection's arguments. Raises BadUserInput."""
+    condition = arguments.get("filter")
+    request = PageRequest(
+        order=order_terms(target, arguments.get("order_by")),
+        first=specialized(arguments.get("first")),
+        after=arguments.get("after"),
+        last=specialized(arguments.get("last")),
+        before=arguments.get("before"),
+        where=condition and condition.where,
+        deleted=condition is not None and condition.mentions("deleted_at"),
+    )
+    request.check()
+    return request
 
 
 def page_arguments() -> list[StrawberryArgument]:
@@ -217,7 +235,7 @@ def _members(selection: FieldSelection, value: Expression) -> Expression:
     )
 
 
-def _inner(kind: Any) -> Any:
+def _inner(kind: Any) -> type:
     while True:
         if isinstance(kind, StrawberryContainer):
             kind = kind.of_type

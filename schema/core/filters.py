@@ -1,4 +1,4 @@
-"""Filters and orders, derived from node types.
+"""Filters, derived from node types, and `input_type`, which makes all derived inputs.
 
 Every condition is true or false, never unknown: a comparison with a null is false, so that `not` means the rest.
 """
@@ -15,13 +15,15 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from operator import itemgetter
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar, Optional, TypeVar
 
 import sqlalchemy as sa
 import strawberry
 from sqlalchemy.orm import aliased
+from sqlalchemy.types import TypeEngine
 from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.base import get_object_definition
 from strawberry.utils.str_converters import to_camel_case
 
 from crm_graph.access import Viewer, visible
@@ -30,17 +32,16 @@ from crm_graph.errors import BadUserInput
 from crm_graph.models import Entity
 from crm_graph.models.types import Enum, Text
 from crm_graph.records import TABLES
-from loaders import PageRequest, SortKey
+from loaders.core.pages import Where
 from loaders.live.lists import Dependencies
-from loaders.sql_json.variables import VariableRef, as_bind, merge_list, specialized
-from schema.core.declared import Arguments
-from schema.core.scalars import enum_type
+from loaders.sql_json.expressions import Expression
+from loaders.sql_json.variables import VariableRef, as_bind, merge_list
 
+T = TypeVar("T")
 MAX_TEXT_LENGTH = 1000
 MAX_VALUES = 1000
 MAX_TOTAL_VALUES = 10_000
 MAX_CONDITIONS = 200
-MAX_ORDER_TERMS = 50
 MAX_FILTER_DEPTH = 10
 
 
@@ -49,7 +50,7 @@ class Comparison:
 
     case_insensitive: ClassVar[bool]
 
-    def where(self, column: Any, name: str, present: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    def where(self, column: Expression, name: str, present: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
         """`present` is true if there is a value. Raises BadUserInput for a value that cannot be stored."""
         conditions = []
         for each, value in vars(self).items():
@@ -59,7 +60,7 @@ class Comparison:
                 conditions.append(self._condition(column, each, self._clean(value, name), present))
         return sa.and_(sa.true(), *conditions)
 
-    def _clean(self, value: Any, name: str) -> Any:
+    def _clean(self, value: object, name: str) -> object:
         value = merge_list(value) if isinstance(value, list) else value
         if isinstance(value, VariableRef):
             return value.then(lambda given: self._clean(given, name))
@@ -76,7 +77,9 @@ class Comparison:
             return casefold_text(unicodedata.normalize("NFC", value)) if self.case_insensitive else value
         return value
 
-    def _condition(self, column: Any, name: str, value: Any, present: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    def _condition(
+        self, column: Expression, name: str, value: Any, present: sa.ColumnElement[bool]
+    ) -> sa.ColumnElement[bool]:
         if name == "is_null":
             return sa.not_(present) if value else present
         side = casefolded(column) if self.case_insensitive else column
@@ -92,7 +95,9 @@ class Comparison:
         known = sa.and_(present, condition)
         return sa.not_(known) if name == "not_in" else known
 
-    def _among(self, side: Any, kind: Any, values: list[Any] | VariableRef) -> sa.ColumnElement[bool]:
+    def _among(
+        self, side: Expression, kind: TypeEngine[object], values: list[object] | VariableRef
+    ) -> sa.ColumnElement[bool]:
         if isinstance(kind, (Text, Enum)):
             return in_array(
                 side, values.bind(TextArray()) if isinstance(values, VariableRef) else [str(each) for each in values]
@@ -102,7 +107,7 @@ class Comparison:
         return side.in_([as_bind(each, kind) for each in values]) if values else sa.false()
 
 
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+_OPERATORS: dict[str, Callable[[Expression, Expression], sa.ColumnElement[bool]]] = {
     "eq": operator.eq,
     "gt": operator.gt,
     "gte": operator.ge,
@@ -111,7 +116,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _escaped(text: Any) -> Any:
+def _escaped(text: str | VariableRef) -> str | VariableRef:
     """The text with the wildcards of LIKE escaped."""
     if isinstance(text, VariableRef):
         return text.then(_escaped)
@@ -134,33 +139,36 @@ def _comparison(
         "is_null": ("True for rows without a value, false for rows with one.", Optional[bool]),
     }
     fields = {each: (meanings[each][1], meanings[each][0]) for each in (*operators, "is_null")}
-    made = input_type(name, (Comparison,), fields, description)
+    made = input_type(name, Comparison, fields, description)
     made.case_insensitive = case_insensitive
     return made
 
 
 def input_type(
     name: str,
-    bases: tuple[type, ...],
+    base: type[T],
     fields: Mapping[str, tuple[object, str]],
     description: str,
     left_out: object = UNSET,
-) -> Any:
-    """An input type of {name: (annotation, description)}. Omitted fields have the value `left_out`."""
-    body: dict[str, Any] = {"__annotations__": dict.fromkeys(fields, Any), "__module__": __name__}
+) -> type[T]:
+    """A subclass of `base` that is an input type of {name: (annotation, description)}.
+
+    Omitted fields have the value `left_out`.
+    """
+    body: dict[str, object] = {"__annotations__": dict.fromkeys(fields, object), "__module__": __name__}
     for python_name, (_, meaning) in fields.items():
         spelled = to_camel_case(python_name.removesuffix("_"))
         body[python_name] = strawberry.field(name=spelled, description=meaning, default=left_out)
-    made: Any = strawberry.input(
-        types.new_class(name, bases, {}, lambda space: space.update(body)), description=description
+    made: type[T] = strawberry.input(
+        types.new_class(name, (base,), {}, lambda space: space.update(body)), description=description
     )
-    for field in made.__strawberry_definition__.fields:
+    for field in get_object_definition(made, strict=True).fields:
         field.type_annotation = StrawberryAnnotation(fields[field.python_name][0], namespace=INPUT_TYPES)
     INPUT_TYPES[name] = made
     return made
 
 
-INPUT_TYPES: dict[str, Any] = {"Optional": Optional, "list": list}
+INPUT_TYPES: dict[str, type[Any]] = {}
 """All input types by name. Annotations between them are resolved here."""
 
 _EXACT = ("eq", "in_", "not_in")
@@ -195,11 +203,11 @@ def comparison_of(kind: object) -> type[Comparison] | None:
 class Filter:
     """A condition on a record: all of its fields must hold."""
 
-    model: ClassVar[Any]
+    model: ClassVar[type[Entity]]
     edges: ClassVar[dict[str, str]]
     """The columns of the fields that lead to other records."""
 
-    def where(self, model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+    def where(self, model: object, viewer: Viewer) -> sa.ColumnElement[bool]:
         """The condition in SQL. Raises BadUserInput for a value that cannot be stored, and beyond the limits above."""
         self._check_size()
         return self._holds(model, viewer)
@@ -219,7 +227,7 @@ class Filter:
                 return
         raise BadUserInput(f"A filter is at most {MAX_FILTER_DEPTH} levels deep.", "filter")
 
-    def _holds(self, model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+    def _holds(self, model: object, viewer: Viewer) -> sa.ColumnElement[bool]:
         conditions: list[sa.ColumnElement[bool]] = []
         for name, value in vars(self).items():
             if value is UNSET or value is None:
@@ -295,38 +303,16 @@ def _length(values: list[object]) -> int:
     return sum(MAX_VALUES if isinstance(each, VariableRef) and each.many else 1 for each in values)
 
 
-def _exists(target: Any, column: Any, viewer: Viewer, where: Any = None) -> sa.ColumnElement[bool]:
+def _exists(
+    target: type[Entity], column: Expression, viewer: Viewer, where: Where | None = None
+) -> sa.ColumnElement[bool]:
     """The condition that a column refers to a record that the viewer may see and that meets a condition."""
     other = aliased(target)
     found = sa.exists().where(other.id == column, visible(other, viewer))
     return found if where is None else found.where(where(other, viewer))
 
 
-@enum_type
-class OrderDirection(enum.Enum):
-    """Sort direction.
-
-    ASC: smallest first.
-    DESC: largest first.
-    """
-
-    ASC = "ASC"
-    DESC = "DESC"
-
-
-@enum_type
-class NullsOrder(enum.Enum):
-    """Position of rows without a value.
-
-    FIRST: before all others.
-    LAST: after all others.
-    """
-
-    FIRST = "FIRST"
-    LAST = "LAST"
-
-
-def filter_type(name: str, model: Any, columns: dict[str, object], edges: dict[str, tuple[str, str]]) -> None:
+def filter_type(name: str, model: type[Entity], columns: dict[str, object], edges: dict[str, tuple[str, str]]) -> None:
     """Make the filter of a node type from its columns' types and the (column, target name) of each edge."""
     fields: dict[str, tuple[object, str]] = {}
     for column, kind in columns.items():
@@ -336,62 +322,14 @@ def filter_type(name: str, model: Any, columns: dict[str, object], edges: dict[s
     for edge, (column, target) in edges.items():
         fields[column] = (Optional[COMPARISONS[strawberry.ID]], f"A condition on the id of `{_camel(edge)}`.")
         fields[edge] = (
-            f"Optional[{target}Filter]",
+            f"{target}Filter | None",
             f"A condition on `{_camel(edge)}`, which must exist and be visible to you.",
         )
-    fields["and_"] = (f"Optional[list[{name}Filter]]", "All of these hold.")
-    fields["or_"] = (f"Optional[list[{name}Filter]]", "At least one of these holds.")
-    fields["not_"] = (f"Optional[{name}Filter]", "This does not hold.")
-    made = input_type(
-        f"{name}Filter", (Filter,), fields, f"A filter of {name} records: all of its conditions must hold."
-    )
+    fields["and_"] = (f"list[{name}Filter] | None", "All of these hold.")
+    fields["or_"] = (f"list[{name}Filter] | None", "At least one of these holds.")
+    fields["not_"] = (f"{name}Filter | None", "This does not hold.")
+    made = input_type(f"{name}Filter", Filter, fields, f"A filter of {name} records: all of its conditions must hold.")
     made.model, made.edges = model, {edge: column for edge, (column, _) in edges.items()}
-
-
-def order_type(name: str, columns: list[str]) -> None:
-    """Make the sort input of a node type: a field, a direction and the position of nulls."""
-    members = enum.Enum(f"{name}OrderField", {column.upper(): column for column in columns})  # type: ignore[misc]
-    meanings = "\n".join(f"{column.upper()}: `{_camel(column)}`." for column in columns)
-    members.__doc__ = f"The fields by which {name} records can be sorted.\n\n{meanings}"
-    field = enum_type(members)
-    fields = {
-        "field": (field, "Sort field."),
-        "direction": (OrderDirection, "Sort direction."),
-        "nulls": (NullsOrder, "Position of rows without a value."),
-    }
-    made = input_type(f"{name}Order", (), fields, f"A sort key for {name} records.")
-    defaults = {"direction": OrderDirection.ASC, "nulls": NullsOrder.LAST}
-    for each in made.__strawberry_definition__.fields:
-        if each.python_name in defaults:
-            each.default = each.default_value = defaults[each.python_name]
-
-
-def page_request(target: Any, arguments: Arguments) -> PageRequest:
-    """The page request of a connection's arguments. Raises BadUserInput."""
-    condition = arguments.get("filter")
-    request = PageRequest(
-        order=order_terms(target, arguments.get("order_by")),
-        first=specialized(arguments.get("first")),
-        after=arguments.get("after"),
-        last=specialized(arguments.get("last")),
-        before=arguments.get("before"),
-        where=condition and condition.where,
-        deleted=condition is not None and condition.mentions("deleted_at"),
-    )
-    request.check()
-    return request
-
-
-def order_terms(target: Any, chosen: list[Any] | None) -> tuple[SortKey, ...]:
-    """The keys of an order. The id is the last one, so that the order is total. Raises BadUserInput."""
-    if len(chosen or ()) > MAX_ORDER_TERMS:
-        raise BadUserInput(f"Rows can be sorted by at most {MAX_ORDER_TERMS} fields.", "orderBy")
-    terms = [
-        SortKey(each.field.value, each.direction.value == "DESC", each.nulls.value == "FIRST") for each in chosen or ()
-    ] or list(target.__order__)
-    names = [term.column for term in terms]
-    terms = [term for place, term in enumerate(terms) if term.column not in names[:place]]
-    return (*terms, *(() if "id" in names else (SortKey("id"),)))
 
 
 def _camel(name: str) -> str:

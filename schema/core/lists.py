@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 
 from crm_graph.models import Entity
 from loaders.core.pages import PageRequest
-from loaders.sql_json.expressions import JsonLiteral
+from loaders.sql_json.expressions import Expression, JsonLiteral
 from loaders.sql_json.pages import PageRows, RowCondition, RowScope, count_rows, scalar, select_page
 from schema.core.selection import FieldSelection
 
@@ -19,7 +17,7 @@ def compile_list(
     model: type[Entity],
     request: PageRequest,
     belongs: RowCondition | None,
-) -> Any:
+) -> Expression:
     """Expression for a connection: the records of an entity that meet `belongs`."""
     subfields = selection.subfields()
     names = {name for name, _ in subfields}
@@ -41,13 +39,13 @@ def compile_list(
     return page  # no field needs the rows
 
 
-def _edge(selection: FieldSelection, rows: PageRows) -> Any:
+def _edge(selection: FieldSelection, rows: PageRows) -> Expression:
     return selection.write(
         {"cursor": lambda selection: rows.cursor(), "node": lambda selection: selection.record(rows.scope)}
     )
 
 
-def _page_info(selection: FieldSelection, rows: PageRows) -> Any:
+def _page_info(selection: FieldSelection, rows: PageRows) -> Expression:
     request = rows.request
     return selection.write(
         {
@@ -61,6 +59,6 @@ def _page_info(selection: FieldSelection, rows: PageRows) -> Any:
     )
 
 
-def _known(condition: Any) -> Any:
+def _known(condition: Expression | bool) -> Expression:
     """A condition, or its known value."""
     return JsonLiteral(condition) if isinstance(condition, bool) else condition

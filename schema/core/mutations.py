@@ -24,20 +24,20 @@ from crm_graph.changelog import advance, flush
 from crm_graph.errors import Code, Conflict, DomainError, Duplicate, Invalid
 from crm_graph.models import Entity
 from crm_graph.records import idempotency
-from schema.core.context import Info
+from schema.core.context import Context, Info
 from schema.core.costs import FREE, costs
 from schema.core.declared import Arguments, DeclaredField, argument
 from schema.core.filters import INPUT_TYPES, input_type
 from schema.core.scalars import CurrencyCode, enum_type
 
-Service = Callable[..., Awaitable[Any]]
-ErrorCode = enum_type(Code, "ErrorCode")
+Service = Callable[..., Awaitable[Entity | Mapping[str, object]]]
+enum_type(Code, "ErrorCode")
 
 
 @costs(FREE)
 @strawberry.type(description="The reason for a failed write. Nothing was changed.")
 class UserError:
-    code: ErrorCode = strawberry.field(description="Kind of error.")  # type: ignore[valid-type]
+    code: Code = strawberry.field(description="Kind of error.")
     field: str | None = strawberry.field(description="Path of the input field with the error: `emails.0.address`.")
     message: str = strawberry.field(description="Description of the error in one sentence.")
 
@@ -45,7 +45,7 @@ class UserError:
 class PayloadSource:
     """The source of a payload's fields: the values that the service returned, or the errors."""
 
-    def __init__(self, ids: Mapping[str, Any], revision: str | None, user_errors: list[UserError]) -> None:
+    def __init__(self, ids: Mapping[str, object], revision: str | None, user_errors: list[UserError]) -> None:
         self.__dict__.update(ids)
         self.revision = revision
         self.user_errors = user_errors
@@ -85,19 +85,20 @@ class MutationInput:
     own_fields: ClassVar[Mapping[str, tuple[object, str]]] = {}
     record_fields: ClassVar[Mapping[str, tuple[object, str]]] = {}
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         """The keyword arguments of the service. Raises Invalid for amounts in several currencies."""
-        arguments: dict[str, Any] = {"values": {}} if self.record_fields else {}
+        values: dict[str, object] = {}
+        arguments: dict[str, object] = {"values": values} if self.record_fields else {}
         for name, value in vars(self).items():
             if name in self.record_fields:
                 if value is not UNSET and value is not None:
-                    _take(arguments["values"], name, value.value if isinstance(value, Some) else value)
+                    _take(values, name, value.value if isinstance(value, Some) else value)
             elif name != "idempotency_key":
                 arguments[name] = None if value is UNSET else value
         return arguments
 
 
-def _take(values: dict[str, Any], name: str, value: Any) -> None:
+def _take(values: dict[str, object], name: str, value: object) -> None:
     if isinstance(value, MoneyInput):
         values[name] = value.amount
         if value.currency is not None and values.setdefault("currency", value.currency) != value.currency:
@@ -111,9 +112,9 @@ def write_input(
     description: str,
     fields: Mapping[str, tuple[object, str]],
     record_fields: Mapping[str, tuple[object, str]] | None = None,
-) -> Any:
+) -> type[MutationInput]:
     """An input of a mutation: `fields` are its own, `record_fields` those that go to the service as `values`."""
-    made = input_type(name, (MutationInput,), {**fields, **(record_fields or {}), "idempotency_key": KEY}, description)
+    made = input_type(name, MutationInput, {**fields, **(record_fields or {}), "idempotency_key": KEY}, description)
     made.own_fields, made.record_fields = fields, record_fields or {}
     return made
 
@@ -129,7 +130,7 @@ class Mutation(DeclaredField):
         kind = self.input or INPUT_TYPES[f"{capitalize_first(to_camel_case(self.python_name))}Input"]
         return [argument("input", kind, "The values to write.", UNSET)]
 
-    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> PayloadSource:
+    async def resolve(self, source: object, info: Info, arguments: Arguments) -> PayloadSource:
         context, write = info.context, arguments["input"]
         viewer = context.viewer
         try:
@@ -149,7 +150,9 @@ class Mutation(DeclaredField):
         renew()
         return PayloadSource(ids, f"{viewer.epoch}.{revision}", [])
 
-    async def _write(self, context: Any, write: MutationInput) -> tuple[Mapping[str, Any], int, Callable[[], None]]:
+    async def _write(
+        self, context: Context, write: MutationInput
+    ) -> tuple[Mapping[str, object], int, Callable[[], None]]:
         """The payload's values, the revision, and a function that updates the context's loaders."""
         viewer, sent, renew = context.viewer, vars(write).get("idempotency_key"), context.loaders.forget
         key = None if sent is UNSET else sent
@@ -160,11 +163,12 @@ class Mutation(DeclaredField):
                     return done.result, done.revision, renew
             on = () if self.model is None else (self.model,)
             answer = await self.service(session, viewer, *on, **write.arguments())
-            ids = answer
             if isinstance(answer, Entity):
-                ids = {"record_id": answer.id}
+                ids: Mapping[str, object] = {"record_id": answer.id}
                 await flush(session)
                 renew = await context.loaders.preload_written(session, answer)
+            else:
+                ids = answer
             revision = await advance(session)
             if key is not None:
                 await idempotency.remember(session, viewer, key, ids, revision)

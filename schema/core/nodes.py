@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import sqlalchemy as sa
 import strawberry
@@ -13,6 +12,7 @@ from strawberry.types.arguments import StrawberryArgument
 
 from crm_graph.database import TextArray, is_storable
 from crm_graph.errors import BadUserInput
+from crm_graph.models import Entity
 from crm_graph.models.types import Id
 from loaders.core.pages import MAX_PAGE_SIZE
 from loaders.sql_json.expressions import ITEM, Expression, JsonLiteral, JsonText, JsonTextArray
@@ -21,24 +21,24 @@ from loaders.sql_json.variables import VariableRef, as_bind, merge_list, special
 from schema.core import TYPES, Node, compile_one
 from schema.core.context import Info
 from schema.core.declared import Arguments, DeclaredField, argument, declared
-from schema.core.registry import query_fields
+from schema.core.registry import NodeType, query_fields
 from schema.core.selection import FieldSelection
 
 ID = Id()
 
 
-def _type_of(record_id: str) -> Any:
+def _type_of(record_id: str) -> NodeType | None:
     """The node type of an id; None for a malformed one."""
     types = {each.__model__.prefix: each for each in TYPES.values()}
     return types.get(record_id.partition("_")[0])
 
 
-async def _load(info: Info, record_id: str) -> Any:
+async def _load(info: Info, record_id: str) -> Entity | None:
     kind = _type_of(record_id)
     return None if kind is None else await info.context.loaders.by_key(kind.__model__).load(record_id)
 
 
-def _write(selection: FieldSelection, scope: RowScope, kind: Any, key: object) -> Expression:
+def _write(selection: FieldSelection, scope: RowScope, kind: NodeType, key: object) -> Expression:
     """Expression for the record of a type whose id is `key`; its selection depends on the type."""
     graphql_type = selection.operation.schema.type_map[kind.__name__]
     assert isinstance(graphql_type, GraphQLObjectType)
@@ -51,7 +51,7 @@ class _ById(DeclaredField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [argument("id", strawberry.ID, "Id of the record.", UNSET)]
 
-    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+    async def resolve(self, source: object, info: Info, arguments: Arguments) -> object:
         return await _load(info, arguments["id"])
 
     def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
@@ -66,7 +66,7 @@ class _ByIds(DeclaredField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [argument("ids", list[strawberry.ID], "At most 100 ids.", UNSET)]
 
-    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> list[Any]:
+    async def resolve(self, source: object, info: Info, arguments: Arguments) -> list[Entity | None]:
         ids = _few(arguments["ids"])
         return list(await asyncio.gather(*(_load(info, each) for each in ids)))
 

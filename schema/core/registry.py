@@ -10,21 +10,35 @@ import math
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 import strawberry
+from strawberry.types.base import StrawberryObjectDefinition
+
+from crm_graph.models import Entity
+from loaders import SortKey
 
 T = TypeVar("T")
 
-TYPES: dict[str, Any] = {}
+
+class NodeType(Protocol):
+    """The type of a model, which `node` declares."""
+
+    __name__: str
+    __model__: type[Entity]
+    __order__: tuple[SortKey, ...]
+    __strawberry_definition__: StrawberryObjectDefinition
+
+
+TYPES: dict[str, NodeType] = {}
 """The node types by name."""
-INTERFACE_TYPES: list[Any] = []
+INTERFACE_TYPES: list[type] = []
 """Types that only appear as members of an interface, in no field of their own type."""
 _named: dict[str, object] = {}
 """Other types that are made from declarations, by name."""
 _derived: dict[str, Callable[[], object]] = {}
 """Functions that make types of all node types, by the types' names."""
-_parts: dict[str, list[tuple[float, str, type[Any]]]] = {"Query": [], "Mutation": [], "Subscription": []}
+_parts: dict[str, list[tuple[float, str, type]]] = {"Query": [], "Mutation": [], "Subscription": []}
 
 
 def query_fields(position: float = math.inf) -> Callable[[type[T]], type[T]]:
@@ -55,7 +69,7 @@ def _part(root: str, position: float) -> Callable[[type[T]], type[T]]:
     return register
 
 
-def root_type(name: str, description: str) -> type[Any]:
+def root_type(name: str, description: str) -> type:
     """Query, Mutation or Subscription, with the fields of all its parts."""
     parts = sorted(_parts[name], key=lambda part: part[:2])
     return strawberry.type(type(name, tuple(part for _, _, part in parts), {}), description=description)

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import inspect
 import re
 from decimal import Decimal
-from typing import Any, NewType, TypeVar
+from typing import NewType, TypeVar
 
 import strawberry
 from graphql import FloatValueNode, GraphQLError, IntValueNode, Node, StringValueNode, ValueNode
 from strawberry.schema.config import StrawberryConfig
+from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.scalar import ScalarDefinition
 
 from crm_graph.errors import DomainError
 from crm_graph.models import types
 from crm_graph.models.types import wire
 
-T = TypeVar("T", bound=Any)
+T = TypeVar("T", bound=enum.EnumType)
 _MEANING = re.compile(r"^(\w+): (.+)$", re.MULTILINE)
 CurrencyCode = NewType("CurrencyCode", str)
 JSON = NewType("JSON", object)
 Representation = NewType("Representation", object)
 
 
-def _scalar(name: str, description: str, kind: Any) -> ScalarDefinition:
+def _scalar(
+    name: str, description: str, kind: types.Amount | types.Time | types.Date | types.Currency
+) -> ScalarDefinition:
     """A scalar whose input a column type cleans. An amount may also be a number."""
     numbers = isinstance(kind, types.Amount)
 
@@ -52,8 +56,9 @@ def enum_type(members: T, name: str | None = None) -> T:
         strawberry.enum(members, name=name)
     about, _, rest = (inspect.getdoc(members) or "").partition("\n")
     meanings = dict(_MEANING.findall(rest))
-    members.__strawberry_definition__.description = about
-    for value in members.__strawberry_definition__.values:
+    definition: StrawberryEnumDefinition = vars(members)["__strawberry_definition__"]
+    definition.description = about
+    for value in definition.values:
         value.description = meanings.get(value.name)
     return members
 
@@ -78,5 +83,6 @@ SCALARS: dict[object, ScalarDefinition] = {
 }
 
 
-def config(**options: Any) -> StrawberryConfig:
-    return StrawberryConfig(scalar_map=SCALARS, **options)
+def config(*, incremental: bool = False) -> StrawberryConfig:
+    """The configuration of a schema, with @defer and @stream if `incremental`."""
+    return StrawberryConfig(scalar_map=SCALARS, enable_experimental_incremental_execution=incremental)

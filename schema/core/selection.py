@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import sqlalchemy as sa
 from graphql import (
@@ -28,10 +28,13 @@ from graphql.execution.collect_fields import (
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
+from strawberry.types.scalar import ScalarDefinition, ScalarWrapper
 
 from crm_graph.access import Viewer
 from loaders.sql_json.expressions import Expression, JsonLiteral, JsonObject, as_json
 from loaders.sql_json.pages import RowScope
+from schema.core.declared import Arguments
 
 DEFINITION = GraphQLCoreConverter.DEFINITION_BACKREF
 
@@ -61,7 +64,7 @@ class OperationSelection:
     fragments: Mapping[str, FragmentDefinitionNode]
     values: VariableValues
     viewer: Viewer
-    scalars: Any
+    scalars: Mapping[object, ScalarWrapper | ScalarDefinition]
     config: StrawberryConfig
 
     def write(self) -> Expression:
@@ -112,12 +115,12 @@ class FieldSelection:
         return self.operation.viewer
 
     @property
-    def declaration(self) -> Any:
+    def declaration(self) -> StrawberryField:
         """The field's declaration."""
         return self.field.extensions[DEFINITION]
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Arguments:
         """The arguments as resolvers get them. A value from a variable is a `VariableRef`."""
         operation = self.operation
         values = get_argument_values(self.field, self.details[0].node, operation.values)

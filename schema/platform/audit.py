@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import strawberry
 from strawberry.types.arguments import StrawberryArgument
@@ -24,7 +24,7 @@ from schema.core.scalars import enum_type
 if TYPE_CHECKING:
     from schema.core.node_types import User
 
-AuditAction: Any = enum_type(Action, "AuditAction")
+enum_type(Action, "AuditAction")
 CLIENT = "client"
 """The field with the address of a sign-in, which is no column of the user."""
 
@@ -40,7 +40,7 @@ class AuditField:
 @strawberry.type(description="An action on a user, a team, a membership, an API token or the workspace.")
 class AuditEvent:
     happened_at: dt.datetime = strawberry.field(description="Time of the action.")
-    action: AuditAction = strawberry.field(description="The action.")
+    action: Action = strawberry.field(description="The action.")
     actor: User | None = edge("The user who did it; null for the system and for failed sign-ins.", by="user_id")
     record_id: strawberry.ID = strawberry.field(description="Id of the affected record.")
 
@@ -72,7 +72,7 @@ class AuditEvent:
         ]
 
 
-def _json(value: Any) -> str | None:
+def _json(value: object) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
@@ -82,11 +82,11 @@ class _Audit(DeclaredField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return [
             *page_arguments(),
-            argument("actions", list[AuditAction] | None, "Only these actions; all if omitted."),
+            argument("actions", list[Action] | None, "Only these actions; all if omitted."),
             argument("about", strawberry.ID | None, "Only actions on this record or by this user."),
         ]
 
-    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> ConnectionPage:
+    async def resolve(self, source: object, info: Info, arguments: Arguments) -> ConnectionPage:
         loaders, filter_ = (
             info.context.loaders,
             AuditFilter(arguments.pop("actions", None), arguments.pop("about", None)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import strawberry
 
@@ -64,13 +64,13 @@ class SetPasswordInput:
 
 SignOutEverywhereInput = input_type(
     "SignOutEverywhereInput",
-    (MutationInput,),
+    MutationInput,
     {"include_api_tokens": (Optional[bool], "True to revoke the API tokens too; they stay if omitted.")},
     "Credentials to revoke besides the sessions.",
 )
 CreateApiTokenInput = input_type(
     "CreateApiTokenInput",
-    (MutationInput,),
+    MutationInput,
     {
         "name": (str, "Purpose of the token."),
         "expires_at": (Optional[dt.datetime], "Expiry time; if omitted, it is valid until revoked."),
@@ -78,7 +78,7 @@ CreateApiTokenInput = input_type(
     "A new API token.",
 )
 RevokeApiTokenInput = input_type(
-    "RevokeApiTokenInput", (MutationInput,), {"id": (strawberry.ID, "Id of the token.")}, "The API token to revoke."
+    "RevokeApiTokenInput", MutationInput, {"id": (strawberry.ID, "Id of the token.")}, "The API token to revoke."
 )
 
 
@@ -120,7 +120,7 @@ class ApiTokenPayload(Payload):
 class _ViewerField(DeclaredField):
     """The viewer's user."""
 
-    def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+    def resolve(self, source: object, info: Info, arguments: Arguments) -> object:
         user_id = info.context.viewer.user_id
         return None if user_id is None else info.context.loaders.by_key(models.User).load(user_id)
 

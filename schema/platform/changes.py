@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import strawberry
 from strawberry.types.arguments import StrawberryArgument
@@ -24,7 +24,7 @@ from schema.core.scalars import enum_type
 from schema.subscriptions.source import AFTER, LiveEvent, LiveUpdate, SubscriptionSource, events_of, live
 
 if TYPE_CHECKING:
-    from schema.core.node_types import RecordType
+    from schema.core.node_types import ChangeAction, RecordType
 
 MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 100
@@ -37,9 +37,11 @@ def _record_type() -> enum.EnumType:
     return enum_type(members)
 
 
-_actions: Any = enum.Enum("ChangeAction", {each.name: each.value for each in Action if each not in SIGN_IN_ACTIONS})  # type: ignore[misc]
-_actions.__doc__ = Action.__doc__
-ChangeAction: Any = enum_type(_actions)
+@derived_type("ChangeAction")
+def _change_action() -> enum.EnumType:
+    members = enum.Enum("ChangeAction", {each.name: each.value for each in Action if each not in SIGN_IN_ACTIONS})  # type: ignore[misc]
+    members.__doc__ = Action.__doc__
+    return enum_type(members)
 
 
 @strawberry.type(description="A change to one record in one transaction.")
@@ -89,7 +91,7 @@ def _page(occurrences: Sequence[RecordEvent], revision: str, caught_up: bool) ->
     return ChangePage(revision=revision, caught_up=caught_up, changes=changes)
 
 
-def _live_log(types: Sequence[Any] | None) -> LiveChangeLog:
+def _live_log(types: Sequence[enum.Enum] | None) -> LiveChangeLog:
     names = TYPES if types is None else {each.value for each in types}
     return LiveChangeLog({name: TYPES[name].__model__ for name in names})
 
@@ -110,7 +112,7 @@ class Changes(DeclaredField):
             argument("first", int | None, "Number of log rows to read: 1 to 500; 100 if omitted."),
         ]
 
-    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> ChangePage:
+    async def resolve(self, source: object, info: Info, arguments: Arguments) -> ChangePage:
         loaders, live_log = info.context.loaders, _live_log(arguments.get("types"))
         text, first = arguments.get("after"), arguments.get("first")
         if first is not None and not 1 <= first <= MAX_PAGE_SIZE:
@@ -124,7 +126,7 @@ class Changes(DeclaredField):
 
 
 async def _follow_changes(
-    info: Info, *, types: Sequence[Any] | None = None, after: Revision | None
+    info: Info, *, types: Sequence[enum.Enum] | None = None, after: Revision | None
 ) -> SubscriptionSource:
     live_log = _live_log(types)
     return SubscriptionSource(live_log, _page, live_log.models.values(), after)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 import strawberry
@@ -18,7 +18,7 @@ from loaders.sql_json.pages import RowScope, scalar
 from schema.core import maybe
 from schema.core.context import Info
 from schema.core.declared import Arguments, DeclaredField, declared
-from schema.core.mutations import Payload, mutation, write_input
+from schema.core.mutations import Payload, PayloadSource, mutation, write_input
 from schema.core.registry import mutation_fields, query_fields
 from schema.core.scalars import CurrencyCode, enum_type
 from schema.core.selection import FieldSelection
@@ -47,7 +47,7 @@ ENTITIES = {name: entity for entity, name in DEFAULT_FIELDS.items()}
 class _VisibilityDefault(DeclaredField):
     """The visibility default of one entity."""
 
-    def resolve(self, source: Any, info: Info, arguments: Arguments) -> Visibility:
+    def resolve(self, source: models.Workspace, info: Info, arguments: Arguments) -> Visibility:
         return complete(source.visibility_defaults)[ENTITIES[self.python_name]]
 
     def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
@@ -57,7 +57,7 @@ class _VisibilityDefault(DeclaredField):
 class _Revision(DeclaredField):
     """The revision of the answer."""
 
-    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+    async def resolve(self, source: object, info: Info, arguments: Arguments) -> object:
         loaders = info.context.loaders
         return await loaders.read(lambda session: load_revision(session, loaders.viewer))
 
@@ -68,7 +68,7 @@ class _Revision(DeclaredField):
 class _Workspace(DeclaredField):
     """The viewer's workspace."""
 
-    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> object:
+    async def resolve(self, source: object, info: Info, arguments: Arguments) -> object:
         return await _load(info)
 
     def compile(self, selection: FieldSelection, scope: RowScope) -> Expression:
@@ -111,7 +111,7 @@ write_input(
 @strawberry.type(description="The workspace after the write.")
 class WorkspacePayload(Payload):
     @strawberry.field(graphql_type=Workspace | None, description="The workspace; null if the write failed.")
-    async def workspace(root: strawberry.Parent[Any], info: Info) -> models.Workspace | None:
+    async def workspace(root: strawberry.Parent[PayloadSource], info: Info) -> models.Workspace | None:
         return await _load(info) if root.workspace_id else None
 
 

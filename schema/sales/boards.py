@@ -29,10 +29,10 @@ from loaders.sql_json.variables import as_bind, specialized
 from schema.core import Connection, ConnectionPage
 from schema.core.context import Info
 from schema.core.declared import Arguments, DeclaredField, argument, declared
-from schema.core.filters import INPUT_TYPES
+from schema.core.filters import INPUT_TYPES, Filter
 from schema.core.lists import compile_list
 from schema.core.registry import query_fields, subscription_fields
-from schema.core.selection import FieldSelection
+from schema.core.selection import FieldSelection, Part
 from schema.sales.totals import DealTotals, compile_totals
 from schema.subscriptions.live_lists import EventKinds, changed, live_event
 from schema.subscriptions.source import LiveUpdate, SubscriptionSource, events_of, live
@@ -47,7 +47,7 @@ After = Annotated[str | None, strawberry.argument(description="Only cards below 
 @strawberry.type(description="A column of a board.")
 class BoardStage:
     stage: Stage = strawberry.field(description="The stage of the column.")
-    board: strawberry.Private[Any]
+    board: strawberry.Private[PipelineBoard]
 
     @strawberry.field(description="Totals of all cards in the column.")
     async def totals(self, info: Info) -> DealTotals:
@@ -70,8 +70,8 @@ class BoardStage:
 @strawberry.type(description="A pipeline as a board, at one revision.")
 class PipelineBoard:
     pipeline: Pipeline = strawberry.field(description="The pipeline.")
-    where: strawberry.Private[Any]
-    key: strawberry.Private[Any]
+    where: strawberry.Private[Where | None]
+    key: strawberry.Private[str | None]
 
     @strawberry.field(description="The revision of the board. Subscribe `after` it to miss nothing.")
     async def revision(self, info: Info) -> str:
@@ -108,8 +108,8 @@ class Board(DeclaredField):
     def declare_arguments(self) -> list[StrawberryArgument]:
         return board_arguments()
 
-    async def resolve(self, source: Any, info: Info, arguments: Arguments) -> PipelineBoard | None:
-        pipeline: Any = await info.context.loaders.by_key(models.Pipeline).load(arguments["pipeline_id"])
+    async def resolve(self, source: object, info: Info, arguments: Arguments) -> PipelineBoard | None:
+        pipeline = await info.context.loaders.by_key(models.Pipeline).load(arguments["pipeline_id"])
         condition = arguments.get("filter")
         if pipeline is None:
             return None
@@ -121,7 +121,7 @@ class Board(DeclaredField):
         where = condition and condition.where
         pipeline = scope.alias(models.Pipeline)
         here, viewer = scope.within(pipeline), selection.viewer
-        parts: dict[str, Any] = {
+        parts: dict[str, Part] = {
             "pipeline": lambda selection: selection.record(here),
             "revision": lambda selection: scalar(revision_of(viewer), here),
             "stages": lambda selection: _compile_stages(selection, here, where),
@@ -135,7 +135,7 @@ class Board(DeclaredField):
 def _compile_stages(selection: FieldSelection, scope: RowScope, where: Where | None) -> Expression:
     chosen = stages_of(selection.viewer, lambda column: column == scope.row.id)
     stage, stages = scope.from_select(partial(getattr, models.Stage), chosen)
-    parts: dict[str, Any] = {
+    parts: dict[str, Part] = {
         "stage": lambda selection: selection.record(stage),
         "totals": lambda selection: compile_totals(
             selection, stage, stage_totals(selection.viewer, where, lambda column: column == stage.row.id)
@@ -211,12 +211,12 @@ def _stages_touched(occurrences: Sequence[RecordEvent]) -> set[str] | None:
 
 
 async def _follow_board(
-    info: Info, *, pipeline_id: str, filter: Any = None, after: Revision | None
+    info: Info, *, pipeline_id: str, filter: Filter | None = None, after: Revision | None
 ) -> SubscriptionSource:
-    pipeline: Any = await info.context.loaders.by_key(models.Pipeline).load(pipeline_id)
+    pipeline = await info.context.loaders.by_key(models.Pipeline).load(pipeline_id)
     if pipeline is None:
         raise BadUserInput("There is no such pipeline.", "pipelineId")
-    where = filter and filter.where
+    where = None if filter is None else filter.where
 
     def on_board(row: ChangeRow, members: object) -> bool:
         return pipeline_id in {row.before.get("pipeline_id"), row.after.get("pipeline_id")}
@@ -224,7 +224,7 @@ async def _follow_board(
     def was_on_board(row: ChangeRow) -> bool:
         return row.before["pipeline_id"] == pipeline_id
 
-    def belongs(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
+    def belongs(model: type[models.Opportunity], viewer: Viewer) -> sa.ColumnElement[bool]:
         here = model.pipeline_id == pipeline_id
         return here if where is None else sa.and_(here, where(model, viewer))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 import sqlalchemy as sa
 import strawberry
@@ -35,10 +34,10 @@ class DealTotals:
 
 def compile_worth(
     selection: FieldSelection, scope: RowScope, select: sa.Select[*tuple[object, ...]], *, weighted: bool
-) -> Any:
+) -> Expression:
     """Expression for a list of Money: the sums of such rows per currency."""
 
-    def make(*columns: Any) -> Any:
+    def make(*columns: Expression) -> Expression:
         sums = _sums(columns)
         worth = {"amount": sums["weighted" if weighted else "amount"], "currency": sums["currency"]}
         return JsonRows(selection.write(worth), sums["currency"].is_not(None))
@@ -51,7 +50,7 @@ def compile_totals(selection: FieldSelection, scope: RowScope, select: sa.Select
     if not selection.subfields():
         return selection.write({})  # no field needs the rows
 
-    def make(*columns: Any) -> Any:
+    def make(*columns: Expression) -> Expression:
         sums = _sums(columns)
         parts: dict[str, Part] = {
             "count": sa.func.coalesce(sa.func.sum(sums["count"]), 0, type_=sa.BigInteger()),
@@ -62,7 +61,7 @@ def compile_totals(selection: FieldSelection, scope: RowScope, select: sa.Select
     return compile_value(scope, select, make)
 
 
-def _sums(columns: Sequence[Any]) -> dict[str, Any]:
+def _sums(columns: Sequence[Expression]) -> dict[str, Expression]:
     """The members of a CurrencyTotal, from the last six columns of such a row."""
     currency, count, high, low, weighted_high, weighted_low = columns[-6:]
     amount, weighted = SplitSum(high, low, 4), SplitSum(weighted_high, weighted_low, 6)

@@ -18,7 +18,8 @@ from crm_graph.models.types import Amount, Enum, Text, Time, wire
 from loaders import SortKey
 from loaders.core.cursors import encode
 from schema.core import TYPES
-from schema.core.filters import INPUT_TYPES, order_terms
+from schema.core.filters import INPUT_TYPES
+from schema.core.orders import order_terms
 from tests.support.differential.dataset import HERE, THERE, Row, rows_of
 
 DEEPEST_FILTER = 2
@@ -109,18 +110,15 @@ class Arguments:
         if "orderBy" not in names:
             return CARDS
         chosen = arguments.get("orderBy")
-        terms = chosen if isinstance(chosen, list) else [chosen] if chosen else []
-        return order_terms(
-            TYPES[target],
-            [
-                SimpleNamespace(
-                    field=SimpleNamespace(value=term["field"].lower()),
-                    direction=SimpleNamespace(value=term.get("direction", "ASC")),
-                    nulls=SimpleNamespace(value=term.get("nulls", "LAST")),
-                )
-                for term in terms
-            ],
-        )
+        terms: list[Any] = [
+            SimpleNamespace(
+                field=SimpleNamespace(value=term["field"].lower()),
+                direction=SimpleNamespace(value=term.get("direction", "ASC")),
+                nulls=SimpleNamespace(value=term.get("nulls", "LAST")),
+            )
+            for term in (chosen if isinstance(chosen, list) else [chosen] if chosen else [])
+        ]
+        return order_terms(TYPES[target], terms)
 
     def order(self, target: str) -> Any:
         """Some terms, or one that is not in a list."""
