@@ -22,7 +22,7 @@ CrmError
 │   ├── PersistedQueriesDisabled  an id was sent, but persisted queries are off
 │   ├── PersistedQueryIdRequired  a text was sent, but only trusted documents are served
 │   └── ResyncRequired            the log cannot continue from the client's revision; carries the current one
-└── ConfigurationError            the configuration is wrong; the message says what to do
+└── ConfigurationError            the configuration is wrong; the message gives the remedy
 """
 
 from __future__ import annotations
@@ -211,4 +211,4 @@ class ResyncRequired(RequestError):
 
 
 class ConfigurationError(CrmError):
-    """Raised before a server starts. The message says what to do next."""
+    """Raised before a server starts. The message gives the remedy."""

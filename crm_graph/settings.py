@@ -129,7 +129,7 @@ class Settings:
             )
 
     def check_workers(self, workers: int) -> None:
-        """Raises ConfigurationError where several processes would not hear of each other's changes."""
+        """Raises ConfigurationError if a setting does not work with several worker processes."""
         if workers > 1 and self.broadcast_url.startswith("memory:"):
             raise ConfigurationError(
                 f"{workers} workers cannot share a broadcast in memory. Set CRM_GRAPH_BROADCAST_URL to "

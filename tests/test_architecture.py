@@ -37,8 +37,8 @@ UNSCOPED = {
     "services.marketing.campaigns._members: CampaignMember": "a person has one place in a campaign, "
     "removed ones included",
     "services.importing.lookup_index._load: model": "rows are compared with, and point to, what nobody sees too",
-    "services.importing.bulk_writer._differing: model": "an import changes what it says, whoever sees it",
-    "services.importing.bulk_writer._load: model": "an import changes what it says, whoever sees it",
+    "services.importing.bulk_writer._differing: model": "an import updates the records that its rows identify",
+    "services.importing.bulk_writer._load: model": "an import updates the records that its rows identify",
     "services.sales.opportunities._next_ranks: Opportunity": "unseen cards keep their places",
     "services.sales.leads._latest_campaign: Campaign": "a deal came from its campaign whoever converts the lead",
     "services.sales.leads._latest_campaign: CampaignMember": "a deal came from its campaign whoever converts the lead",

@@ -1,4 +1,4 @@
-"""Who may see and change which record.
+"""Access control: visibility and permissions of records.
 
 The models declare policies (`crm_graph.models.policies`); `policies` turns them into SQL; `visibility` applies them to
 statements; `roles` decides what a role allows.

@@ -48,7 +48,7 @@ def _compile_marked(element: _Marked, compiler: SQLCompiler, **kwargs: object) -
 
 
 def marked(mark: str, table: str, condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """The condition with a comment behind it, by which the tests know that a statement is restricted."""
+    """The condition with a comment behind it, by which the tests recognize a restricted statement."""
     return _Marked(condition, sa.literal_column(f"/* {mark} {table} */"))
 
 
@@ -102,7 +102,7 @@ def _condition(policy: Policy, kind: Model, access: Access, row: object, viewer:
 
 
 def is_restricted(viewer: Viewer, kind: Model, access: Access) -> bool:
-    """Whether the workspace's default leaves reading, or editing, to `OwnerAndTeam`."""
+    """True if the workspace's default restricts reading, or editing, to `OwnerAndTeam`."""
     default = viewer.defaults[kind.__name__]
     return default is Visibility.PRIVATE if access == "read" else default is not Visibility.PUBLIC
 
@@ -168,7 +168,7 @@ def _columns(kind: Model) -> Columns:
     return kind.__table__.alias().c
 
 
-# What follows from the policies
+# Properties derived from the policies
 
 
 @functools.cache
@@ -194,7 +194,7 @@ def inherits_from(kind: Model) -> Mapping[str, Model]:
 
 @functools.cache
 def depends_on_user(kind: Model) -> bool:
-    """Whether users see different records of a kind even where no default of the workspace is PRIVATE."""
+    """True if users see different records of a kind even when no default of the workspace is PRIVATE."""
 
     def depends(policy: Policy) -> bool:
         match policy:
@@ -217,8 +217,8 @@ def _sources(kind: Model) -> set[Model]:
 VISIBILITY_SOURCES: Mapping[str, type[Entity]] = {
     name: kind for name, kind in ENTITIES.items() if any(kind in _sources(each) for each in ENTITIES.values())
 }
-"""The entities, by name, that decide with their own visibility who sees records of other entities."""
+"""The entities, by name, on whose visibility the visibility of other entities depends."""
 INHERITED: Mapping[type[Entity], Mapping[str, Model]] = {
     kind: columns for kind in ENTITIES.values() if (columns := inherits_from(kind))
 }
-"""The entities that are seen by way of others: {entity: {column: the class that it refers to}}."""
+"""The entities whose visibility depends on others: {entity: {column: the class that it refers to}}."""

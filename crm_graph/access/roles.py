@@ -1,4 +1,4 @@
-"""What each role allows."""
+"""Permissions of the roles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crm_graph.models import Role
 
 
 class Permission(enum.StrEnum):
-    """What a role allows. EDIT and DELETE also depend on the record's `edit_policy`: see `editable`."""
+    """A permission of a role. EDIT and DELETE also depend on the record's `edit_policy`: see `editable`."""
 
     CREATE = "CREATE"
     EDIT = "EDIT"

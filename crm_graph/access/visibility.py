@@ -1,4 +1,4 @@
-"""Which rows a viewer may read and edit. `visible` is the only way to rows of entities.
+"""Conditions on the rows that a viewer may read and edit. `visible` is the only way to rows of entities.
 
 Code that must look at rows which the viewer cannot see uses `unscoped(Model, reason)`. Both leave a comment in the SQL,
 by which the tests prove that no statement reads an entity's table without one of them.
@@ -43,7 +43,7 @@ def unscoped(model: Any, reason: str) -> sa.ColumnElement[bool]:
 
 
 def editable(model: Any, viewer: Viewer) -> sa.ColumnElement[bool]:
-    """The condition under which the record's `edit_policy` lets the viewer change it. The role decides apart."""
+    """The condition under which the record's `edit_policy` lets the viewer change it, apart from the role."""
     return _once(viewer, model, ("editable", model), lambda: allows(_class(model), "edit", model, viewer))
 
 
@@ -70,7 +70,7 @@ class _RecordAtChange:
 def visible_totals(viewer: Viewer) -> sa.ColumnElement[bool]:
     """The condition on StageTotal under which the viewer may see a row.
 
-    The deals of a row have one owner and one team, so the policy of deals decides. An empty id is nobody's.
+    The deals of a row have one owner and one team, so the policy of deals applies. An empty id matches no user or team.
     """
 
     def build() -> sa.ColumnElement[bool]:
@@ -82,8 +82,8 @@ def visible_totals(viewer: Viewer) -> sa.ColumnElement[bool]:
 
 
 def is_private(viewer: Viewer, entity: str) -> bool:
-    """Whether the workspace's default hides records of the entity from the viewer unless they belong to the viewer,
-    to somebody below the viewer, or to one of the viewer's teams."""
+    """True if the workspace's default restricts the viewer to the entity's records of the viewer, of users below the
+    viewer, and of the viewer's teams."""
     if viewer.role is Role.ADMIN or entity not in viewer.defaults:
         return False
     return is_restricted(viewer, ENTITIES[entity], "read")
@@ -91,7 +91,7 @@ def is_private(viewer: Viewer, entity: str) -> bool:
 
 @dataclass(frozen=True)
 class VisibilityScope:
-    """What decides which records a viewer sees: viewers with equal scopes get equal answers.
+    """The part of a viewer that determines the visible records: viewers with equal scopes get equal answers.
 
     `private` are the entities whose default is PRIVATE. `user_id` is None where the answer is the same for all users,
     or for all admins (`sees_everything`).

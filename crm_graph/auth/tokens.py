@@ -31,14 +31,14 @@ async def create_api_token(
     revocation.
     """
     if viewer.actor.startswith("token:"):
-        raise Forbidden("A token makes no tokens: sign in with email and password.")
+        raise Forbidden("An API token cannot create API tokens. Sign in with email and password.")
     own = visible(ApiToken, viewer), ApiToken.user_id == viewer.user_id
     standing = sa.or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now())
     if (await session.scalar(sa.select(sa.func.count()).where(*own, standing)) or 0) >= MAX_TOKENS:
         raise Invalid(f"One user has at most {MAX_TOKENS} API tokens: revoke one that is not used any more.")
     cleaned = records.clean(ApiToken, {"name": name, "expires_at": expires_at})
     if expires_at is not None and expires_at <= now():
-        raise Invalid("This time is over.", "expires_at")
+        raise Invalid("This time is in the past.", "expires_at")
     token = new_api_token()
     record = ApiToken(
         workspace_id=viewer.workspace_id,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from broadcaster import Broadcast
 
 TIMEOUT_SECONDS = 5.0
-"""How long connecting, disconnecting and sending may take."""
+"""The maximum for connecting, disconnecting and sending."""
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""What one transaction did to one record, before it is a row of the log."""
+"""The entry of one record and transaction in the journal, before it becomes a row of the log."""
 
 from __future__ import annotations
 

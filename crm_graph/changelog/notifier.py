@@ -64,7 +64,7 @@ class RevisionSignal:
     async def wait_past(self, revision: int) -> None:
         """Wait until the log has grown past a revision, or was restored.
 
-        Each revision wakes once: a notification may be of a log that a restored backup has replaced.
+        A revision ends only one wait: it may come from a log that a restored backup has replaced.
         """
         self.revision = max(self.revision, revision)
         while self.revision <= revision and not self._restored:

@@ -64,7 +64,11 @@ def serve(host: str, port: int, workers: int) -> None:
 )
 @click.option("--fresh", is_flag=True, help="Delete the folder's data first.")
 @click.option(
-    "--accounts", default=200, show_default=True, type=click.IntRange(1, 20_000), help="Number of generated accounts."
+    "--accounts",
+    default=200,
+    show_default=True,
+    type=click.IntRange(1, 20_000),
+    help="Number of generated accounts. A few of them are deleted.",
 )
 def demo(host: str, port: int, folder: Path, fresh: bool, accounts: int) -> None:
     """Serve generated data, with GraphiQL signed in.

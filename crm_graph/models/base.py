@@ -81,7 +81,7 @@ class WorkspaceRow(Base):
 
 
 class Entity(WorkspaceRow):
-    """A record that people work with: it has a version and times, and its deletion is soft. The change log records it.
+    """A record with a version, timestamps and soft deletion, whose changes are logged.
 
     A concrete entity needs a `read_policy` and an `edit_policy`: without them its definition raises TypeError.
     `EVENTS` names the columns whose change is an action of its own in the log.

@@ -20,7 +20,7 @@ class Policy:
     """The base of all policies."""
 
     def parts(self) -> Iterator[Policy]:
-        """This policy and those that it is made of."""
+        """This policy and the policies that it consists of."""
         yield self
 
 
@@ -56,10 +56,10 @@ class Holder(Policy):
 
 @dataclass(frozen=True)
 class InheritsFrom(Policy):
-    """Those who may do the same to the record that a column refers to.
+    """The users with the same access to the record that a column refers to.
 
-    `unlinked` decides for rows where the column is null; without it they are nobody's. Everyone may where everyone may
-    read, or edit, all records that the column can refer to.
+    `unlinked` is the policy of rows where the column is null; without it only admins have access to them. If everyone
+    may read, or edit, all records that the column can refer to, everyone may do so here, too.
     """
 
     column: str
@@ -73,7 +73,7 @@ class InheritsFrom(Policy):
 
 @dataclass(frozen=True)
 class LinkedRecords(Policy):
-    """Those who may do the same to one of the records that the row is linked to.
+    """The users with the same access to one of the records that the row is linked to.
 
     `table` holds the links: `column` refers to this row, and each other reference to a record of another entity. Links
     with the flag `ignored` do not count.
@@ -107,8 +107,11 @@ class _Combination(Policy):
 
 
 class AllOf(_Combination):
-    """Those whom all of the policies let in."""
+    """The users to whom all of the policies give access."""
 
 
 class AnyOf(_Combination):
-    """Those whom one of the policies lets in. Put the likely ones first: the database stops at the first that holds."""
+    """The users to whom at least one of the policies gives access.
+
+    Put the likely ones first: the database stops at the first that holds.
+    """

@@ -1,4 +1,4 @@
-"""Import rules: what a bulk import does to an entity beyond its columns. Each is declared beside the entity's service.
+"""Import rules: the behaviour of an entity in a bulk import, beyond its columns. They stand beside its service.
 
     class QuoteImport(ImportRules[Quote]):
         model = Quote
@@ -33,16 +33,16 @@ RULES: dict[type[Entity], type[ImportRules[Any]]] = {}
 
 
 class Index(Protocol):
-    """The records that an import knows: those of the database, and those that its rows create."""
+    """The records that rows can refer to: those in the database, and those that the import creates."""
 
     def facts_of(self, model: type[E], record_id: str | None) -> E | None:
-        """A read-only record with its id and the columns that `ImportRules.facts` names; None if it is unknown."""
+        """A read-only record with its id and the columns in `ImportRules.facts`; None if there is none."""
 
     def all_facts(self, model: type[E]) -> Iterable[E]:
-        """All known records of an entity, as `facts_of` returns them."""
+        """All records of an entity, as `facts_of` returns them."""
 
     def add(self, model: type[Entity], record_id: str, values: Values) -> None:
-        """Make a record known."""
+        """Add a created record."""
 
 
 class ImportRules(Generic[E]):

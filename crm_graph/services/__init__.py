@@ -1,1 +1,1 @@
-"""What the CRM does: plain async functions verb(session, viewer, *, ...), one module a domain over records.py."""
+"""The rules and verbs of the CRM: async functions verb(session, viewer, *, ...), one module per domain."""

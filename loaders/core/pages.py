@@ -293,7 +293,7 @@ def bounds(model: type[Entity], request: PageRequest, keys: Sequence[Expression]
 def _index_bound(
     model: type[Entity], order: SortKey, key: Expression, value: object, backward: bool
 ) -> list[sa.ColumnElement[bool]]:
-    """What `_after_keys` implies for the first column alone: an index scan starts there."""
+    """The part of `_after_keys` that bounds the first column alone, where an index scan can start."""
     if value is None or (order.nullable(model) and order.nulls_first is backward):
         return []
     edge = as_bind(value, key.type)

@@ -54,7 +54,8 @@ class Audience:
 async def load_audience(session: AsyncSession, viewer: Viewer, rows: Sequence[ChangeRow]) -> Audience:
     """The users of the viewer's workspace who see the records of these rows.
 
-    It inverts the policy `OwnerAndTeam`: a change of a private record is resolved only for users who may see it.
+    It inverts the policy `OwnerAndTeam` by hand: a change of a private record is resolved only for users who may see
+    it. If that policy changes, change this function as well.
     """
     owners = {key for row in rows if (key := row.after.get("owner_id"))}
     teams = {key for row in rows if (key := row.after.get("team_id"))}

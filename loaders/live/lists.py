@@ -47,7 +47,7 @@ class ListSource:
         return sa.select(selected).where(visible(self.model, viewer), self.where(self.model, viewer))
 
     async def load(self, session: AsyncSession, viewer: Viewer, ids: Collection[str]) -> dict[str, Entity]:
-        """Those of these records that are in the list, by id."""
+        """The records with these ids that are in the list, by id."""
         statement = self.select(viewer, self.model).where(in_array(self.model.id, list(ids)))
         return {record.id: record for record in await session.scalars(statement)}
 

@@ -1,1 +1,1 @@
-"""How operations are parsed, validated, planned and executed."""
+"""Parsing, validation, planning and execution of operations."""

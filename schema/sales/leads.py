@@ -61,7 +61,7 @@ write_input(
         "lead_id": (strawberry.ID, "Id of the lead."),
         "account_id": (Optional[strawberry.ID], "The account to use; if omitted, the contact's or a new one."),
         "contact_id": (Optional[strawberry.ID], "The contact to use; a new one if omitted."),
-        "create_opportunity": (Optional[bool], "Whether to create a deal; true if omitted."),
+        "create_opportunity": (Optional[bool], "True, the default, creates a deal as well."),
         "opportunity_name": (Optional[str], "Name of the deal; the account's name if omitted."),
         "owner_id": (
             Optional[strawberry.ID],

@@ -169,13 +169,13 @@ class Group:
         personal = moving if self.sight.user_id is not None else []
         try:
             batch = ChangeBatch(rows, personal, audience)
-            told = await build_update(session, self.viewer, self.request, self.members, batch, end, render_payload)
+            update = await build_update(session, self.viewer, self.request, self.members, batch, end, render_payload)
         except (ResyncRequired, GraphQLError) as error:
             self.detach_all(error)
             return
-        self.members, self.at = told.members, end.number
-        if told.payload is not None:
-            self.send(told.payload)
+        self.members, self.at = update.members, end.number
+        if update.payload is not None:
+            self.send(update.payload)
 
     async def _split(
         self,
@@ -199,16 +199,16 @@ class Group:
             viewer = viewers[subscribers[0].viewer.user_id or ""]
             try:
                 batch = ChangeBatch(rows, moving)
-                told = await build_update(session, viewer, self.request, self.members, batch, end, render_payload)
+                update = await build_update(session, viewer, self.request, self.members, batch, end, render_payload)
             except (ResyncRequired, GraphQLError) as error:
                 for subscriber in subscribers:
                     self._detach(subscriber, error)
                 continue
-            group = Group(viewer, self.request, told.members, end.number)
+            group = Group(viewer, self.request, update.members, end.number)
             split_groups.append(group)
             for subscriber in subscribers:
                 subscriber.viewer, subscriber.number = viewers[subscriber.viewer.user_id or ""], end.number
-                if told.payload is None or subscriber.sink.try_send(told.payload):
+                if update.payload is None or subscriber.sink.try_send(update.payload):
                     self.subscribers.discard(subscriber)
                     group.subscribers.add(subscriber)
                 else:  # the payload cannot be made again: the client has to reload the list

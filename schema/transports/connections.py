@@ -86,8 +86,8 @@ class ConnectionRegistry:
         self._tasks = []
 
     def drain(self, seconds: float = 0) -> None:
-        """Ask all clients to reconnect, also those that connect from now on. The closes are spread over `seconds`, so
-        that reconnecting clients do not overload the next process."""
+        """Close all connections, also those opened from now on, so that their clients reconnect. The closes are spread
+        over `seconds`, so that the clients do not overload the next process."""
         self.draining = True
         loop = asyncio.get_running_loop()
         for connection in list(self._open):
@@ -142,12 +142,12 @@ class ConnectionRegistry:
 
     async def end_revoked(self) -> None:
         """Close the connections with revoked sessions or API tokens, and those of users who can no longer sign in."""
-        asked = {each: each.principal for each in self._open if each.principal is not None}
-        if not asked:
+        checked = {each: each.principal for each in self._open if each.principal is not None}
+        if not checked:
             return
         async with self.database.monitor() as session:
-            standing = await auth.still_valid(session, {each.key: each for each in asked.values()}.values())
-        for connection, principal in asked.items():
+            standing = await auth.still_valid(session, {each.key: each for each in checked.values()}.values())
+        for connection, principal in checked.items():
             # A connection that changed its token meanwhile is checked the next time.
             if principal.key not in standing and connection.principal is principal:
                 connection.end(CloseReason.EXPIRED if principal.has_expired else CloseReason.REVOKED)

@@ -36,7 +36,7 @@ query Customer($id: ID!) {
       nextActivity { subject happensAt }
     }
     contacts(first: 5) { totalCount nodes { firstName lastName title email } }
-    opportunities(orderBy: [{ field: CLOSE_DATE, direction: DESC }]) {
+    opportunities(orderBy: [{ field: CLOSE_DATE, direction: DESC }]) {  # opportunities are deals
       nodes {
         name
         amount { amount currency }

@@ -121,7 +121,7 @@ class OperationService:
                 data = await self.persisted_queries.resolve(data, mode, payer)
             except RequestError as fault:
                 return OperationRequest(invalid_document(fault), None, None, data)
-        text, asked = data.query or "", data.operation_name
+        text, operation_name = data.query or "", data.operation_name
         document = self.schema.cached_document(text)
         if document is None:
             try:
@@ -130,7 +130,7 @@ class OperationService:
             except RequestError as fault:
                 return OperationRequest(invalid_document(fault), None, None, data)
             document = self.schema.parse(text)
-        operation = document.operation(asked)
+        operation = document.operation(operation_name)
         kind = None if operation is None else operation.operation
         name = None if operation is None or operation.name is None else operation.name.value
         OPERATION.set(name or "-")
@@ -140,7 +140,7 @@ class OperationService:
             check_variables(data.variables)
         except LimitExceeded as fault:
             return OperationRequest(document, kind, name, data, fault=fault)
-        cost, most = self.schema.cost(document, asked), self.settings.operation_cost
+        cost, most = self.schema.cost(document, operation_name), self.settings.operation_cost
         requested = cost.requested(data.variables)
         exceeded = CostExceeded(requested, most) if most and requested > most else None
         return OperationRequest(document, kind, name, data, cost, requested, exceeded)
@@ -258,8 +258,8 @@ class OperationService:
         )
 
     def _wants_cost(self, context: Context, request: OperationRequest) -> bool:
-        asked = context.caller is not None and context.caller.header(COST_HEADER) == b"1"
-        return asked or self.settings.explain or (request.data.extensions or {}).get("cost") is True
+        by_header = context.caller is not None and context.caller.header(COST_HEADER) == b"1"
+        return by_header or self.settings.explain or (request.data.extensions or {}).get("cost") is True
 
     async def context(self, caller: Caller) -> Context:
         """The context of a request, with or without a token."""

@@ -86,7 +86,7 @@ class PersistedQueryStore:
         return dataclasses.replace(sent, query=known[0])
 
     async def save(self, sent: GraphQLRequest, payer: str) -> None:
-        """Save the query if the request asks for it. If that fails, the client sends it again."""
+        """Save the query if the request wants that. If it fails, the client sends the query again."""
         document_id, text = sent.save_as, sent.query
         if document_id is None or text is None:
             return
@@ -100,7 +100,7 @@ class PersistedQueryStore:
             log.warning("Could not save a persisted query: %s", error)
 
     async def _find(self, document_id: str, payer: str) -> tuple[str, bool] | None:
-        """The text of a document, and whether it is trusted. Raises Throttled."""
+        """The text of a document, and True if it is trusted. Raises Throttled."""
         known = self._documents.get(document_id)
         if known is not None:
             return known

@@ -1,9 +1,9 @@
-"""What each abusive request costs a server process before it is refused, and what others notice of them all.
+"""Processor time of each abusive request, and the delay that abuse causes for other users.
 
-Processor time is the server's own, as the system counts it. The others are users who read an account's 360 at a steady
-rate; each of their requests is timed from when it was due, alone and then while the abuses come one after the other, in
-rounds of which the middle one counts: whatever else the machine does hits both alike. The attacker's own work gives
-way to theirs, as if it were done on another machine.
+The processor time is that of the server process. The other users read an account's 360 at a steady rate. Each of their
+requests is timed from the moment it is due, first without abuse and then during it. Both alternate, and the median
+round counts, so that other load on the machine affects both. The attacker's process runs at a lower priority, as if it
+were on another machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.support.abuse import ABUSES
 MOST_MILLISECONDS, MOST_TIMES, LEAST_P99 = 50.0, 2.0, 5.0
 RATE, PAUSE_SECONDS = 50, 0.1
 ROUNDS, SECONDS = 7, 6
-POLITENESS = 10  # of the attacker's process to the others of this machine
+POLITENESS = 10  # the niceness of the attacker's process
 SUBSCRIPTIONS, BATCH = 10_000, 10_000
 CHANGES = "subscription { changes { revision } }"
 
@@ -56,7 +56,7 @@ class Site:
         return {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
 
     def post(self, body: bytes) -> int:
-        """The status that a body is answered with."""
+        """The status of the answer to a body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with contextlib.closing(connection):
             connection.request(
@@ -65,8 +65,8 @@ class Site:
             return connection.getresponse().status
 
     def raw(self, *pieces: bytes, pause: float = 0.0) -> bytes:
-        """What comes back for bytes that come piece by piece, unless they come slowly: then it is not awaited. The
-        connection may be closed meanwhile."""
+        """Send bytes piece by piece, and return the answer. With a pause, the answer is not read. The server may close
+        the connection at any time."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as line, contextlib.suppress(OSError):
             for piece in pieces:
                 line.sendall(piece)
@@ -100,7 +100,7 @@ def batch(site: Site) -> None:
 
 
 def large(site: Site) -> None:
-    """50 MB, as much of it as is taken."""
+    """A body of 50 MB, or the part of it that the server reads."""
     assert b" 413 " in site.raw(HEAD + b"Content-Length: 50000000\r\n\r\n", *[bytes(1_000_000)] * 50)[:16]
 
 
@@ -118,7 +118,7 @@ def slow_head(site: Site) -> None:
 
 
 def slow_websocket(site: Site) -> None:
-    """Reads nothing of what it asks for."""
+    """Run operations without reading their answers."""
     with site.websocket(max_queue=1) as line:
         for number in range(20):
             payload = {"query": "{ pipelines { nodes { id name stages { id name } } } }"}
@@ -133,7 +133,7 @@ def pings(site: Site) -> None:
 
 
 def subscriptions(site: Site) -> None:
-    """On one socket; each that is one too many is answered by an error."""
+    """Start subscriptions on one socket. Those beyond the limit must be refused."""
     refused = 0
     with site.websocket(max_size=None) as line:
         for number in range(SUBSCRIPTIONS):
@@ -156,18 +156,18 @@ SHAPES: dict[str, tuple[Callable[[Site], None], int]] = {
     "500 pings that nobody reads": (pings, 1),
     f"{SUBSCRIPTIONS:,} subscriptions": (subscriptions, SUBSCRIPTIONS),
 }
-"""What is done, and in how many requests."""
+"""{name: (function that sends it, number of requests)}"""
 
 
 def cost(site: Site, times: int) -> dict[str, float]:
-    """Milliseconds of processor for a request of each shape: the least of some times, as other work can only add."""
+    """Milliseconds of processor time per request of each shape: the minimum, because other work can only add."""
     costs: dict[str, float] = {}
     for name, (send, requests) in SHAPES.items():
         found = []
         for _ in range(1 if requests > 100 else times):
             before = site.spent
             send(site)
-            time.sleep(0.02)  # until what is done after the answer is done
+            time.sleep(0.02)  # for work after the answer
             found.append((site.spent - before) / requests)
         costs[name] = min(found)
         say(f"{costs[name]:8.2f} ms  {name}")
@@ -175,14 +175,14 @@ def cost(site: Site, times: int) -> dict[str, float]:
 
 
 def delays(site: Site, token: str) -> float:
-    """The 99th percentile of the others' milliseconds."""
+    """The 99th percentile of the other users' delays, in milliseconds."""
     body = json.dumps({name: EXAMPLES[0][name] for name in ("query", "variables")}).encode()
     headers = {**site.headers, "Authorization": f"Bearer {token}", "Accept": "application/json"}
     return percentile(asyncio.run(load.steady(site.port, headers, [body], RATE, SECONDS)), 99)
 
 
 def attack(site: Site, begun: Any, over: Any) -> None:
-    """One abuse after the other, until it is over."""
+    """Send one abuse after the other until `over` is set."""
     os.nice(POLITENESS)
     begun.set()
     while not over.is_set():
@@ -195,7 +195,7 @@ def attack(site: Site, begun: Any, over: Any) -> None:
 
 @contextlib.contextmanager
 def abused(site: Site) -> Iterator[None]:
-    """Inside the block the abuses come, from a process of their own: whoever measures is not to wait for them."""
+    """Inside the block, another process sends the abuses, so that this one measures without waiting for them."""
     context = multiprocessing.get_context("spawn")
     begun, over = context.Event(), context.Event()
     attacker = context.Process(target=attack, args=(site, begun, over))
@@ -209,7 +209,7 @@ def abused(site: Site) -> Iterator[None]:
 
 
 def main() -> None:
-    parser = options(__doc__, quick="each twice, and the others once")
+    parser = options(__doc__, quick="2 runs of each request instead of 5, and 1 round instead of 7")
     chosen = parser.parse_args()
     with database(chosen.database) as url:
         env = environment(url)

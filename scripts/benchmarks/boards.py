@@ -1,4 +1,4 @@
-"""Boards to follow, on crm-graph and on the peer, and the check of what subscribers were told."""
+"""Boards with subscribers, on crm-graph and on the peer, and the check of the messages that they received."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ query ($after: String!) {
 
 @dataclass
 class Move:
-    """A card that went to a stage: when that was sent, and when it stood in the log (or was published)."""
+    """A move of a card to a stage, with the times when it was sent, and recorded in the log (or published)."""
 
     revision: int
     opportunity_id: str
@@ -95,7 +95,7 @@ class Ours:
         return made
 
     def make_private(self) -> None:
-        """From now on each user sees only the own deal."""
+        """From now on, each user sees only their own deal."""
         self.client.ask("""mutation {
           updateWorkspace(input: { opportunityVisibility: PRIVATE }) { userErrors { code message } }
         }""")
@@ -109,7 +109,7 @@ class Ours:
         return stands
 
     def move(self, number: int) -> Move:
-        """One of the users, in turn, moves his deal to the next stage."""
+        """One of the users, in turn, moves their deal to the next stage."""
         deal = self.deals[number % USERS]
         deal.stage = (deal.stage + 1) % len(self.stages)
         stage_id = self.stages[deal.stage]
@@ -133,7 +133,7 @@ class Ours:
 
 
 class Peer:
-    """The graphql-ws server. It publishes an update of ours again and again, under revisions of its own."""
+    """The graphql-ws server. It publishes one of our updates repeatedly, with its own revisions."""
 
     name = "graphql-ws"
 
@@ -155,11 +155,11 @@ class Peer:
         return Move(number_of(done["revision"]), event["opportunityId"], stage_id, sent, done["at"] / 1000)
 
     def date(self, moves: Sequence[Move], since: str) -> None:
-        """They have their times already."""
+        """The moves already have their times."""
 
 
 def operation_id(number: int) -> str:
-    """As clients make them: one is like no other, and all are of the same length."""
+    """A unique id of constant length, like those of clients."""
     return str(uuid.UUID(int=number, version=4))
 
 
@@ -169,14 +169,14 @@ def number_of(revision: str) -> int:
 
 @dataclass
 class Run:
-    """Moves in their order, and what became of them: when each of a move's subscribers knew of it."""
+    """Moves in their order, with the times at which each subscriber received them."""
 
     moves: list[Move]
     received: list[list[float]]
     messages: int
 
     def seconds(self, since: Callable[[Move], float]) -> float:
-        """From each move to its last delivery, together."""
+        """The sum of the times from each move to its last delivery."""
         return sum(max(times) - since(move) for move, times in zip(self.moves, self.received, strict=True))
 
     def delays(self, since: Callable[[Move], float]) -> list[float]:
@@ -192,12 +192,15 @@ def compare(
     logs: Sequence[Log],
     own: Sequence[str] | None = None,
 ) -> Run:
-    """What a crowd received, compared with the moves since a revision. `own` has each socket's opportunity, where it
-    is to be told of that one alone. Raises AssertionError where a socket was not told just what it should be."""
+    """Compare the messages of all sockets with the moves since a revision.
+
+    `own` has the opportunity of each socket, if it must receive only that one. Raises AssertionError if a socket
+    received too little or too much.
+    """
     moves = sorted(moves, key=lambda move: move.revision)
     received: dict[int, list[float]] = {move.revision: [] for move in moves}
     messages = 0
-    told: dict[tuple[int, ...], list[tuple[Move, ...]]] = {}
+    checked: dict[tuple[int, ...], list[tuple[Move, ...]]] = {}
     for number, log in enumerate(logs):
         if own is not None:
             its = [move for move in moves if move.opportunity_id == own[number]]
@@ -206,8 +209,8 @@ def compare(
                 counts = [each["totals"]["count"] for each in update["stages"]]
                 assert sum(counts) <= 1, f"{update} counts deals of others"
         else:
-            news = told.get(sequence := tuple(log.chunks)) or list(_news(moves, since, chunks, sequence))
-            told[sequence] = news
+            news = checked.get(sequence := tuple(log.chunks)) or list(_news(moves, since, chunks, sequence))
+            checked[sequence] = news
         for at, known in zip(log.times, news, strict=True):
             messages += bool(known)
             for move in known:
@@ -218,9 +221,11 @@ def compare(
 def _news(
     moves: Sequence[Move], since: int, chunks: Sequence[Sequence[dict[str, Any]]], sequence: Sequence[int]
 ) -> Iterator[tuple[Move, ...]]:
-    """The moves that each chunk of a sequence tells of. An update tells of all moves that it is the first to include,
-    of several with one card the last; a checkpoint of none. Where it is not caught up, its cards may be told as later
-    moves have left them."""
+    """The moves that each chunk of a sequence reports.
+
+    An update must report all new moves, but only the last one of each card; a checkpoint reports none. If the update is
+    not caught up, its cards may be in the state after later moves.
+    """
     place = 0
     for chunk in sequence:
         begun = place
@@ -232,12 +237,12 @@ def _news(
                 place += 1
             events, exact = update["events"], update["caughtUp"]
             due = {move.opportunity_id: (move.revision, exact and move.stage_id) for move in moves[first:place]}
-            said = {
+            reported = {
                 each["opportunityId"]: (number_of(each["revision"]), exact and each["opportunity"]["stage"]["id"])
                 for each in events
                 if each["kind"] == "MOVED"
             }
-            assert said == due, f"{update} should tell of {due}"
-            assert len(events) == len(due), f"{update} tells of some twice"
+            assert reported == due, f"{update} should report {due}"
+            assert len(events) == len(due), f"{update} reports some twice"
         yield tuple(moves[begun:place])
     assert place == len(moves), f"{len(moves) - place} moves are missing"

@@ -1,4 +1,4 @@
-"""What the benches share: a database and a server of their own, a client, and the printing of results."""
+"""Shared code of the benches: a temporary database and server, a client, and the printing of results."""
 
 from __future__ import annotations
 
@@ -35,10 +35,14 @@ from tests.support.ports import free_port  # noqa: E402
 
 
 def options(doc: str | None, *, quick: str, database: bool = True) -> argparse.ArgumentParser:
-    """A parser with the options of all benches; `quick` says what --quick leaves out."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """A parser with the options of all benches. `quick` is the help of --quick."""
+    parser = argparse.ArgumentParser(
+        prog=f"scripts/bench {Path(sys.argv[0]).stem}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--quick", action="store_true", help=quick)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     if database:
         parser.add_argument(
             "--database",
@@ -53,7 +57,7 @@ def say(text: str) -> None:
 
 
 def finish(kept: bool, summary: str, figures: Mapping[str, Any], file: Path | None) -> None:
-    """Write the figures, print the last line, and exit: with 1 where a bound is not kept."""
+    """Write the figures, print the summary, and exit: with 1 if a limit does not hold."""
     if file is not None:
         file.write_text(json.dumps({**figures, "summary": summary, "kept": kept}, indent=2) + "\n")
     say(summary)
@@ -61,12 +65,12 @@ def finish(kept: bool, summary: str, figures: Mapping[str, Any], file: Path | No
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that `share` percent of them do not exceed."""
+    """The smallest value that at least `share` percent of the values do not exceed."""
     return sorted(values)[max(0, math.ceil(len(values) * share / 100) - 1)]
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process has in use, of which some may be shared."""
+    """Resident memory of a process, in bytes."""
     status = Path(f"/proc/{pid}/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
@@ -104,14 +108,14 @@ def environment(url: str, **settings: object) -> dict[str, str]:
         "database_url": url,
         "broadcast_url": "memory://",
         "secret_key": secrets.token_urlsafe(48),
-        "cost_available": 1_000_000_000,  # counted as ever, but one user asks for more here than many do
+        "cost_available": 1_000_000_000,  # one user sends more here than many do in production
         **settings,
     }
     return {**inherited, **{f"CRM_GRAPH_{name.upper()}": str(value) for name, value in given.items()}}
 
 
 def prepare(env: Mapping[str, str]) -> str:
-    """Migrate the database and make a workspace; the token of its admin."""
+    """Migrate the database, create a workspace, and return a token of its admin."""
     from crm_graph import migrations
     from crm_graph.cli.database_session import database_session
     from crm_graph.database import Database
@@ -170,8 +174,8 @@ class Server:
 
 @contextlib.contextmanager
 def running(command: Sequence[str], env: Mapping[str, str], *, end: int = signal.SIGTERM) -> Iterator[Server]:
-    """A server process that is told its port with --port, from its first answer on. Raises RuntimeError with what
-    it printed where it ends before that."""
+    """A server process that takes --port, once it answers. Raises RuntimeError with its output if it ends before
+    that."""
     port = free_port()
     with tempfile.TemporaryFile() as printed:
         process = subprocess.Popen([*command, "--port", str(port)], env=env, stdout=printed, stderr=printed)
@@ -204,7 +208,7 @@ def _listens(port: int) -> bool:
 
 @contextlib.contextmanager
 def at_once(contexts: Sequence[contextlib.AbstractContextManager[T]]) -> Iterator[list[T]]:
-    """Several contexts, which are entered side by side."""
+    """Several contexts, entered in parallel."""
     with contextlib.ExitStack() as stack:
         with ThreadPoolExecutor() as pool:
             entered = list(pool.map(stack.enter_context, contexts))
@@ -217,7 +221,7 @@ def serving(env: Mapping[str, str]) -> contextlib.AbstractContextManager[Server]
 
 
 class Client:
-    """Posts JSON to a server over connections that stay open, one a thread."""
+    """Posts JSON to a server over persistent connections, one per thread."""
 
     def __init__(self, port: int, token: str | None = None) -> None:
         self.port = port
@@ -227,7 +231,7 @@ class Client:
         self._local = threading.local()
 
     def post(self, path: str, body: object, token: str | None = None) -> Any:
-        """The answer to a body; `token` stands in for the client's own."""
+        """The answer to a body; `token` replaces the client's own."""
         headers = self.headers if token is None else {**self.headers, "Authorization": f"Bearer {token}"}
         connection = self._connection()
         connection.request("POST", path, json.dumps(body).encode(), headers)
@@ -236,7 +240,7 @@ class Client:
         return answer
 
     def _connection(self) -> http.client.HTTPConnection:
-        """The thread's, or a new one where the server may have closed that for being idle."""
+        """The thread's connection, or a new one if the server may have closed it for being idle."""
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -245,7 +249,7 @@ class Client:
         return connection
 
     def ask(self, query: str, token: str | None = None, **variables: object) -> Any:
-        """The data of an operation that must succeed. A mutation's user errors are errors, too."""
+        """The data of an operation. Raises AssertionError for errors and for a mutation's user errors."""
         answer = self.post("/graphql", {"query": query, "variables": variables}, token)
         data = answer.get("data")
         refused = [each for each in (data or {}).values() if isinstance(each, dict) and each.get("userErrors")]

@@ -1,4 +1,4 @@
-"""Contenders that are asked the same in turn, so that whatever else the machine does hits all alike."""
+"""Servers that are measured with the same requests in turn, so that other load on the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from operations import READS, Deal, Operation
 from servers import ComparedServer, Site
 
 MOVE, MOVED_DEALS, MOST_MOVES_A_SECOND = "move", 20_000, 8_000
-"""So many deals, if there are as many, that a move whose commit takes long is made before the same deal's next one."""
+"""Enough deals that a slow commit of a move ends before the next move of the same deal."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How often, and for how many seconds."""
+    """Numbers of rounds and requests, and durations in seconds."""
 
     rounds: int
     seconds: int
@@ -34,7 +34,7 @@ class Effort:
 
 
 def same_answers(contenders: Sequence[ComparedServer], asked: int) -> None:
-    """Raises AssertionError where two of them answer differently."""
+    """Raises AssertionError if the answers of two servers differ."""
     first, *others = contenders
     for operation in READS:
         chance = random.Random(operation.name)
@@ -48,7 +48,7 @@ def same_answers(contenders: Sequence[ComparedServer], asked: int) -> None:
 
 
 def same_moves(contenders: Sequence[ComparedServer]) -> None:
-    """A deal goes on by a stage with each of them in turn. Raises AssertionError where it does not."""
+    """Move a deal by one stage with each server in turn. Raises AssertionError if it does not arrive there."""
     [deal] = asyncio.run(_as_they_stand(contenders[0].site, [1]))
     for place, each in enumerate(contenders):
         due = Deal(deal.number, deal.version + place)
@@ -64,7 +64,7 @@ class Comparison:
         self._storms: dict[tuple[str, ComparedServer], list[LoadRun]] = {}
 
     def race(self, lanes: Sequence[tuple[Operation, ComparedServer]], settle: int = 0) -> None:
-        """All lanes, round after round, when each contender is warm, and each lane was raced for `settle` seconds."""
+        """Measure all lanes, round after round, after a warm-up of each contender and `settle` seconds of each lane."""
         warming: dict[ComparedServer, list[bytes]] = {}
         files = {}
         for operation, contender in lanes:
@@ -83,8 +83,8 @@ class Comparison:
                 self._storm(operation.name, contender, file)
 
     def race_moves(self, contenders: Sequence[ComparedServer]) -> None:
-        """Deals go on by a stage, each several times. Each contender has deals of its own: the last moves of a storm
-        may still be made when the next one begins."""
+        """Measure moves of deals, each several times. Each contender has its own deals, because the last moves of a
+        storm may overlap the next one."""
         site, count = contenders[0].site, MOST_MOVES_A_SECOND * self.effort.seconds
         for _ in range(self.effort.rounds):
             for place, contender in enumerate(contenders):
@@ -96,10 +96,10 @@ class Comparison:
                     contender.move_body(Deal(each.number, each.version + turn)) for turn in turns for each in deals
                 ]
                 done = self._storm(MOVE, contender, self._write(moves))
-                assert done.requests < count, "the moves came round to the first ones, which were made already"
+                assert done.requests < count, "there were too few moves for this speed"
 
     def delays(self, operation: Operation, contenders: Sequence[ComparedServer], rate: float) -> list[float]:
-        """The 99th percentile of the milliseconds of each contender's answers at a rate: the middle of the rounds."""
+        """The 99th percentile of each contender's delays at a rate, in milliseconds: the median of the rounds."""
         delays: list[list[float]] = [[] for _ in contenders]
         for _ in range(self.effort.rounds):
             for each, found in zip(contenders, delays, strict=True):
@@ -109,12 +109,11 @@ class Comparison:
         return [percentile(each, 50) for each in delays]
 
     def found(self, name: str, contender: ComparedServer) -> LoadRun:
-        """What came out for an operation: the middle of the rounds."""
+        """The median figures of an operation."""
         return middle(self._storms[name, contender])
 
     def times(self, name: str, one: ComparedServer, other: ComparedServer) -> float:
-        """How many times as fast as the other one it is: the middle of the rounds, in each of which both had the same
-        few seconds of the machine."""
+        """The ratio of two rates: the median over the rounds, in each of which both were measured within seconds."""
         rounds = zip(self._storms[name, one], self._storms[name, other], strict=True)
         return percentile([mine.rate / others.rate for mine, others in rounds], 50)
 

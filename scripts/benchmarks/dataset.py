@@ -1,4 +1,4 @@
-"""A company of any size, in a PostgreSQL database: what each of its records is follows from the record's number."""
+"""A company of any size in a PostgreSQL database. Each record's values follow from its number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 TEAMS, USERS, PIPELINES, STAGES = 5, 50, 10, 6  # stages of each pipeline
-EMAIL = "user-1@bench.example"  # whom all others report to
+EMAIL = "user-1@bench.example"  # the manager of all other users
 CURRENCIES = ["EUR", "USD", "JPY"]
 CHECKED = 10_000  # up to here keys are checked; a larger company is alike, and so made in a third of the time
 # How many of 50 deals each of 10 accounts has, and so on: some have more than a page, some have none.

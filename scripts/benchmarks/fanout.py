@@ -1,8 +1,8 @@
-"""How fast one server process tells 1,000 subscribers of a board, beside a graphql-ws server in the same run.
+"""Messages per second and delay for 1,000 subscribers of a board, compared with a graphql-ws server in the same run.
 
-The peer (scripts/benchmarks/peer) sends the same bytes to as many subscribers, from memory; neither side compresses.
-Everything that every socket received is compared with what was moved. A delivery is timed from the moment the move
-was recorded (by the peer: published), right before its commit, and once more from the moment it was sent.
+The peer (scripts/benchmarks/fanout_peer) sends the same bytes to as many subscribers, from memory. Neither side
+compresses. The messages of every socket are checked against the moves. Each delivery is timed twice: from the moment
+the move was recorded, right before its commit (by the peer: published), and from the moment it was sent.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from subscribers import Subscribers
 
 LEAST_TIMES, MOST_MILLISECONDS, MOST_KILOBYTES = 2.0, 300, 100
 MOST_MEGABYTES, MOST_TIMES_AS_LATE = 10, 1.5
-"""What those who read nothing may cost: memory in all, and how much later the others may learn of things."""
+"""Limits for subscribers that do not read: their memory in all, and the slowdown of the other subscribers."""
 MOVES_A_SECOND, WRITERS, STUCK = 20, 4, 10
 PEER = ROOT / "scripts" / "benchmarks" / "fanout_peer"
 
 
 class Watched:
-    """A board with its crowd."""
+    """A board with its subscribers."""
 
     def __init__(self, side: Ours | Peer, crowd: Subscribers, size: int, own: Sequence[str] | None = None) -> None:
         self.side, self.crowd, self.size, self.own = side, crowd, size, own
         self.moved = 0
 
     def one_by_one(self, count: int) -> Run:
-        """Moves that each wait until the one before has reached everybody: one message a move."""
+        """Moves, each after the previous one has reached all subscribers: one message per move."""
 
         def make() -> list[Move]:
             moves = []
@@ -60,7 +60,7 @@ class Watched:
         return run
 
     def paced(self, count: int, per_second: float) -> Run:
-        """Moves at a rate, whatever time they take."""
+        """Moves at a steady rate, however long they take."""
 
         def make() -> list[Move]:
             begun = time.monotonic()
@@ -74,7 +74,7 @@ class Watched:
         return self._observe(make)
 
     def at_once(self, count: int) -> Run:
-        """Moves as fast as a few writers make them."""
+        """Moves at the full speed of a few writers."""
 
         def make() -> list[Move]:
             with ThreadPoolExecutor(WRITERS) as writers:
@@ -114,7 +114,7 @@ def sent(move: Move) -> float:
 
 
 def delays(run: Run) -> dict[str, float]:
-    """Milliseconds, from recording and from sending."""
+    """Percentiles of the delays in milliseconds, from recording and from sending."""
     figures: dict[str, float] = {}
     for name, since in {"recorded": recorded, "sent": sent}.items():
         values = run.delays(since)
@@ -122,7 +122,7 @@ def delays(run: Run) -> dict[str, float]:
     return figures
 
 
-def told(figures: dict[str, float]) -> str:
+def delay_text(figures: dict[str, float]) -> str:
     return (
         f"{figures['recorded_p50']:.0f} ms p50, {figures['recorded_p99']:.0f} ms p99; "
         f"with the write {figures['sent_p50']:.0f} and {figures['sent_p99']:.0f} ms"
@@ -130,7 +130,7 @@ def told(figures: dict[str, float]) -> str:
 
 
 def throughput(sides: Sequence[Watched], blocks: int, moves: int) -> dict[str, dict[str, float]]:
-    """Messages a second, each side's blocks in turn. The first block of each warms up."""
+    """Messages per second. The sides alternate block by block; the first block of each is a warm-up."""
     totals = {each.side.name: {"messages": 0.0, "recorded": 0.0, "sent": 0.0} for each in sides}
     for block in range(blocks + 1):
         for each in sides:
@@ -155,7 +155,7 @@ def throughput(sides: Sequence[Watched], blocks: int, moves: int) -> dict[str, d
 
 
 def private(ours: Ours, size: int, moves: int, burst: int) -> dict[str, float]:
-    """Everybody sees only the own deal."""
+    """Figures if each user sees only their own deal."""
     ours.make_private()
     own = [ours.deals[number % USERS].id for number in range(size)]
     with Subscribers(ours.server.port) as crowd:
@@ -169,7 +169,7 @@ def private(ours: Ours, size: int, moves: int, burst: int) -> dict[str, float]:
 
 
 def stuck(watched: Watched, moves: int, fill: int) -> dict[str, float]:
-    """The same with some more who read nothing; in the end they do, and have missed nothing."""
+    """Figures with more subscribers that do not read. In the end they read, and must have missed nothing."""
     ours = watched.side
     before, since = ours.server.memory, number_of(ours.revision())
     with Subscribers(ours.server.port) as sleepers:
@@ -191,7 +191,7 @@ def stuck(watched: Watched, moves: int, fill: int) -> dict[str, float]:
 
 
 def node() -> str:
-    """Install the peer where that has not been done; how to run it."""
+    """Install the peer if necessary, and return the path of Node."""
     found = shutil.which("node")
     if found is None or shutil.which("npm") is None:
         raise SystemExit("fanout: the peer needs Node 20 or newer with npm. Install it and run this again.")
@@ -201,7 +201,7 @@ def node() -> str:
 
 
 def first_update(ours: Ours) -> dict[str, Any]:
-    """What our server tells of a move."""
+    """The first update of our server about a move."""
     with Subscribers(ours.server.port) as crowd:
         crowd.join([ours.subscription(0)])
         crowd.take()
@@ -227,7 +227,7 @@ def measure(ours: Ours, peer: Peer, size: int, quick: bool) -> dict[str, Any]:
         waits = {}
         for each, count in zip(watched, (moves, moves // 4), strict=True):
             waits[each.side.name] = delays(each.paced(count, MOVES_A_SECOND))
-            say(f"  {each.side.name}: {told(waits[each.side.name])}")
+            say(f"  {each.side.name}: {delay_text(waits[each.side.name])}")
         memory = {
             each.side.name: (each.side.server.memory - before) / size / 1000
             for each, before in zip(watched, idle, strict=True)
@@ -235,13 +235,14 @@ def measure(ours: Ours, peer: Peer, size: int, quick: bool) -> dict[str, Any]:
         say("Memory: " + ", ".join(f"{name} {kilobytes:.0f} KB a subscriber" for name, kilobytes in memory.items()))
         with_stuck = stuck(watched[0], moves, fill)
         say(
-            f"With {STUCK} more who read nothing: {told(with_stuck)}; the server grew by "
-            f"{with_stuck['megabytes']:.1f} MB; in {with_stuck['messages']:.0f} messages they learnt later what the "
-            f"others were told in {with_stuck['messages_of_others']:.0f}"
+            f"With {STUCK} more that do not read: {delay_text(with_stuck)}; the server grew by "
+            f"{with_stuck['megabytes']:.1f} MB; they caught up with {with_stuck['messages']:.0f} messages; the others "
+            f"got {with_stuck['messages_of_others']:.0f}"
         )
     alone = private(ours, size, moves, burst)
     say(
-        f"{USERS} users of private records: {alone['messages_a_second']:,.0f} messages/s with the writes; {told(alone)}"
+        f"{USERS} users of private records: {alone['messages_a_second']:,.0f} messages/s with the writes; "
+        f"{delay_text(alone)}"
     )
     return {
         "subscribers": size,
@@ -255,7 +256,9 @@ def measure(ours: Ours, peer: Peer, size: int, quick: bool) -> dict[str, Any]:
 
 def main() -> None:
     parser = options(__doc__, quick="fewer moves: under a minute")
-    parser.add_argument("--subscribers", type=int, default=1000, metavar="N")
+    parser.add_argument(
+        "--subscribers", type=int, default=1000, metavar="N", help="subscribers of each server (default: 1000)"
+    )
     chosen = parser.parse_args()
     raise_file_limit()
     program = node()
@@ -282,7 +285,8 @@ def main() -> None:
     were_stuck = stuck_ones["messages"] < stuck_ones["messages_of_others"]
     changed_nothing = stuck_ones["megabytes"] < MOST_MEGABYTES and waits[1] <= MOST_TIMES_AS_LATE * waits[0]
     if not (were_stuck and changed_nothing):
-        say(f"Those who read nothing {'made the others late, or cost memory' if were_stuck else 'were not stuck'}.")
+        fault = "made the others late, or cost memory" if were_stuck else "were not stuck"
+        say(f"The subscribers that do not read {fault}.")
     kept = times >= LEAST_TIMES and max(waits) <= MOST_MILLISECONDS and kilobytes < MOST_KILOBYTES
     kept = kept and were_stuck and changed_nothing
     finish(kept, summary, {"times_the_peer": times, **figures}, chosen.json)

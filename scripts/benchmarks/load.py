@@ -1,4 +1,4 @@
-"""Two ways to ask a server many times: as much as 16 connections can, and at a rate that the server does not set."""
+"""Two kinds of load: as much as 16 connections can send, and a fixed rate independent of the answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 @dataclass
 class LoadRun:
-    """What wrk measured: requests, requests a second, and milliseconds."""
+    """Results of wrk: requests, requests per second, and milliseconds."""
 
     requests: float
     rate: float
@@ -35,12 +35,12 @@ class LoadRun:
 
 
 def rounded(rate: float) -> str:
-    """A rate as it is told."""
+    """A rate as text."""
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
 def middle(storms: Sequence[LoadRun]) -> LoadRun:
-    """Of each figure the middle one of those that several have."""
+    """The median of each figure."""
     return LoadRun(*(percentile(figures, 50) for figures in zip(*map(dataclasses.astuple, storms), strict=True)))
 
 
@@ -50,10 +50,10 @@ def check_wrk() -> None:
 
 
 def storm(port: int, headers: dict[str, str], bodies: Path, seconds: int) -> LoadRun:
-    """Post the lines of a file over and over. Raises AssertionError where one was not answered, or with an error. Where
-    none was answered in time, one is taken to be."""
-    told = [argument for name, value in headers.items() for argument in ("-H", f"{name}: {value}")]
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s", "-s", str(SCRIPT), *told]
+    """Post the lines of a file repeatedly. Raises AssertionError if a request got an error or no answer. If none was
+    answered in time, the result counts one."""
+    given = [argument for name, value in headers.items() for argument in ("-H", f"{name}: {value}")]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s", "-s", str(SCRIPT), *given]
     url = f"http://127.0.0.1:{port}/graphql"
     done = subprocess.run([*command, url, "--", str(bodies)], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
@@ -67,9 +67,11 @@ def storm(port: int, headers: dict[str, str], bodies: Path, seconds: int) -> Loa
 async def steady(
     port: int, headers: dict[str, str], bodies: Sequence[bytes], rate: float, seconds: float
 ) -> list[float]:
-    """Post a body every 1/rate seconds, whether the ones before are answered or not; the milliseconds from when each
-    was due to its answer, or so far where a server falls far behind. What finds no free connection waits, and that
-    counts: a server that stops for a moment is not spared the requests of that moment."""
+    """Post a body every 1/rate seconds, even if earlier ones are unanswered. Returns the milliseconds from the moment
+    each was due to its answer, or to the end if there is none.
+
+    The wait for a free connection counts: a server that pauses does not escape the requests of that time.
+    """
     loop, count = asyncio.get_running_loop(), int(rate * seconds)
     crew = _Crew(port, headers, count)
     for _ in range(CONNECTIONS):
@@ -80,20 +82,20 @@ async def steady(
         if due > loop.time():
             await asyncio.sleep(due - loop.time())
         crew.send(due, bodies[number % len(bodies)])
-    with contextlib.suppress(TimeoutError):  # who has not answered by then has lost anyhow
+    with contextlib.suppress(TimeoutError):  # unanswered requests count with the time so far
         async with asyncio.timeout(PATIENCE_SECONDS):
             await crew.finished
     return crew.close()
 
 
 class _Crew:
-    """The connections, what waits for one of them, and what took how long."""
+    """The connections, the requests that wait for one, and the delays."""
 
     def __init__(self, port: int, headers: dict[str, str], count: int) -> None:
-        told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self.head = f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{told}Content-Length: ".encode()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.head = f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{lines}Content-Length: ".encode()
         self.lines: list[_Line] = []
-        self.free: collections.deque[_Line] = collections.deque()  # in turn, so that none is idle until it is closed
+        self.free: collections.deque[_Line] = collections.deque()  # in turn, so that none is closed for being idle
         self.waiting: collections.deque[tuple[float, bytes]] = collections.deque()
         self.count = count
         self.delays: list[float] = []
@@ -104,7 +106,7 @@ class _Crew:
         self.go_on()
 
     def take(self, line: _Line, answer: bytes) -> None:
-        """An answer, after which its connection is free."""
+        """Record an answer, and free its connection."""
         self.delays.append(1000 * (asyncio.get_running_loop().time() - line.due))
         if b" 200 " not in answer[:20] or b'rrors":[{' in answer or b'rrors": [{' in answer:
             self.fail(f"An answer was wrong: {answer[:500]!r}")
@@ -122,7 +124,7 @@ class _Crew:
             self.free.popleft().send(*self.waiting.popleft())
 
     def close(self) -> list[float]:
-        """What took how long, and what has taken how long already."""
+        """The delays of all requests, with the time so far of unanswered ones."""
         now, busy = asyncio.get_running_loop().time(), [each for each in self.lines if each not in self.free]
         for each in self.lines:
             each.transport.abort()

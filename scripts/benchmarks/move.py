@@ -1,12 +1,12 @@
-"""What a stage move costs as a client sees it, against the same statements on the bare driver, on PostgreSQL.
+"""Time of a stage move for a client, compared with the same statements on the bare driver, on PostgreSQL.
 
-Both sides take turns on one database, first with few deals and then with many: moveOpportunity over one connection to
-a `crm-graph serve` process; and the statements that such a process sends for it, recorded and sent again for other
-deals, on one connection of asyncpg.
+Both sides alternate on one database, first with few deals and then with many. One side sends moveOpportunity over one
+connection to a `crm-graph serve` process. The other sends the recorded statements of that mutation, for other deals, on
+one connection of asyncpg.
 
-A turn is many moves in a row, the first of which are not counted. If the sides took turns after each move, what a
-server does when it has answered would fall into the other side's time, and keep a processor awake for it that is asleep
-for the first: on virtual machines to wake it up takes longer than the shortest statements do.
+Each side makes 250 measured moves in a row, after 50 that are not measured. Alternating after each move would distort
+the comparison: the server's work after an answer would run during the next bare move, and would spare that move the
+wake-up of an idle processor, which on virtual machines takes longer than the shortest statements.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from postgres_server import postgres_server
 MAX_TIMES, MAX_SLOWDOWN = 2.5, 1.3
 VERBS = ["fetch", "execute", "executemany"]
 TURN, WARM_UP = 250, 50
-"""How many moves a side makes in a row, after so many that are not counted."""
+"""Measured moves that a side makes in a row, and the unmeasured ones before them."""
 MOVE = """
 mutation Move($input: MoveOpportunityInput!) {
   moveOpportunity(input: $input) {
@@ -43,11 +43,11 @@ mutation Move($input: MoveOpportunityInput!) {
 """
 STAGES, USERS, TEAMS, ACCOUNTS = 6, 50, 5, 1000
 CURRENCIES = ["EUR", "USD", "JPY"]
-VERSION, REVISION = 7_000_000, 8_000_000  # found again among a move's parameters, since nothing else is as large
+VERSION, REVISION = 7_000_000, 8_000_000  # larger than all other numbers, to recognize them in a move's parameters
 NAME = re.compile(r"\b(?:(?:opp|stg|acc|user|team)_\d+|g\d{7}|[A-Z]{3})\b")
 ROWS = "version, created_at, updated_at, custom) SELECT $1, "
 COMMON = "1, now(), now(), '{}' FROM generate_series"
-# Ranks are of the kind that the server makes. Those that begin with h come below these.
+# The ranks look like the server's. Those that begin with h sort after these.
 FILL = [
     f"INSERT INTO teams (workspace_id, id, name, {ROWS} 'team_' || n, 'Team', {COMMON}(1, {TEAMS}) n",
     f"""INSERT INTO users (workspace_id, id, name, role, active, team_id, {ROWS} 'user_' || n, 'User', 'REP', true,
@@ -68,13 +68,13 @@ FILL = [
 
 @dataclass(frozen=True)
 class Card:
-    """A deal that is about to go to the next stage. All that `FILL` gave it follows from its number."""
+    """A deal before its move to the next stage. Its number determines all values that `FILL` gave it."""
 
     number: int
 
     @property
     def stage_id(self) -> str:
-        """Where it goes."""
+        """The next stage."""
         return f"stg_{(self.number + 1) % STAGES}"
 
     @property
@@ -84,7 +84,7 @@ class Card:
 
     @property
     def names(self) -> list[str]:
-        """What the parameters of its move name, in the same order for all cards."""
+        """The ids and texts in the parameters of its move, in the same order for all cards."""
         number = self.number
         return [
             f"opp_{number}",
@@ -99,7 +99,7 @@ class Card:
 
 
 class Line:
-    """A client's connection that stays open: as little as it takes to post and to wait for the answer."""
+    """A persistent client connection that posts and waits for the answer, with as little work as possible."""
 
     def __init__(self, port: int, token: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
@@ -140,7 +140,7 @@ class Line:
 
 @dataclass
 class Sent:
-    """What the driver was told: one of `VERBS`."""
+    """A call of the driver. `verb` is one of `VERBS`."""
 
     verb: str
     text: str
@@ -148,7 +148,7 @@ class Sent:
 
 
 async def record(env: Mapping[str, str], token: str, card: Card, missing: Card) -> list[Sent]:
-    """What a server tells the driver for a move, found out by doing it in this process."""
+    """The driver calls of a move, recorded by making it in this process."""
     import httpx
     from asyncpg import Connection
 
@@ -157,24 +157,24 @@ async def record(env: Mapping[str, str], token: str, card: Card, missing: Card) 
 
     seen: list[Sent] = []
 
-    def heard(verb: str) -> Callable[..., Any]:
-        tell = getattr(Connection, verb)
+    def recording(verb: str) -> Callable[..., Any]:
+        call = getattr(Connection, verb)
 
-        def listen(connection: Any, text: str, *arguments: Any, **options: Any) -> Any:
+        def record_call(connection: Any, text: str, *arguments: Any, **options: Any) -> Any:
             seen.append(Sent(verb, text, arguments))
-            return tell(connection, text, *arguments, **options)
+            return call(connection, text, *arguments, **options)
 
-        return listen
+        return record_call
 
     application = app.build(Settings.from_environment(env))
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     async with application.router.lifespan_context(application):
         transport = httpx.ASGITransport(app=application)
         async with httpx.AsyncClient(transport=transport, base_url="http://bench") as client:
-            await client.post("/graphql", content=missing.body, headers=headers)  # some things are asked only once
-            with contextlib.ExitStack() as listening:
+            await client.post("/graphql", content=missing.body, headers=headers)  # warms the caches
+            with contextlib.ExitStack() as patches:
                 for verb in VERBS:
-                    listening.enter_context(mock.patch.object(Connection, verb, heard(verb)))
+                    patches.enter_context(mock.patch.object(Connection, verb, recording(verb)))
                 await client.post("/graphql", content=card.body, headers=headers)
     return seen
 
@@ -197,7 +197,7 @@ class Bare:
         return time.perf_counter() - begun
 
     def _renewed(self, value: Any, names: Mapping[str, str]) -> Any:
-        """The parameters of another card, with a rank and a revision that are nobody's."""
+        """The parameters of another card, with an unused rank and revision."""
         match value:
             case list() | tuple():
                 return type(value)(self._renewed(each, names) for each in value)
@@ -212,7 +212,7 @@ class Bare:
 
 
 async def fill(connection: Any, deals: int) -> None:
-    """Put the deals into the database, and all that they are about."""
+    """Insert the deals and the records that they refer to."""
     totals = importlib.import_module("crm_graph.migrations.versions.0002_stage_totals").FILL
     workspace_id = await connection.fetchval("SELECT id FROM workspaces")
     for statement in FILL:
@@ -224,7 +224,7 @@ async def fill(connection: Any, deals: int) -> None:
 
 
 async def compare(url: str, env: Mapping[str, str], token: str, deals: int, moves: int) -> dict[str, Any]:
-    """What both sides take for a move, in milliseconds."""
+    """The figures of both sides, in milliseconds per move."""
     import asyncpg
     from sqlalchemy.engine import make_url
 
@@ -266,7 +266,9 @@ def main() -> None:
         default=os.environ.get("CRM_GRAPH_TEST_POSTGRES_URL"),
         help="a PostgreSQL server; CRM_GRAPH_TEST_POSTGRES_URL by default, otherwise the bench starts one of its own",
     )
-    parser.add_argument("--moves", type=int, default=1000, help="how many each side makes (1000)")
+    parser.add_argument(
+        "--moves", type=int, default=1000, metavar="N", help="moves that each side makes (default: 1000)"
+    )
     chosen = parser.parse_args()
     sizes = []
     with contextlib.ExitStack() as stack:
@@ -279,10 +281,10 @@ def main() -> None:
                 f"{deals:>9,} deals: a move {found['move_ms']:.2f} ms (95 %: {found['move_p95_ms']:.2f}), its "
                 f"{found['statements']} statements {found['bare_ms']:.2f} ms (95 %: {found['bare_p95_ms']:.2f})"
             )
-    told = ", ".join(f"{each['times']:.2f} times at {each['deals']:,} deals" for each in sizes)
+    ratios = ", ".join(f"{each['times']:.2f} times at {each['deals']:,} deals" for each in sizes)
     slower = sizes[-1]["move_ms"] / sizes[0]["move_ms"]
     summary = (
-        f"move: the bare statements {told} (at most {MAX_TIMES}), {slower:.2f} times slower (at most {MAX_SLOWDOWN})"
+        f"move: the bare statements {ratios} (at most {MAX_TIMES}), {slower:.2f} times slower (at most {MAX_SLOWDOWN})"
     )
     kept = slower <= MAX_SLOWDOWN and all(each["times"] <= MAX_TIMES for each in sizes)
     finish(kept, summary, {"sizes": sizes, "slower": slower}, chosen.json)

@@ -1,4 +1,4 @@
-"""What the servers are asked, and how their answers are compared.
+"""The operations that are measured, and the comparison of their answers.
 
 The documents are this server's own. Stock Strawberry and the statements by hand take the same; PostGraphile's schema
 follows from the tables, so it has documents of its own, whose answers are put into the common shape.
@@ -26,7 +26,7 @@ Variables = dict[str, Any]
 
 @dataclass(frozen=True)
 class Operation:
-    """`variables(deals, chance)` are those of one request, of which no two in a row are alike."""
+    """`variables(deals, chance)` returns those of one request; no two in a row are equal."""
 
     name: str
     document: str
@@ -34,7 +34,7 @@ class Operation:
     variables: Callable[[int, random.Random], Variables]
 
     def renamed(self, name: str) -> Operation:
-        """The same with another name for its field, which makes it another document."""
+        """The same operation with another alias, which makes it another document."""
         head, brace, rest = self.document.partition("{")
         return dataclasses.replace(self, document=f"{head}{brace} {name}: {rest.lstrip()}")
 
@@ -196,7 +196,7 @@ POSTGRAPHILE_MOVE = """mutation Move($input: UpdateOpportunityByWorkspaceIdAndRo
 
 @dataclass(frozen=True)
 class Deal:
-    """A deal that is about to go to the next stage of its pipeline."""
+    """A deal before its move to the next stage of its pipeline."""
 
     number: int
     version: int
@@ -207,7 +207,7 @@ class Deal:
 
     @property
     def stage_id(self) -> str:
-        """Where it goes: it began in the stage of its number, with version 1, and has gone on by one each time."""
+        """The next stage. A deal begins in the stage of its number with version 1, and each move adds one to both."""
         pipeline, stage = (self.number - 1) % PIPELINES, (self.number - 1) // PIPELINES + self.version
         return key("stg", pipeline * STAGES + stage % STAGES + 1)
 
@@ -221,8 +221,7 @@ def cursor_like(template: str, of: str, to: str) -> str:
 
 
 def compared(data: Any) -> Any:
-    """An answer as answers are compared: the same moment is the same text, the same number too, and every server has
-    cursors of its own."""
+    """An answer, normalized for comparison: equal times and numbers have equal texts, and cursors are ignored."""
     match data:
         case dict():
             return {name: _scalar(name, compared(value)) for name, value in data.items() if name != "endCursor"}
@@ -240,7 +239,7 @@ def _scalar(name: str, value: Any) -> Any:
 
 
 def from_postgraphile(data: Mapping[str, Any]) -> Any:
-    """An answer of PostGraphile's in our shape."""
+    """An answer of PostGraphile in our shape."""
     shaped = _reshaped(data)
     if "moveOpportunity" in shaped:
         shaped["moveOpportunity"]["userErrors"] = []

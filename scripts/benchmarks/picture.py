@@ -1,4 +1,4 @@
-"""A picture of rates: for each operation a bar a server, the longest of each operation as wide as the others'."""
+"""A bar chart of rates: one bar per operation and server, scaled so that each operation's longest has full width."""
 
 from __future__ import annotations
 

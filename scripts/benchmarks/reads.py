@@ -1,12 +1,12 @@
-"""How fast the graph is read, beside PostGraphile 5, stock Strawberry and SQL written by hand, on PostgreSQL.
+"""Reads per second, compared with PostGraphile 5, stock Strawberry and handwritten SQL, on PostgreSQL.
 
-All are one process on the same database, with pools of the same size, and are asked in turn over 16 connections. This
-server runs as users run it: its user is signed in, sees what he may see, and has limits; the others do without. Before
-they are timed, all must give the same answers. Of several rounds the middle one counts, and for a ratio the two that
-were timed one after the other. Moves are only told of: those of the others are an UPDATE alone.
+Each server is one process on the same database, with a connection pool of the same size. They are measured in turn over
+16 connections. This server runs as in production, with a signed-in user, access rules and limits; the others have none
+of these. All must give the same answers before they are timed. The median round counts. A ratio is computed within
+each round, and its median counts. Moves are reported without a limit, because those of the others are a bare UPDATE.
 
-Delays are compared at one rate, 60 % of what PostGraphile can do, at which requests come whether the ones before are
-answered or not; each is timed from when it was due.
+Delays are compared at one rate, 60 % of PostGraphile's maximum. Requests are sent at that rate even if earlier ones are
+unanswered, and each is timed from the moment it is due.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ DOCUMENTS, FIRST_SECONDS, LATER_SECONDS = 1_000, 60, 600
 
 @dataclass(frozen=True)
 class Promise:
-    """A ratio, and what it must be at least or at most."""
+    """A ratio with its minimum or maximum."""
 
     what: str
     ratio: float
@@ -61,7 +61,7 @@ class Promise:
 
 @contextlib.contextmanager
 def company(server: str, deals: int, visibility: str) -> Iterator[Site]:
-    """A company of this size, and a token of a REP whom all others report to."""
+    """A company of this size, and a token of a REP who manages all other users."""
     with database(server) as url:
         env = environment(url, pool_size=POOL)
         prepare(env)
@@ -71,8 +71,8 @@ def company(server: str, deals: int, visibility: str) -> Iterator[Site]:
 
 
 def compare(site: Site, node: str, effort: Effort, folder: Path, timed: Sequence[Operation]) -> dict[str, Any]:
-    """All servers on one company; and delays of the operations that are `timed`. Raises AssertionError where one of the
-    servers answers otherwise than the others, or this one does not compile."""
+    """Figures of all servers on one company, with the delays of the `timed` operations. Raises AssertionError if the
+    answers of the servers differ, or if this one does not compile an operation."""
     with at_once([both_ours(site), peers(site, node)]) as ((crm, plain), others):
         peer, stock, bound = others
         same_answers([crm, plain, *others], effort.asked)
@@ -91,13 +91,13 @@ def compare(site: Site, node: str, effort: Effort, folder: Path, timed: Sequence
             }
         execution = compiled(crm, READS)
         names = [operation.name for operation in READS]
-        if effort.moves and site.deals > SIZES[0]:  # where there are enough deals that none comes round too soon
+        if effort.moves and site.deals > SIZES[0]:  # enough deals, so that none moves twice too soon
             course.race_moves([crm, *others])
             names.append(MOVE)
         show(site, course, [crm, *others], names, memory, execution)
         for name, found in delays.items():
-            told = ", ".join(f"{each.name} {found[each.name]:.1f} ms" for each in (crm, peer))
-            say(f"p99 of the {name} at {found['requests_a_second']:,.0f} requests/s: {told}")
+            found_text = ", ".join(f"{each.name} {found[each.name]:.1f} ms" for each in (crm, peer))
+            say(f"p99 of the {name} at {found['requests_a_second']:,.0f} requests/s: {found_text}")
         return {
             "deals": site.deals,
             "operations": {
@@ -114,7 +114,7 @@ def compare(site: Site, node: str, effort: Effort, folder: Path, timed: Sequence
 
 
 def compiled(crm: ComparedServer, operations: Sequence[Operation]) -> dict[str, str]:
-    """How this server has answered each of them. Raises AssertionError where it did not compile one."""
+    """The execution of each operation: {name: "compiled"}. Raises AssertionError if one was not compiled."""
     execution = {operation.name: crm.execution(operation) for operation in operations}
     assert set(execution.values()) == {"compiled"}, execution
     return execution
@@ -144,10 +144,10 @@ def show(
 
 
 def slower(small: Site, large: Site, effort: Effort, folder: Path) -> dict[str, float]:
-    """How many times slower the large company is answered than the small one."""
+    """Slowdown of each operation from the small company to the large one, as a factor."""
     operations = [CUSTOMER, BOARD, DEEP_PAGE]
     with ours(small) as before, ours(large) as after:
-        # As servers that have run for a while: a connection's first look at a page of a large database takes longer.
+        # Warmed up for longer: a connection's first read of a page of a large database takes longer.
         course = Comparison(dataclasses.replace(effort, rounds=SETTLED_ROUNDS), folder)
         course.race([(operation, each) for operation in operations for each in (before, after)], SETTLING_SECONDS)
         for each in (before, after):
@@ -156,7 +156,7 @@ def slower(small: Site, large: Site, effort: Effort, folder: Path) -> dict[str, 
 
 
 def on_sqlite(site: Site, effort: Effort, folder: Path) -> float:
-    """How many times faster the 360 is compiled than not, on SQLite with the same rows."""
+    """Speed of the compiled 360, as a multiple of the executed one, on SQLite with the same rows."""
     with database() as url:
         env = {**site.env, "CRM_GRAPH_DATABASE_URL": url}
         asyncio.run(copy(site.url, url))
@@ -171,7 +171,7 @@ def on_sqlite(site: Site, effort: Effort, folder: Path) -> float:
 
 
 async def copy(source: str, target: str) -> None:
-    """Make a database that has another one's rows."""
+    """Copy the rows of a database to a new one."""
     import sqlalchemy as sa
 
     from crm_graph import migrations
@@ -191,7 +191,7 @@ async def copy(source: str, target: str) -> None:
 
 
 def soak(site: Site, folder: Path) -> float:
-    """How many times as large the server is after many different documents and ten minutes as after the first one."""
+    """Growth of the server's memory in ten minutes of many different documents, after a first minute, as a factor."""
     with ours(site) as crm:
         documents = [CUSTOMER.renamed(f"a{number}") for number in range(DOCUMENTS)]
         file = folder / "soak"
@@ -204,7 +204,7 @@ def soak(site: Site, folder: Path) -> float:
 
 
 def promises(figures: Mapping[str, Any]) -> list[Promise]:
-    """What the figures are held to: the worst of all sizes."""
+    """The limits, with the worst figure of all sizes."""
     sizes = figures["sizes"]
     made = [
         Promise(f"{name} times PostGraphile", min(each["times_postgraphile"][name] for each in sizes), least)
@@ -235,8 +235,8 @@ def main() -> None:
     parser.add_argument(
         "--database", metavar="URL", help="a PostgreSQL server; otherwise the bench starts one of its own"
     )
-    parser.add_argument("--private", action="store_true", help="records are PRIVATE, instead of PUBLIC_READ")
-    parser.add_argument("--soak", action="store_true", help="ten minutes of many different documents, too")
+    parser.add_argument("--private", action="store_true", help="make records PRIVATE instead of PUBLIC_READ")
+    parser.add_argument("--soak", action="store_true", help="also send many different documents for eleven minutes")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the rates, as an SVG")
     chosen = parser.parse_args()
     check_wrk()

@@ -62,11 +62,11 @@ class ComparedServer:
         self.headers = self.client.headers
 
     def ask(self, operation: Operation, variables: Variables) -> Any:
-        """What it answers, as answers are compared."""
+        """The answer, normalized for comparison."""
         return self._compared(self._answer(self.body(operation, variables)))
 
     def execution(self, operation: Operation) -> str:
-        """How it has answered all that it was asked of an operation, as its metrics have it."""
+        """The execution of an operation by the server's metrics: "compiled", "executed" or both."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.server.port}/metrics") as answer:
             metrics = text_string_to_metric_families(answer.read().decode())
         counted = [each.labels for family in metrics for each in family.samples if each.name == COUNTED]
@@ -74,11 +74,11 @@ class ComparedServer:
         return ", ".join(sorted(each["execution"] for each in counted if each["operation"] == title))
 
     def move(self, deal: Deal) -> Any:
-        """What it answers to a move, as answers are compared."""
+        """The answer to a move, normalized for comparison."""
         return self._compared(self._answer(self.move_body(deal)))
 
     def bodies(self, operation: Operation, count: int = VARIETY) -> list[bytes]:
-        """Requests, none of which is like the one before."""
+        """Requests; no two in a row are equal."""
         chance = random.Random(operation.name)
         return [self.body(operation, operation.variables(self.site.deals, chance)) for _ in range(count)]
 
@@ -101,7 +101,7 @@ class ComparedServer:
 
     @functools.cached_property
     def _cursor(self) -> str:
-        """Its cursor of the 50th account."""
+        """The server's cursor of the 50th account."""
         cursor: str = self._answer(self.body(LIST, {}))["accounts"]["pageInfo"]["endCursor"]
         return cursor
 
@@ -116,7 +116,7 @@ class ComparedServer:
 
 
 class PostGraphile(ComparedServer):
-    """Its schema follows from the tables: keys have the workspace in them, and an update says what to set."""
+    """A schema generated from the tables: keys include the workspace, and an update names the columns to set."""
 
     def move_body(self, deal: Deal) -> bytes:
         patch = {"stageId": deal.stage_id, "version": deal.version + 1}
@@ -142,14 +142,14 @@ def ours(site: Site, name: str = "crm-graph", *, compiled: bool = True) -> Itera
 
 @contextlib.contextmanager
 def both_ours(site: Site) -> Iterator[list[ComparedServer]]:
-    """This server, and the same that compiles nothing."""
+    """This server, with and without compilation."""
     with at_once([ours(site), ours(site, "crm-graph, not compiled", compiled=False)]) as contenders:
         yield contenders
 
 
 @contextlib.contextmanager
 def peers(site: Site, node: str) -> Iterator[list[ComparedServer]]:
-    """PostGraphile, stock Strawberry, and the statements by hand."""
+    """PostGraphile, stock Strawberry, and the handwritten statements."""
     commands: dict[str, tuple[type[ComparedServer], Sequence[str]]] = {
         "PostGraphile": (PostGraphile, [node, str(PEERS / "postgraphile.mjs")]),
         "Strawberry": (ComparedServer, [sys.executable, str(PEERS / "plain_strawberry.py")]),
@@ -160,7 +160,7 @@ def peers(site: Site, node: str) -> Iterator[list[ComparedServer]]:
 
 
 def install() -> str:
-    """Install PostGraphile and its Node where that has not been done; the path of that Node."""
+    """Install PostGraphile and its Node if necessary, and return the path of that Node."""
     if not (PEERS / "node_modules").is_dir():
         if shutil.which("npm") is None:
             raise SystemExit("reads: PostGraphile is installed with npm. Install Node with npm and run this again.")

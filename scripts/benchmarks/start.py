@@ -1,4 +1,4 @@
-"""How soon `crm-graph serve` answers, against the import of its dependencies, and its memory when idle.
+"""Time until `crm-graph serve` answers, compared with the import of its dependencies, and its memory when idle.
 
 The dependencies are the third-party modules that version d6c3f71 had loaded at its first answer, in that order, so
 that importing fewer of them shows as a gain. Modules that are not installed any more are skipped.
@@ -52,7 +52,7 @@ def verdict(value: float, goal: float) -> str:
 
 def main() -> None:
     parser = options(__doc__, quick="2 rounds")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds to measure (default: 5)")
     chosen = parser.parse_args()
     rounds = 2 if chosen.quick else chosen.rounds
     imports, starts, sizes = [], [], []

@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 60
 
 @dataclass
 class Subscription:
-    """What one socket asks for."""
+    """The subscription of one socket."""
 
     query: str
     variables: dict[str, Any]
@@ -39,14 +39,14 @@ class Subscription:
 
 @dataclass
 class Log:
-    """What one socket received: when, and which of the crowd's chunks, each of them a list of updates."""
+    """The messages of one socket: their times, and their chunks by number. A chunk is a list of updates."""
 
     times: array[float] = field(default_factory=lambda: array("d"))
     chunks: array[int] = field(default_factory=lambda: array("l"))
 
 
 class Subscribers:
-    """The subscribers of one server. Every method raises RuntimeError where one of them was sent away."""
+    """The subscribers of one server. Every method raises RuntimeError if the server closed one of them."""
 
     def __init__(self, port: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -59,7 +59,7 @@ class Subscribers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """All of them go."""
+        """Close all of them."""
         self._connection.close()
         self._process.join()
 
@@ -68,7 +68,7 @@ class Subscribers:
         self._call("join", subscriptions, stuck)
 
     def unstick(self) -> None:
-        """Let those that are stuck read on."""
+        """Let the stuck subscribers read."""
         self._call("unstick")
 
     def reach(self, revisions: Sequence[int]) -> None:
@@ -76,7 +76,7 @@ class Subscribers:
         self._call("reach", revisions)
 
     def take(self) -> tuple[list[list[dict[str, Any]]], list[Log]]:
-        """The chunks and each socket's log since this was called before."""
+        """The chunks and each socket's log since the previous call."""
         chunks, logs = self._call("take")
         return chunks, logs
 
@@ -93,7 +93,7 @@ def _run(port: int, connection: Any) -> None:
 
 
 class _Process:
-    """The crowd's process: does what it is told, one thing after the other."""
+    """The process of the subscribers. It runs one command after the other."""
 
     def __init__(self, port: int, connection: Any) -> None:
         self.port, self.connection = port, connection
@@ -154,7 +154,7 @@ class _Process:
         return chunks, logs
 
     def arrive(self) -> None:
-        """One more socket has what is waited for."""
+        """Count one more socket that has the awaited revision."""
         self.missing -= 1
         if not self.missing:
             self.reached.set()
@@ -215,7 +215,7 @@ class _Socket(asyncio.Protocol):
             self.crowd.arrive()
 
     def parse(self, data: bytes, now: float) -> None:
-        """The long way: of what comes for the first time, of parts, and of what has to be answered."""
+        """The slow path: for new chunks, fragments, and messages that need an answer."""
         data = self.rest + data
         if not self.upgraded:
             head, found, data = data.partition(b"\r\n\r\n")
@@ -248,11 +248,11 @@ class _Socket(asyncio.Protocol):
                 self.transport.pause_reading()
 
     def answer(self, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Do what a message asks for; the update that it brings."""
+        """Answer a message if necessary, and return its update."""
         match message:
             case {"type": "connection_ack"}:
-                asked = {"query": self.subscription.query, "variables": self.subscription.variables}
-                self.send({"id": self.subscription.operation_id, "type": "subscribe", "payload": asked})
+                payload = {"query": self.subscription.query, "variables": self.subscription.variables}
+                self.send({"id": self.subscription.operation_id, "type": "subscribe", "payload": payload})
             case {"type": "ping"}:
                 self.send({"type": "pong"})
             case {"type": "next", "id": self.subscription.operation_id, "payload": {"data": dict() as data}}:

@@ -640,7 +640,7 @@ async def test_what_only_one_may_have_is_rejected(desk: Desk) -> None:
         (ACCOUNTS.replace('"accounts.csv"', '"accounts.csv"\nencoding="klingon"'), "there is no encoding 'klingon'."),
         (ACCOUNTS.replace('"accounts.csv"', '"accounts.csv"\ntimezone="Mars"'), "there is no time zone 'Mars'."),
         (ACCOUNTS.replace('"accounts.csv"', '"accounts.csv"\ntranslate.x={a="b"}'), "has no column 'x'."),
-        ("[[step]", "mapping.toml is not a mapping:"),
+        ("[[step]", "mapping.toml cannot be read:"),
     ],
 )
 async def test_a_mapping_that_cannot_be_is_refused_by_file_and_key(desk: Desk, mapping: str, message: str) -> None:

@@ -372,7 +372,9 @@ def test_a_choice_of_workspaces(capsys: pytest.CaptureFixture[str], workspace: N
 
     code, message = refusal(capsys, "token", "--email", "bo@other.example")
     assert code == 1
-    assert re.fullmatch(r"workspace: Say which workspace, by its id: ws_\w+ \(Acme\), ws_\w+ \(Other\)\.", message)
+    assert re.fullmatch(
+        r"workspace: There are several workspaces. Give the id of one: ws_\w+ \(Acme\), ws_\w+ \(Other\)\.", message
+    )
 
     main_ok("token", "--email", "bo@other.example", "--workspace", "Other")
     assert capsys.readouterr().out.startswith("crm_")
@@ -560,5 +562,5 @@ def test_a_demo_whose_secret_is_gone(capsys: pytest.CaptureFixture[str], tmp_pat
 
     assert refusal(capsys, "demo", "--folder", str(tmp_path), "--port", str(free_port())) == (
         2,
-        f"{tmp_path} has data, but its secret is gone. Begin anew with --fresh.",
+        f"{tmp_path} has data, but its secret is missing. Start over with --fresh.",
     )

@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """What a record brought along goes with it: links that nothing that was chosen stands beside."""
+    """Delete the derived links of activities that have no other links."""
     link: Any = sa.table("activity_links", *map(sa.column, ("workspace_id", "activity_id", "derived")))
     other = link.alias()
     beside = sa.exists().where(

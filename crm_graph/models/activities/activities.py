@@ -95,7 +95,7 @@ class ActivityLink(WorkspaceRow):
 
     __tablename__ = "activity_links"
     TARGETS = ("account_id", "contact_id", "lead_id", "opportunity_id", "case_id", "campaign_id")
-    # The indexes alone list a record's activities, and tell whether an activity has a link that is not derived.
+    # The indexes cover two queries: the activities of a record, and the existence of a link that is not derived.
     __table_args__ = (
         *(sa.UniqueConstraint("workspace_id", target, "activity_id") for target in TARGETS),
         sa.Index(None, "workspace_id", "activity_id", "derived"),

@@ -1,4 +1,4 @@
-"""The change log: audit trail, history, and the queue that everything live reads."""
+"""The change log: audit trail, history, and the event queue of subscriptions."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Email(Text):
 
 
 class Phone(Text):
-    """A number in E.164 form; one without a country code is read as of `region`."""
+    """A number in E.164 form; one without a country code belongs to `region`."""
 
     cache_ok = True
     region: ClassVar[str] = "US"

@@ -87,7 +87,7 @@ async def log(
 
 
 def plan_task(activity: Activity, given: Values) -> None:
-    """Let a new task happen when it is due, unless `given` says when it happens."""
+    """Set `happens_at` of a new task to its due time, unless it is given."""
     if activity.type is ActivityType.TASK and given.get("happens_at") is None and activity.due_at is not None:
         activity.happens_at = activity.due_at
 

@@ -16,7 +16,7 @@ from crm_graph.records.import_rules import ImportRules, Row
 from crm_graph.services.activities.activities import ACCOUNT_SOURCES, link_changes, plan_task
 
 Links = dict[str, str]
-"""What a row links its activity to: ids by the columns of `ActivityLink`."""
+"""The records that a row links its activity to: {column of `ActivityLink`: id}."""
 
 
 class ActivityImport(ImportRules[Activity]):

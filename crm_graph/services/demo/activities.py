@@ -1,4 +1,4 @@
-"""What people did, and what they plan to do: around deals, cases, leads, campaigns and accounts."""
+"""Past and planned activities about deals, cases, leads, campaigns and accounts."""
 
 from __future__ import annotations
 

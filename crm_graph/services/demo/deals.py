@@ -45,7 +45,7 @@ class Board:
         return next(stage for stage in self.stages if stage["category"] is category)
 
     def enter(self, stage: Row, at: dt.datetime) -> Row:
-        """What a deal at the lower end of a stage takes over from it."""
+        """The fields of a deal that enters a stage at its lower end."""
         rank = self.lowest[stage["id"]] = between(self.lowest.get(stage["id"]), None)
         return {
             "stage_id": stage["id"],
@@ -72,7 +72,7 @@ def negotiate(builder: Builder, company: Company, customers: list[Customer], cam
 
 
 def _occasions(builder: Builder, customers: list[Customer]) -> list[tuple[dt.datetime, Customer]]:
-    """When which customer begins to talk about something, in order. The first one does often."""
+    """The start of each deal and its customer, in order of time. The first customer has the most deals."""
     found = []
     for number, customer in enumerate(customers):
         if customer.is_buyer:
@@ -228,7 +228,7 @@ def _leads(builder: Builder, company: Company, times: list[tuple[dt.datetime, De
 
 
 def _lead(builder: Builder, company: Company, at: dt.datetime, deal: Deal | None) -> Row:
-    """A lead; of one that was converted, its deal tells who it was."""
+    """A lead. A converted one has the names and the owner of its deal's account and contact."""
     if deal is not None:
         account, contact, place = deal.customer.account, deal.people[0], deal.customer.place
         first_name, last_name, title = contact["first_name"], contact["last_name"], contact["title"]

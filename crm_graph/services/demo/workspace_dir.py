@@ -125,7 +125,7 @@ def _secret(folder: Path) -> str:
     if path.exists() and (known := path.read_text().strip()):
         return known
     if (folder / "crm.db").exists():
-        raise ConfigurationError(f"{folder} has data, but its secret is gone. Begin anew with --fresh.")
+        raise ConfigurationError(f"{folder} has data, but its secret is missing. Start over with --fresh.")
     made = secrets.token_urlsafe(48)
     with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(made)

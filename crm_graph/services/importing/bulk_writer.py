@@ -23,7 +23,7 @@ from crm_graph.services.importing.rows import RecordPlan, Row
 
 NewRow = dict[str, Any]
 ANALYZE_ROWS = 100
-REASON = "an import changes what it says, whoever sees it"
+REASON = "an import updates the records that its rows identify"
 
 
 @dataclass(frozen=True)

@@ -127,12 +127,12 @@ class Record:
     @property
     def columns(self) -> list[tuple[str, str]]:
         """The file's columns that the record needs, each with the mapping key that names it."""
-        asked = [(column, f"{self.key}.when") for column in (self.when.columns if self.when else ())]
+        named = [(column, f"{self.key}.when") for column in (self.when.columns if self.when else ())]
         for each in self.fields:
             for source in each.sources:
                 for template in filter(None, (source.template, source.default)):
-                    asked.extend((column, each.key) for column in template.columns)
-        return asked
+                    named.extend((column, each.key) for column in template.columns)
+        return named
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def read_mapping(path: Path) -> list[Step]:
     except FileNotFoundError:
         raise Invalid(f"{path.name}: there is no such file.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Invalid(f"{path.name} is not a mapping: {error}.") from None
+        raise Invalid(f"{path.name} cannot be read: {error}.") from None
     _check_keys(content, path.name, {"step"})
     steps = _list(content.get("step"), f"{path.name}: step")
     return [_step(each, f"{path.name}: step {number}") for number, each in enumerate(steps, 1)]

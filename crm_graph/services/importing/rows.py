@@ -113,9 +113,9 @@ def open_table(step: Step, mapping: Path, folder: Path) -> Table:
         total = sum(1 for _ in lines)
     except OSError as error:
         raise Invalid(f"{step.key}: the file cannot be read: {error.strerror}.") from None
-    asked = [(column, f"{step.key}.translate.{column}") for column in step.translate]
-    asked += [each for record in step.records for each in record.columns]
-    for column, key in asked:
+    named = [(column, f"{step.key}.translate.{column}") for column in step.translate]
+    named += [each for record in step.records for each in record.columns]
+    for column, key in named:
         if column not in header:
             raise Invalid(f"{key}: {step.file} has no column '{column}'. It has {', '.join(header)}.")
     return Table(step.file, _plans(step, header), step, path, header, total)

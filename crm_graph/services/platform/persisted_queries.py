@@ -55,7 +55,7 @@ async def trust(database: Database, texts: Mapping[str, str], *, alone: bool = F
         known = {row.id: row.text for row in rows}
         for each, text in texts.items():
             if known.get(each, text) != text:
-                raise Conflict(f"Another document is trusted as {each}. An id means one text for good.")
+                raise Conflict(f"Another document is already trusted as {each}. The text of an id cannot change.")
         new = [each for each in texts if each not in known]
         gone = [each for each in known if alone and each not in texts]
         for ids in (new, gone):
@@ -96,7 +96,7 @@ def is_id(value: object) -> bool:
 
 
 def bare(document_id: str) -> str:
-    """An id without the prefix by which GraphQL over HTTP tells that it is a hash."""
+    """An id without the prefix `sha256:`, which GraphQL over HTTP puts before a hash."""
     return document_id.removeprefix("sha256:")
 
 

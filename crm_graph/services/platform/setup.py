@@ -54,7 +54,7 @@ async def find_workspace(session: AsyncSession, wanted: str | None) -> Workspace
         raise NotFound(f"There is no {what}", "workspace")
     if len(found) > 1:
         choice = ", ".join(f"{each.id} ({each.name})" for each in found)
-        raise Required(f"Say which workspace, by its id: {choice}.", "workspace")
+        raise Required(f"There are several workspaces. Give the id of one: {choice}.", "workspace")
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""What is possible: one statement an operation, written by hand, that builds the JSON; asyncpg, behind bare Starlette.
+"""The upper bound: one handwritten statement per operation that builds the JSON, with asyncpg and bare Starlette.
 
 It knows the bench's operations by their names, and nothing of GraphQL, of users or of limits. Its move is an UPDATE
 alone: neither does it write a log, nor does it keep totals.
@@ -141,9 +141,9 @@ database = Database()
 
 
 async def answer(request: Request) -> Response:
-    asked = orjson.loads(await request.body())
-    statement, arguments = STATEMENTS[asked["operationName"]]
-    data = await database.pool.fetchval(statement, WORKSPACE_ID, *arguments(asked["variables"]))
+    operation = orjson.loads(await request.body())
+    statement, arguments = STATEMENTS[operation["operationName"]]
+    data = await database.pool.fetchval(statement, WORKSPACE_ID, *arguments(operation["variables"]))
     return Response(f'{{"data":{data}}}', media_type="application/json")
 
 

@@ -23,7 +23,7 @@ database = Database()
 
 
 class Loaders:
-    """Those of one request."""
+    """The dataloaders of one request."""
 
     def __init__(self) -> None:
         self._made: dict[Any, DataLoader[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""What the peers in Python share: a pool of the same size as everybody's, and the same web server."""
+"""Shared code of the peers in Python: a connection pool of the common size, and the web server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Database:
 
 
 async def _keep(connection: Any) -> None:
-    """Nothing is to be reset between statements, and so a read costs one round trip."""
+    """Reset nothing between statements, so that a read costs one round trip."""
 
 
 async def _healthz(request: Request) -> Response:
