@@ -32,6 +32,8 @@ KEY = "principal_key"
 """The parameter of `valid_session_condition`: the id of the session or of the API token."""
 NO_VIEWER = "sign-in knows no viewer yet"
 
+Credential = type[Session] | type[ApiToken]
+
 
 @dataclass(frozen=True)
 class Principal:
@@ -82,7 +84,7 @@ async def reload(session: AsyncSession, principal: Principal) -> Principal:
     """The principal with the viewer's current role and settings. Raises Unauthenticated if session or token ended."""
     if principal.has_expired:
         raise Unauthenticated(EXPIRED if principal.session_id else UNKNOWN)
-    kind: Any = Session if principal.session_id else ApiToken
+    kind: Credential = Session if principal.session_id else ApiToken
     workspace_id, key_id = principal.key
     return await _principal(session, kind, expires_at=principal.expires_at, workspace_id=workspace_id, id=key_id)
 
@@ -101,7 +103,7 @@ async def switch_token(session: AsyncSession, settings: Settings, principal: Pri
 async def still_valid(session: AsyncSession, principals: Collection[Principal]) -> set[tuple[str, str]]:
     """Keys of those principals whose session or API token is still valid: one statement for each of the two kinds."""
     found: set[tuple[str, str]] = set()
-    kinds: dict[Any, list[Principal]] = {
+    kinds: dict[Credential, list[Principal]] = {
         Session: [each for each in principals if each.session_id],
         ApiToken: [each for each in principals if not each.session_id],
     }
@@ -135,12 +137,12 @@ def viewer_of(workspace: Workspace, user: User) -> Viewer:
     return Viewer.of(workspace, user, f"user:{user.id}")
 
 
-def active_credentials(kind: Any) -> sa.Select[Any]:
+def active_credentials(kind: Credential) -> sa.Select[*tuple[Any, ...]]:
     """Select valid sessions or API tokens, each with its active user and the workspace."""
     return _with_active_user(sa.select(kind, User, Workspace), kind)
 
 
-def _with_active_user(select: sa.Select[Any], kind: Any) -> sa.Select[Any]:
+def _with_active_user(select: sa.Select[*tuple[Any, ...]], kind: Credential) -> sa.Select[*tuple[Any, ...]]:
     key, user, workspace = kind.__table__, User.__table__, Workspace.__table__
     moment = sa.bindparam("moment", callable_=now, type_=key.c.expires_at.type)
     if kind is ApiToken:
@@ -160,7 +162,7 @@ def valid_session_condition(principal: Principal, viewer: Viewer) -> sa.ColumnEl
 
     The viewer's ids and the parameter `KEY` are bound at execution, so that one statement serves all such principals.
     """
-    kind: Any = Session if principal.session_id else ApiToken
+    kind: Credential = Session if principal.session_id else ApiToken
     key, user, workspace = kind.__table__.c, User.__table__.c, Workspace.__table__.c
     defaults = [
         default_column(workspace.visibility_defaults, entity) == sa.literal_column(f"'{visibility}'")
@@ -176,7 +178,7 @@ def valid_session_condition(principal: Principal, viewer: Viewer) -> sa.ColumnEl
 
 
 @functools.cache
-def _viewer_by(kind: Any, *names: str) -> sa.Select[Any]:
+def _viewer_by(kind: Credential, *names: str) -> sa.Select[*tuple[Any, ...]]:
     """Select the columns that a viewer needs, by the columns `names`. Each request begins with this statement."""
     key, user, workspace = kind.__table__.c, User.__table__.c, Workspace.__table__.c
     columns = [key.id.label("key_id"), key.expires_at, user.id.label("user_id"), user.role]
@@ -186,7 +188,9 @@ def _viewer_by(kind: Any, *names: str) -> sa.Select[Any]:
     )
 
 
-async def _principal(link: Connectable, kind: Any, *, expires_at: dt.datetime | None = None, **known: str) -> Principal:
+async def _principal(
+    link: Connectable, kind: Credential, *, expires_at: dt.datetime | None = None, **known: str
+) -> Principal:
     """Principal of the session or API token with the column values `known`. `expires_at` is the access token's end.
 
     Raises Unauthenticated.

@@ -10,7 +10,6 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -195,7 +194,7 @@ def _candidates(email: str) -> sa.Select[User, Workspace]:
     )
 
 
-async def _matching(candidates: Sequence[Any], password: str) -> tuple[User, Workspace]:
+async def _matching(candidates: Sequence[sa.Row[User, Workspace]], password: str) -> tuple[User, Workspace]:
     """The first active candidate with the password. Raises Unauthenticated after a fixed number of comparisons."""
     for user, workspace in candidates:
         if await passwords.matches(user.password_hash if user.active else None, password):
@@ -205,14 +204,16 @@ async def _matching(candidates: Sequence[Any], password: str) -> tuple[User, Wor
     raise Unauthenticated(WRONG)
 
 
-async def _note_failure(changelog: ChangeLog, candidates: Sequence[Any], client: str | None) -> None:
+async def _note_failure(
+    changelog: ChangeLog, candidates: Sequence[sa.Row[User, Workspace]], client: str | None
+) -> None:
     """Log a failed sign-in in the workspaces of all candidates."""
     for user, workspace in candidates:
         async with changelog.transaction(Viewer.of(workspace, None, NOBODY), "signIn") as session:
             journal_of(session).note(user, _from(client), Action.SIGN_IN_FAILED)
 
 
-def _from(client: str | None) -> dict[str, list[Any]]:
+def _from(client: str | None) -> dict[str, list[object]]:
     return {} if client is None else {"client": [None, client]}
 
 

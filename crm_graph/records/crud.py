@@ -194,7 +194,7 @@ def clean(model: type[Any], values: Values) -> dict[str, Any]:
     return cleaned
 
 
-async def check_references(session: AsyncSession, viewer: Viewer, model: type[Any], values: Values) -> None:
+async def check_references(session: AsyncSession, viewer: Viewer, model: type[Entity], values: Values) -> None:
     """Raises NotFound if a value refers to a record that the viewer cannot see."""
     for name, value in values.items():
         table = model.__table__.columns[name].info.get("references")
@@ -207,7 +207,7 @@ async def check_references(session: AsyncSession, viewer: Viewer, model: type[An
 
 
 async def check_acyclic(
-    session: AsyncSession, viewer: Viewer, model: Any, record_id: str, parent_id: str | None, field: str
+    session: AsyncSession, viewer: Viewer, model: type[Entity], record_id: str, parent_id: str | None, field: str
 ) -> None:
     """Raises Invalid about `field` if the record is its new parent, or above it."""
     if parent_id is None:
@@ -283,14 +283,14 @@ async def home_team(session: AsyncSession, viewer: Viewer, user_id: str) -> str 
     return await session.scalar(sa.select(user.team_id).where(visible(user, viewer), user.id == user_id))
 
 
-async def _check_external_id(session: AsyncSession, viewer: Viewer, model: Any, values: Values) -> None:
+async def _check_external_id(session: AsyncSession, viewer: Viewer, model: type[Entity], values: Values) -> None:
     external_id = values.get("external_id")
     if external_id is None:
         return
     taken = (
         sa.select(model.id)
         .where(unscoped(model, "an external id is taken by unseen and deleted records too"))
-        .where(model.workspace_id == viewer.workspace_id, model.external_id == external_id)
+        .where(model.workspace_id == viewer.workspace_id, model.__table__.columns["external_id"] == external_id)
     )
     if await session.scalar(taken) is not None:
         raise Duplicate(f"Another {label(model)} has this external id.", "external_id")

@@ -35,7 +35,7 @@ class Amount(TypeDecorator[Decimal]):
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
         return None if value is None else int(value * AMOUNT_SCALE)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any | None], Decimal | None]:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Decimal | None]:
         return self._read
 
     def _read(self, value: Any | None) -> Decimal | None:
@@ -138,10 +138,10 @@ class Time(TypeDecorator[dt.datetime]):
         kind: TypeEngine[Any] = sa.TIMESTAMP(timezone=True) if dialect.name == "postgresql" else sa.String(27)
         return dialect.type_descriptor(kind)
 
-    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> object:
         return value if value is None or dialect.name == "postgresql" else time_text(value)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any | None], Any] | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
         return None if dialect.name == "postgresql" else self._read  # whose driver answers in UTC
 
     def _read(self, value: str | None) -> dt.datetime | None:
@@ -168,7 +168,7 @@ def time_text(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-class Enum(TypeDecorator[Any]):
+class Enum(TypeDecorator[enum.StrEnum]):
     """An enum by its name; names are the same in Python, in the database and in GraphQL."""
 
     impl = sa.String
@@ -179,10 +179,10 @@ class Enum(TypeDecorator[Any]):
         self.members = members
         self._by_name: dict[str | None, enum.StrEnum | None] = {None: None, **{each.value: each for each in members}}
 
-    def process_bind_param(self, value: Any | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else self.members(value).value
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any | None], Any]:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         return self._by_name.__getitem__
 
     def clean(self, value: object) -> enum.StrEnum:

@@ -7,7 +7,7 @@ import datetime as dt
 import enum
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
@@ -17,6 +17,7 @@ from crm_graph.errors import Invalid, Required
 from crm_graph.models.types.scalars import Enum, decimal_text, time_text
 from crm_graph.models.types.texts import Text
 
+T = TypeVar("T")
 MAX_ITEMS = 50
 _PLAIN = {str, int, bool, type(None)}
 
@@ -44,10 +45,10 @@ class Value(Json):
         super().__init__()
         self.kind = kind
 
-    def process_bind_param(self, value: Any | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: object, dialect: Dialect) -> object:
         return None if value is None else dump(value)
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else self.kind(**value)
 
     def clean(self, value: object) -> Any:
@@ -60,10 +61,10 @@ class Values(Value):
 
     cache_ok = True
 
-    def process_bind_param(self, value: Any | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         return [dump(item) for item in value or ()]
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return [self.kind(**item) for item in value or ()]
 
     def clean(self, value: object) -> Any:
@@ -77,7 +78,7 @@ class TextList(Json):
     cache_ok = True
     item: ClassVar[Text] = Text()
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> list[str]:
+    def process_result_value(self, value: Any, dialect: Dialect) -> list[str]:
         return list(value or ())
 
     def clean(self, value: object) -> list[str]:
@@ -98,7 +99,7 @@ class Enums(Json):
     def members(self) -> type[enum.StrEnum]:
         return self.item.members
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> list[enum.StrEnum]:
+    def process_result_value(self, value: Any, dialect: Dialect) -> list[enum.StrEnum]:
         return [self.members(name) for name in value or ()]
 
     def clean(self, value: object) -> list[enum.StrEnum]:
@@ -106,16 +107,16 @@ class Enums(Json):
         return list(dict.fromkeys(clean_items(value, self.item.clean)))
 
 
-def part(kind: Any, default: Any = dataclasses.MISSING) -> Any:
+def part(kind: TypeEngine[Any], default: Any = dataclasses.MISSING) -> Any:
     """A field of a Value's dataclass, with the column type that cleans it."""
     return dataclasses.field(default=default, metadata={"type": kind})
 
 
-def dump(value: Any) -> dict[str, Any]:
+def dump(value: object) -> dict[str, object]:
     return {key: time_text(item) if isinstance(item, dt.datetime) else item for key, item in vars(value).items()}
 
 
-def clean_items(value: object, clean: Callable[[Any], Any]) -> list[Any]:
+def clean_items(value: object, clean: Callable[[object], T]) -> list[T]:
     """A list of at most MAX_ITEMS, each item in standard form. Raises Invalid, naming the item by its position."""
     if not isinstance(value, (list, tuple)):
         raise Invalid("A list is expected.")
@@ -130,7 +131,7 @@ def clean_items(value: object, clean: Callable[[Any], Any]) -> list[Any]:
     return cleaned
 
 
-def clean_value(kind: type[Any], value: Any) -> Any:
+def clean_value(kind: type[Any], value: object) -> Any:
     cleaned = {}
     for each in dataclasses.fields(kind):
         item = value.get(each.name) if isinstance(value, dict) else getattr(value, each.name, None)

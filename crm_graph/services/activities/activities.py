@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -30,12 +30,14 @@ from crm_graph.models import (
     Entity,
     Opportunity,
     Participant,
+    WorkspaceRow,
     now,
     types,
 )
 from crm_graph.models.types import part
 from crm_graph.records import Values
 
+P = TypeVar("P", ActivityLink, Participant)
 MAX_LINKS = 100
 RESPONSES = {ActivityType.EMAIL, ActivityType.CALL, ActivityType.MEETING}
 Part = tuple[str, str]
@@ -67,7 +69,7 @@ async def log(
     viewer: Viewer,
     *,
     values: Values,
-    participants: Sequence[Any] | None = None,
+    participants: Sequence[object] | None = None,
     **about: Sequence[str] | None,
 ) -> Activity:
     """Log an activity, linked to the records that `account_ids`, `contact_ids` and so on name, and to their accounts.
@@ -99,7 +101,7 @@ async def update(
     id: str,
     values: Values,
     expected_version: int | None = None,
-    participants: Sequence[Any] | None = None,
+    participants: Sequence[object] | None = None,
     **about: Sequence[str] | None,
 ) -> Activity:
     """Set `values`, and replace the participants and the kinds of links that are given. Links to records that the
@@ -175,7 +177,7 @@ async def _relate(
 
 
 async def _invite(
-    session: AsyncSession, viewer: Viewer, activity: Activity, participants: Sequence[Any] | None
+    session: AsyncSession, viewer: Viewer, activity: Activity, participants: Sequence[object] | None
 ) -> bool:
     """Replace the activity's participants. Returns whether that changed anything."""
     if participants is None:
@@ -229,7 +231,7 @@ def _cleaned(about: Mapping[str, Sequence[str] | None]) -> dict[str, dict[str, s
     return given
 
 
-async def _parts(session: AsyncSession, model: Any, columns: Sequence[str], activity: Activity) -> dict[Part, Any]:
+async def _parts(session: AsyncSession, model: type[P], columns: Sequence[str], activity: Activity) -> dict[Part, P]:
     """The rows of an activity's links or participants."""
     rows = await session.scalars(
         sa.select(model).where(model.workspace_id == activity.workspace_id, model.activity_id == activity.id)
@@ -238,7 +240,11 @@ async def _parts(session: AsyncSession, model: Any, columns: Sequence[str], acti
 
 
 async def _settled(
-    session: AsyncSession, viewer: Viewer, model: Any, old: Iterable[Part], given: Mapping[str, Mapping[str, str]]
+    session: AsyncSession,
+    viewer: Viewer,
+    model: type[WorkspaceRow],
+    old: Iterable[Part],
+    given: Mapping[str, Mapping[str, str]],
 ) -> set[Part]:
     """The parts that replace `old`. Parts of columns that are not given stay, and so do those the viewer cannot see.
 
@@ -255,16 +261,18 @@ async def _settled(
     return new
 
 
-async def _seen(session: AsyncSession, viewer: Viewer, model: Any, column: str, values: set[str]) -> set[str]:
+async def _seen(
+    session: AsyncSession, viewer: Viewer, model: type[WorkspaceRow], column: str, values: set[str]
+) -> set[str]:
     if not values or column == "email":
         return values
-    target: Any = _target(model, column)
+    target = _target(model, column)
     return set(
         await session.scalars(sa.select(target.id).where(visible(target, viewer), in_array(target.id, [*values])))
     )
 
 
-def _target(model: Any, column: str) -> type[Entity]:
+def _target(model: type[WorkspaceRow], column: str) -> type[Entity]:
     return records.TABLES[model.__table__.columns[column].info["references"]]
 
 
@@ -285,10 +293,10 @@ async def _accounts_of(session: AsyncSession, viewer: Viewer, links: Iterable[Pa
 async def _replace(
     session: AsyncSession,
     activity: Activity,
-    model: Any,
-    old: Mapping[Part, Any],
+    model: type[P],
+    old: Mapping[Part, P],
     new: set[Part],
-    rest: Callable[[Part], dict[str, Any]] = lambda part: {},
+    rest: Callable[[Part], dict[str, object]] = lambda part: {},
 ) -> None:
     """Replace the activity's rows of a model. `rest` returns the other columns of a new row."""
     for gone in old.keys() - new:
@@ -298,13 +306,13 @@ async def _replace(
         session.add(model(workspace_id=activity.workspace_id, activity_id=activity.id, **more))
 
 
-def link_changes(before: Mapping[str, bool], after: Mapping[str, bool]) -> dict[str, Any]:
+def link_changes(before: Mapping[str, bool], after: Mapping[str, bool]) -> dict[str, list[object]]:
     """Log fields for changed links, which are {target id: whether it was chosen}.
 
     `links` has all targets. `chosen_links` has the chosen ones, which alone make the activity visible; it is left out
     while all links are chosen.
     """
-    changes: dict[str, Any] = {}
+    changes: dict[str, list[object]] = {}
     if before.keys() != after.keys():
         changes["links"] = [sorted(before) or None, sorted(after) or None]
     if before != after and not all((*before.values(), *after.values())):
@@ -312,7 +320,7 @@ def link_changes(before: Mapping[str, bool], after: Mapping[str, bool]) -> dict[
     return changes
 
 
-def _note(session: AsyncSession, activity: Activity, changes: dict[str, Any]) -> bool:
+def _note(session: AsyncSession, activity: Activity, changes: dict[str, list[object]]) -> bool:
     """Add changes of links or participants to the log. Returns whether there are any."""
     if changes:
         journal_of(session).note(activity, changes)

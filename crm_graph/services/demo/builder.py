@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -48,7 +48,7 @@ class Builder:
     def today(self) -> dt.date:
         return self.moment.date()
 
-    def add(self, model: type[Entity], at: dt.datetime, by: str | None, **values: Any) -> Row:
+    def add(self, model: type[Entity], at: dt.datetime, by: str | None, **values: object) -> Row:
         """Add a record that a user creates at a time, or now if that is in the future."""
         at = min(at, self.moment)
         row = self.link(model, **values, created_at=at, updated_at=at)
@@ -56,7 +56,7 @@ class Builder:
         self._note(self.journal.entries.pop((model.__name__, row["id"])), at, by)
         return row
 
-    def link(self, model: type[WorkspaceRow], **values: Any) -> Row:
+    def link(self, model: type[WorkspaceRow], **values: object) -> Row:
         """Add a row without a log entry."""
         made = self.rows[model]
         key = {"workspace_id": self.journal.viewer.workspace_id, "id": demo_id(model.prefix, len(made) + 1)}
@@ -64,7 +64,7 @@ class Builder:
         made.append(row)
         return row
 
-    def change(self, row: Row, model: type[Entity], at: dt.datetime, by: str | None, **values: Any) -> None:
+    def change(self, row: Row, model: type[Entity], at: dt.datetime, by: str | None, **values: object) -> None:
         """Change a record at a time; nothing if that is in the future."""
         fields: dict[str, Sequence[object]] = {
             name: [wire(row[name]), wire(value)] for name, value in values.items() if row[name] != value
@@ -117,9 +117,9 @@ class Builder:
 
 
 @functools.cache
-def _defaults(model: type[Base]) -> list[tuple[str, Any, Any]]:
+def _defaults(model: type[Base]) -> list[tuple[str, Callable[[], object] | None, object]]:
     """Each column's name, what makes its default (for lists, which no two rows may share) and its plain default."""
-    found: list[tuple[str, Any, Any]] = []
+    found: list[tuple[str, Callable[[], object] | None, object]] = []
     for attribute in model.__mapper__.column_attrs:
         default = attribute.columns[0].default
         if attribute.key in {"workspace_id", "id", "created_at", "updated_at"}:

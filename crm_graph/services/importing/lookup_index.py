@@ -18,9 +18,9 @@ from crm_graph.records.import_rules import rules_for
 from crm_graph.services.importing.mapping import Record, unique_columns
 
 E = TypeVar("E", bound=Entity)
-Key = Any
+Key = object
 """A record's text in one column, or a tuple of the texts in several."""
-Unique = tuple[tuple[str, ...], dict[Any, str]]
+Unique = tuple[tuple[str, ...], dict[Key, str]]
 _ABSENT = object()
 
 
@@ -28,12 +28,12 @@ class LookupIndex:
     """Known records: `ids` by their keys and `facts` by id. `rollback` undoes each `add` since the last `commit`."""
 
     def __init__(self) -> None:
-        self.ids: dict[tuple[type[Entity], str], dict[Any, str | None]] = {}
+        self.ids: dict[tuple[type[Entity], str], dict[Key, str | None]] = {}
         self.facts: dict[type[Entity], dict[str, dict[str, Any]]] = {}
-        self._keys: dict[type[Entity], list[tuple[tuple[str, ...], dict[Any, str | None]]]] = {}
+        self._keys: dict[type[Entity], list[tuple[tuple[str, ...], dict[Key, str | None]]]] = {}
         self._facts: dict[type[Entity], tuple[str, ...]] = {}
         self._uniques: dict[type[Entity], list[Unique]] = defaultdict(list)
-        self._added: list[tuple[dict[Any, Any], Any, Any]] = []
+        self._added: list[tuple[dict[Any, Any], object, object]] = []
 
     async def load(self, session: AsyncSession, viewer: Viewer, records: Iterable[Record]) -> None:
         """Load what the rows of these records refer to: one statement for each table."""
@@ -77,7 +77,7 @@ class LookupIndex:
                 self.add(model, values["id"], values, deleted=values["deleted_at"] is not None)
         self.commit()
 
-    def add(self, model: type[Entity], record_id: str, values: Mapping[str, Any], *, deleted: bool = False) -> None:
+    def add(self, model: type[Entity], record_id: str, values: Mapping[str, object], *, deleted: bool = False) -> None:
         """Add a record, or its new values. A deleted one is found only if no other record has its key."""
         for columns, ids in self._keys.get(model, ()):
             key = key_of(columns, values)
@@ -95,7 +95,7 @@ class LookupIndex:
             facts = {name: values[name] if name in values else known.get(name) for name in names}
             self._set(self.facts[model], record_id, facts)
 
-    def find(self, target: type[Entity], by: str, text: str, row: Mapping[str, Any]) -> str:
+    def find(self, target: type[Entity], by: str, text: object, row: Mapping[str, object]) -> str:
         """Id of the record whose column `by` has the text, within the row's `name_scope` if the target has one.
 
         Raises NotFound; Invalid if several records have it.
@@ -127,7 +127,7 @@ class LookupIndex:
         """Id of the existing record that has this key in the columns of its identity."""
         return self.ids[record.model, ",".join(record.identity)].get(key)
 
-    def check_unique(self, model: type[Entity], record_id: str | None, values: Mapping[str, Any]) -> None:
+    def check_unique(self, model: type[Entity], record_id: str | None, values: Mapping[str, object]) -> None:
         """Raises Duplicate for unique values that another record has."""
         for columns, taken in self._uniques[model]:
             key = key_of(columns, values)
@@ -154,7 +154,7 @@ class LookupIndex:
                 entries[key] = former
         self._added.clear()
 
-    def _set(self, entries: dict[Any, Any], key: Any, value: Any) -> None:
+    def _set(self, entries: dict[Any, Any], key: object, value: object) -> None:
         self._added.append((entries, key, entries.get(key, _ABSENT)))
         entries[key] = value
 
@@ -172,7 +172,7 @@ def _uniques(record: Record) -> Iterable[tuple[str, ...]]:
             yield columns
 
 
-def key_of(columns: tuple[str, ...], values: Mapping[str, Any]) -> Key:
+def key_of(columns: tuple[str, ...], values: Mapping[str, object]) -> Key:
     """Key of a record; None if one of its columns has no value."""
     if len(columns) == 1:
         return values.get(columns[0])

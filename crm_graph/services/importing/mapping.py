@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import KeyedColumnElement
 
 from crm_graph.errors import Invalid
 from crm_graph.models import ENTITIES, Entity, types
@@ -192,8 +193,9 @@ def read_mapping(path: Path) -> list[Step]:
     return [_step(each, f"{path.name}: step {number}") for number, each in enumerate(steps, 1)]
 
 
-def _step(step: Any, key: str) -> Step:
-    if "rows" in _table(step, key):
+def _step(given: object, key: str) -> Step:
+    step = _table(given, key)
+    if "rows" in step:
         _check_keys(step, key, {"entity", "rows"})
         model = _entity(step, key)
         rows = enumerate(_list(step["rows"], f"{key}.rows"), 1)
@@ -207,9 +209,9 @@ def _step(step: Any, key: str) -> Step:
     records = []
     for number, each in enumerate(_list(step.get("record"), f"{key}.record"), 1):
         at = f"{key} ({file}), record {number}"
-        _check_keys(each, at, {"entity", "when", "fields"})
-        when = None if "when" not in each else _template(each["when"], f"{at}.when")
-        records.append(_record(_entity(each, at), each.get("fields"), when, at))
+        record = _check_keys(each, at, {"entity", "when", "fields"})
+        when = None if "when" not in record else _template(record["when"], f"{at}.when")
+        records.append(_record(_entity(record, at), record.get("fields"), when, at))
     texts = {name: _text(step, name, key) for name in ("dates", "times", "decimal", "encoding", "delimiter")}
     _check_formats(texts, key)
     return Step(
@@ -222,7 +224,7 @@ def _step(step: Any, key: str) -> Step:
     )
 
 
-def _record(model: type[Entity], fields: Any, when: Template | None, key: str) -> Record:
+def _record(model: type[Entity], fields: object, when: Template | None, key: str) -> Record:
     known = _columns_of(model)
     found = []
     for name, value in _table(fields, f"{key}.fields").items():
@@ -239,7 +241,7 @@ def _record(model: type[Entity], fields: Any, when: Template | None, key: str) -
     return Record(model, tuple(sorted(found, key=lambda each: order.index(each.column))), when, key)
 
 
-def _columns_of(model: type[Entity]) -> dict[str, Any]:
+def _columns_of(model: type[Entity]) -> dict[str, KeyedColumnElement[Any]]:
     """The fields that a mapping may name, in the table's order: `account` is the column `account_id`."""
     rules = rules_for(model)
     never = NEVER | rules.assigned
@@ -254,7 +256,7 @@ def _names_of(model: type[Entity]) -> set[str]:
     return {name for name in texts if name in model.__table__.columns}
 
 
-def _shape(value: Any, kind: Any, target: type[Entity] | None, key: str) -> Any:
+def _shape(value: object, kind: Any, target: type[Entity] | None, key: str) -> Any:
     match kind:
         case types.Values():
             return [_parts(each, kind.kind, key) for each in _list(value, key)]
@@ -267,13 +269,13 @@ def _shape(value: Any, kind: Any, target: type[Entity] | None, key: str) -> Any:
     return _source(value, target, key)
 
 
-def _parts(value: Any, kind: Any, key: str) -> dict[str, Source]:
+def _parts(value: object, kind: Any, key: str) -> dict[str, Source]:
     known = {each.name for each in dataclasses.fields(kind)}
-    _check_keys(value, key, known)
-    return {name: _source(each, None, f"{key}.{name}") for name, each in value.items()}
+    parts = _check_keys(value, key, known)
+    return {name: _source(each, None, f"{key}.{name}") for name, each in parts.items()}
 
 
-def _source(value: Any, target: type[Entity] | None, key: str, more: set[str] = frozenset()) -> Source:  # type: ignore[assignment]
+def _source(value: object, target: type[Entity] | None, key: str, more: set[str] = frozenset()) -> Source:  # type: ignore[assignment]
     if not isinstance(value, dict):
         return Source(_template(value, key))
     _check_keys(value, key, {"from", "default", "translate", "scale", *more, *(["by"] if target else [])})
@@ -295,7 +297,7 @@ def _source(value: Any, target: type[Entity] | None, key: str, more: set[str] = 
     )
 
 
-def _template(value: Any, key: str) -> Template:
+def _template(value: object, key: str) -> Template:
     if isinstance(value, bool):
         value = str(value).lower()
     if isinstance(value, int | float | dt.date):
@@ -318,7 +320,7 @@ def _template(value: Any, key: str) -> Template:
     return Template(tuple(literals), tuple(columns))
 
 
-def _entity(table: Any, key: str) -> type[Entity]:
+def _entity(table: Mapping[str, object], key: str) -> type[Entity]:
     name = _text(table, "entity", key)
     if name not in IMPORTED:
         found = "is needed" if name is None else f"'{name}' cannot be imported"
@@ -326,18 +328,20 @@ def _entity(table: Any, key: str) -> type[Entity]:
     return IMPORTED[name]
 
 
-def _translate(step: Any, key: str) -> Iterator[tuple[str, Any]]:
+def _translate(step: Mapping[str, object], key: str) -> Iterator[tuple[str, object]]:
     yield from _table(step.get("translate", {}), f"{key}.translate").items()
 
 
-def _words(value: Any, key: str) -> dict[str, str]:
+def _words(value: object, key: str) -> dict[str, str]:
+    words: dict[str, str] = {}
     for word, meaning in _table(value, key).items():
         if not isinstance(meaning, str):
             raise Invalid(f"{key}.{word}: a text is expected.")
-    return dict(value)
+        words[word] = meaning
+    return words
 
 
-def _timezone(step: Any, key: str) -> dt.tzinfo:
+def _timezone(step: Mapping[str, object], key: str) -> dt.tzinfo:
     name = _text(step, "timezone", key)
     try:
         return dt.UTC if name is None else zoneinfo.ZoneInfo(name)
@@ -356,25 +360,27 @@ def _check_formats(texts: Mapping[str, str | None], key: str) -> None:
         raise Invalid(f"{key}.delimiter: one character is expected.")
 
 
-def _check_keys(value: Any, key: str, known: set[str]) -> None:
-    for each in _table(value, key):
+def _check_keys(value: object, key: str, known: set[str]) -> Mapping[str, object]:
+    table = _table(value, key)
+    for each in table:
         if each not in known:
             raise Invalid(f"{key}: there is no key '{each}' here. There are {', '.join(sorted(known))}.")
+    return table
 
 
-def _table(value: Any, key: str) -> dict[str, Any]:
+def _table(value: object, key: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise Invalid(f"{key}: a table is expected.")
     return value
 
 
-def _list(value: Any, key: str) -> list[Any]:
+def _list(value: object, key: str) -> list[object]:
     if not isinstance(value, list) or not value:
         raise Invalid(f"{key}: a list is expected, and something in it.")
     return value
 
 
-def _text(table: dict[str, Any], name: str, key: str) -> str | None:
+def _text(table: Mapping[str, object], name: str, key: str) -> str | None:
     value = table.get(name)
     if value is not None and not isinstance(value, str):
         raise Invalid(f"{key}.{name}: a text is expected.")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from crm_graph.errors import Invalid
 from crm_graph.models import Entity, types
@@ -23,8 +23,9 @@ MAX_NUMBER = Decimal(10) ** 18
 MAX_QUOTED = 60
 TRUTH = {**dict.fromkeys(("true", "yes", "1"), True), **dict.fromkeys(("false", "no", "0"), False)}
 _MONEY_MARKS = re.compile(r"[\s$€£¥'\u2019]")
+T = TypeVar("T")
 Cells = Sequence[str]
-Read = Callable[[Cells], Any]
+Read = Callable[[Cells], object]
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class RecordPlan:
     reads: tuple[tuple[Reader, Read], ...]
     fills: tuple[tuple[Reader, Read], ...]
     wanted: Callable[[Cells], bool]
-    source_key: Callable[[Cells], Any]
-    seen: dict[Any, tuple[int, int]] = field(default_factory=dict)
+    source_key: Callable[[Cells], object]
+    seen: dict[object, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,9 @@ def _reading(
     return lambda cells: constant
 
 
-def _cached(columns: Sequence[str], header: Sequence[str], make: Callable[[Mapping[str, str]], Any]) -> Read:
+def _cached(
+    columns: Sequence[str], header: Sequence[str], make: Callable[[Mapping[str, str]], T]
+) -> Callable[[Cells], T]:
     """`make` for the columns of a row, called once for equal cells."""
     if not columns:
         return lambda cells: make({})
@@ -226,7 +229,7 @@ def _cached(columns: Sequence[str], header: Sequence[str], make: Callable[[Mappi
     return lambda cells: of_cells(pick(cells))
 
 
-def _value(shape: Any, kind: Any, step: Step, filling: bool, row: Mapping[str, str]) -> Any:
+def _value(shape: Any, kind: Any, step: Step, filling: bool, row: Mapping[str, str]) -> object:
     """A field's clean value for a row; None for a blank."""
     parts: Any
     match shape:
@@ -244,7 +247,7 @@ def _value(shape: Any, kind: Any, step: Step, filling: bool, row: Mapping[str, s
         raise Invalid(fault.message) from None  # drop the part's name: our errors name columns
 
 
-def _parts(shape: dict[str, Source], kind: Any, step: Step, row: Mapping[str, str]) -> dict[str, Any] | None:
+def _parts(shape: dict[str, Source], kind: Any, step: Step, row: Mapping[str, str]) -> dict[str, object] | None:
     """A value's parts; None if all its cells are blank."""
     kinds = {each.name: each.metadata["type"] for each in fields(kind)}
     found, blank = {}, any(source.template and source.template.columns for source in shape.values())
@@ -256,13 +259,13 @@ def _parts(shape: dict[str, Source], kind: Any, step: Step, row: Mapping[str, st
     return None if blank else found
 
 
-def _words(source: Source, kind: Any, step: Step, row: Mapping[str, str]) -> list[Any]:
+def _words(source: Source, kind: Any, step: Step, row: Mapping[str, str]) -> list[object]:
     text = _text(source, source.template, row)
     words = text.split(source.split) if source.split else [text]
     return [_convert(source, kind, step, word.strip()) for word in words if word.strip()]
 
 
-def _single(source: Source, template: Template | None, kind: Any, step: Step, row: Mapping[str, str]) -> Any:
+def _single(source: Source, template: Template | None, kind: Any, step: Step, row: Mapping[str, str]) -> object:
     text = _text(source, template, row)
     if not text:
         return None
@@ -279,10 +282,10 @@ def _text(source: Source, template: Template | None, row: Mapping[str, str]) -> 
     return source.translate.get(text, text) if source.translate else text
 
 
-def _convert(source: Source, kind: Any, step: Step, text: str) -> Any:
+def _convert(source: Source, kind: Any, step: Step, text: str) -> object:
     if isinstance(kind, types.Text):
         return kind.clean(text)
-    value: Any = text
+    value: object = text
     match kind:
         case types.Amount() | types.Integer():
             value = _number(text, source, step)

@@ -42,7 +42,7 @@ class _Reading:
     coming: frozenset[type[Entity]]
     failed: set[type[Entity]] = field(default_factory=set)
     faults: list[tuple[str | None, DomainError]] = field(default_factory=list)
-    drafts: list[tuple[RecordPlan, Any, str | None, NewRow]] = field(default_factory=list)
+    drafts: list[tuple[RecordPlan, object, str | None, NewRow]] = field(default_factory=list)
 
 
 class Writer:
