@@ -229,16 +229,23 @@ def everybody(actors: Cast) -> list[Person]:
     ]
 
 
-@pytest.fixture(scope="module")
-async def stage(application: Starlette, raw_engine: AsyncEngine) -> AsyncIterator[tuple[World, Cast]]:
-    """People, and a record of every entity that belongs to one of them. The tests change nothing but the defaults."""
-    world = await build_world(application, raw_engine)
+@contextlib.asynccontextmanager
+async def new_stage(application: Starlette, engine: AsyncEngine) -> AsyncIterator[tuple[World, Cast]]:
+    """People, and a record of every entity that belongs to one of them."""
+    world = await build_world(application, engine)
     actors = await cast(world)
     [team] = {row["team_id"] for row in await world.rows(Membership)}
     actors.ids.update(user=actors.owner.id, team=team)
     await make_all(world, actors.owner, actors.ids)
     yield world, actors
     await world.close()
+
+
+@pytest.fixture(scope="module")
+async def stage(application: Starlette, raw_engine: AsyncEngine) -> AsyncIterator[tuple[World, Cast]]:
+    """One for many tests, which change nothing but the defaults."""
+    async with new_stage(application, raw_engine) as stage:
+        yield stage
 
 
 @pytest.fixture
@@ -333,14 +340,15 @@ async def test_checks_fail_where_a_reading_policy_is_loosened(
 
 
 async def test_checks_fail_where_an_editing_policy_is_loosened(
-    world: World, actors: Cast, monkeypatch: pytest.MonkeyPatch
+    application: Starlette, raw_engine: AsyncEngine, watched: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mutant for each policy, where everyone reads. Comes last, since a loosened policy lets a record be removed."""
-    facts = await set_defaults(world, Visibility.PUBLIC_READ)
-    for entity, access in RESTRICTED:
-        if access == "edit" and any_reader_may_not_edit(actors, facts, entity):
-            with loosened(entity, "edit", monkeypatch), pytest.raises(AssertionError, match=entity):
-                await check_editing(world, actors, facts, [entity])
+    """A mutant for each policy, where everyone reads. Some let a record be removed, so the stage is not shared."""
+    async with new_stage(application, raw_engine) as (world, actors):
+        facts = await set_defaults(world, Visibility.PUBLIC_READ)
+        for entity, access in RESTRICTED:
+            if access == "edit" and any_reader_may_not_edit(actors, facts, entity):
+                with loosened(entity, "edit", monkeypatch), pytest.raises(AssertionError, match=entity):
+                    await check_editing(world, actors, facts, [entity])
 
 
 @contextlib.contextmanager
