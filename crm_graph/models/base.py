@@ -43,7 +43,7 @@ class Base(DeclarativeBase):
         dt.date: types.Date(),
     }
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         table = cls.__dict__.get("__table__")
         if not isinstance(table, sa.Table):
@@ -91,7 +91,7 @@ class Entity(WorkspaceRow):
     edit_policy: ClassVar[Policy]
     EVENTS: ClassVar[dict[str, str]] = {}
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         for name in () if "__abstract__" in cls.__dict__ else ("read_policy", "edit_policy"):
             if not isinstance(getattr(cls, name, None), Policy):
                 raise TypeError(f"{cls.__name__} has no {name}: set one from crm_graph.models.policies.")
@@ -101,10 +101,10 @@ class Entity(WorkspaceRow):
     created_at: Mapped[dt.datetime] = mapped_column(default=now, sort_order=91)
     updated_at: Mapped[dt.datetime] = mapped_column(default=now, sort_order=92)
     deleted_at: Mapped[dt.datetime | None] = mapped_column(sort_order=93)
-    custom: Mapped[dict[str, Any]] = mapped_column(types.Json(), default=dict, sort_order=94)
+    custom: Mapped[dict[str, object]] = mapped_column(types.Json(), default=dict, sort_order=94)
 
     @declared_attr.directive
-    def __mapper_args__(cls) -> dict[str, Any]:
+    def __mapper_args__(cls) -> dict[str, object]:
         return {"version_id_col": cls.version}
 
 
@@ -122,7 +122,7 @@ class OwnedEntity(Entity):
     external_id: Mapped[str | None] = mapped_column(types.Text(100), sort_order=82)
 
     @declared_attr.directive
-    def __table_args__(cls) -> tuple[Any, ...]:
+    def __table_args__(cls) -> tuple[sa.schema.SchemaItem, ...]:
         return (sa.UniqueConstraint("workspace_id", "external_id"),)
 
 

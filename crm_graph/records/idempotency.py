@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -43,7 +42,9 @@ async def recall(session: AsyncSession, viewer: Viewer, key: str, fingerprint: s
     return None
 
 
-async def remember(session: AsyncSession, viewer: Viewer, key: str, result: Mapping[str, Any], revision: int) -> None:
+async def remember(
+    session: AsyncSession, viewer: Viewer, key: str, result: Mapping[str, object], revision: int
+) -> None:
     """Store the result of the write that reserved the key."""
     statement = sa.update(IdempotencyKey).where(
         IdempotencyKey.workspace_id == viewer.workspace_id,

@@ -81,8 +81,8 @@ class Change(Base):
     happened_at: Mapped[dt.datetime]
     recorded_at: Mapped[dt.datetime]
     fields: Mapped[dict[str, Any]] = mapped_column(types.Json())
-    before: Mapped[dict[str, Any]] = mapped_column(types.Json())
-    after: Mapped[dict[str, Any]] = mapped_column(types.Json())
+    before: Mapped[dict[str, object]] = mapped_column(types.Json())
+    after: Mapped[dict[str, object]] = mapped_column(types.Json())
 
 
 class IdempotencyKey(Base):
@@ -95,7 +95,7 @@ class IdempotencyKey(Base):
     user_id: Mapped[str] = mapped_column(types.Id(), primary_key=True)
     key: Mapped[str] = mapped_column(types.Text(100), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(types.Text(64))
-    result: Mapped[dict[str, Any]] = mapped_column(types.Json())
+    result: Mapped[dict[str, object]] = mapped_column(types.Json())
     revision: Mapped[int] = mapped_column(sa.BigInteger)
     created_at: Mapped[dt.datetime]
 

@@ -141,7 +141,7 @@ class Time(TypeDecorator[dt.datetime]):
     def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> object:
         return value if value is None or dialect.name == "postgresql" else time_text(value)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], dt.datetime | None] | None:
         return None if dialect.name == "postgresql" else self._read  # whose driver answers in UTC
 
     def _read(self, value: str | None) -> dt.datetime | None:
@@ -182,7 +182,7 @@ class Enum(TypeDecorator[enum.StrEnum]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else self.members(value).value
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], enum.StrEnum | None]:
         return self._by_name.__getitem__
 
     def clean(self, value: object) -> enum.StrEnum:

@@ -61,7 +61,7 @@ class Values(Value):
 
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: Any, dialect: Dialect) -> object:
         return [dump(item) for item in value or ()]
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
@@ -146,7 +146,7 @@ def clean_value(kind: type[Any], value: object) -> Any:
     return kind(**cleaned)
 
 
-def wire(value: Any) -> Any:
+def wire(value: object) -> Any:
     """A column's value as JSON, for clients and for the change log."""
     if type(value) in _PLAIN:
         return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 from crm_graph.models import (
     Activity,
@@ -124,7 +123,7 @@ def _log(
     **links: str,
 ) -> None:
     """Something that happened; a task that was begun then and `finished` later."""
-    values: dict[str, Any] = {"due_at": finished, "priority": Priority.MEDIUM} if kind is TASK else {}
+    values: dict[str, object] = {"due_at": finished, "priority": Priority.MEDIUM} if kind is TASK else {}
     if kind in {EMAIL, CALL}:
         values["direction"] = direction or builder.pick(list(ActivityDirection))
     if kind in OUTCOMES:
@@ -158,7 +157,7 @@ def _activity(
     subject: str,
     person: Row | None,
     links: dict[str, str],
-    values: dict[str, Any],
+    values: dict[str, object],
 ) -> Row:
     if kind in MINUTES:
         values["duration_minutes"] = builder.random.randint(*MINUTES[kind])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import unicodedata
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from crm_graph.models import Account, AccountType, Address, Contact, EmailAddress, PhoneNumber, SocialProfile
 from crm_graph.services.demo import sample_data
@@ -75,7 +75,7 @@ def _named(builder: Builder, parent: Customer | None) -> tuple[str, Place, str]:
 def _customer(
     builder: Builder,
     company: Company,
-    at: Any,
+    at: dt.datetime,
     name: str,
     industry: str,
     place: Place,

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from crm_graph.models import AccountType, ContactRole, Lead, LeadStatus, Opportunity, OpportunityLine, StageCategory
 from crm_graph.records.ranks import between
@@ -182,7 +181,7 @@ def _await(builder: Builder, deal: Deal) -> None:
     changed = builder.after(last, 0.1, max(0.2, (builder.moment - last) / dt.timedelta(days=1) * 0.9))
     if changed >= builder.moment:
         return
-    values: dict[str, Any] = {"close_date": builder.day(builder.random.randint(-10, 120)).date()}
+    values: dict[str, object] = {"close_date": builder.day(builder.random.randint(-10, 120)).date()}
     if builder.chance(0.15):
         values.update(probability=min(95, opportunity["probability"] + 10), probability_pinned=True)
     builder.change(opportunity, Opportunity, changed, opportunity["owner_id"], **values)

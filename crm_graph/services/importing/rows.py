@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from crm_graph.errors import Invalid
 from crm_graph.models import Entity, types
@@ -26,6 +26,13 @@ _MONEY_MARKS = re.compile(r"[\s$€£¥'\u2019]")
 T = TypeVar("T")
 Cells = Sequence[str]
 Read = Callable[[Cells], object]
+
+
+class ColumnType(Protocol):
+    """A column's type, as far as an import uses it."""
+
+    def clean(self, value: object) -> object:
+        """The value in standard form. Raises Invalid."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +238,7 @@ def _cached(
 
 def _value(shape: Any, kind: Any, step: Step, filling: bool, row: Mapping[str, str]) -> object:
     """A field's clean value for a row; None for a blank."""
-    parts: Any
+    parts: object
     match shape:
         case Source():
             return _single(shape, shape.default if filling else shape.template, kind, step, row)
@@ -259,13 +266,13 @@ def _parts(shape: dict[str, Source], kind: Any, step: Step, row: Mapping[str, st
     return None if blank else found
 
 
-def _words(source: Source, kind: Any, step: Step, row: Mapping[str, str]) -> list[object]:
+def _words(source: Source, kind: ColumnType, step: Step, row: Mapping[str, str]) -> list[object]:
     text = _text(source, source.template, row)
     words = text.split(source.split) if source.split else [text]
     return [_convert(source, kind, step, word.strip()) for word in words if word.strip()]
 
 
-def _single(source: Source, template: Template | None, kind: Any, step: Step, row: Mapping[str, str]) -> object:
+def _single(source: Source, template: Template | None, kind: ColumnType, step: Step, row: Mapping[str, str]) -> object:
     text = _text(source, template, row)
     if not text:
         return None
@@ -282,7 +289,7 @@ def _text(source: Source, template: Template | None, row: Mapping[str, str]) -> 
     return source.translate.get(text, text) if source.translate else text
 
 
-def _convert(source: Source, kind: Any, step: Step, text: str) -> object:
+def _convert(source: Source, kind: ColumnType, step: Step, text: str) -> object:
     if isinstance(kind, types.Text):
         return kind.clean(text)
     value: object = text
