@@ -27,7 +27,7 @@ V = TypeVar("V")
 L = TypeVar("L")
 E = TypeVar("E", bound=Entity)
 Values = Callable[[AsyncSession, Viewer, list[K]], Awaitable[Sequence[V]]]
-Batch = Callable[[Any, list[K]], Awaitable[Sequence[V]]]
+Batch = Callable[[AsyncSession, list[K]], Awaitable[Sequence[V]]]
 
 
 class _Shared(DataLoader[K, V]):

@@ -7,7 +7,6 @@ added and removed, and need no offset. Nulls sort like any value.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -228,14 +227,21 @@ def _statement(
     if request.where is not None:
         return build(viewer, of, request), {}
     model = of.child if isinstance(of, Relation) else of
-    keys, values = [order.key(model) for order in request.order], dict[str, object]()
-    default = PageRequest(request.order, last=request.last and 1, deleted=request.deleted, linked=request.linked)
+    keys = [order.key(model) for order in request.order]
+    edges, values = dict[str, CursorParameters](), dict[str, object]()
     for name, cursor in (("after", request.after), ("before", request.before)):
         if cursor is not None:
             content = _values(model, request, keys, cursor, name)
-            edge: Any = {name: CursorParameters(name, tuple(each is None for each in content))}
-            default = dataclasses.replace(default, **edge)
+            edges[name] = CursorParameters(name, tuple(each is None for each in content))
             values |= {f"{name}_{place}": value for place, value in enumerate(content)}
+    default = PageRequest(
+        request.order,
+        after=edges.get("after"),
+        last=request.last and 1,
+        before=edges.get("before"),
+        deleted=request.deleted,
+        linked=request.linked,
+    )
     return _cached_statement(build, AccessProfile.of(viewer), of, default), values
 
 

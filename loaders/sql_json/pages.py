@@ -154,11 +154,11 @@ def belonging(viewer: Viewer, relation: Relation, scope: RowScope) -> RowConditi
     """The condition that a row belongs to the record of a scope by a relation."""
     parent_id = scope.row.id
 
-    def belongs(row: Any) -> sa.ColumnElement[bool]:
+    def belongs(row: type[Entity]) -> sa.ColumnElement[bool]:
         if relation.pairs is None:
             return getattr(row, relation.by or "") == parent_id  # type: ignore[no-any-return]
         pairs = relation.pairs(viewer, lambda column: column == parent_id)
-        return row.id.in_(pairs.with_only_columns(list(pairs.selected_columns)[1]).correlate(*scope.enclosing))  # type: ignore[no-any-return]
+        return row.id.in_(pairs.with_only_columns(list(pairs.selected_columns)[1]).correlate(*scope.enclosing))
 
     return belongs
 
