@@ -10,7 +10,7 @@ import tokenize
 from collections import Counter
 from pathlib import Path
 
-MAX_PER_THOUSAND = 32
+MAX_PER_THOUSAND = 12
 SHOWN = 10
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = ["crm_graph", "loaders", "schema"]
