@@ -29,16 +29,16 @@ class Effort:
     seconds: int
     warm_up: int  # all at once
     steady: float
-    asked: int  # of each operation, before anything is timed
+    answers: int  # compared for each operation, before anything is timed
     moves: bool
 
 
-def same_answers(contenders: Sequence[ComparedServer], asked: int) -> None:
+def same_answers(contenders: Sequence[ComparedServer], count: int) -> None:
     """Raises AssertionError if the answers of two servers differ."""
     first, *others = contenders
     for operation in READS:
         chance = random.Random(operation.name)
-        given = [operation.variables(first.site.deals, chance) for _ in range(asked)]
+        given = [operation.variables(first.site.deals, chance) for _ in range(count)]
         nothing = {name: None if name == "after" else key("none", 0) for name in given[0]}
         for variables in [nothing, *given]:
             expected = first.ask(operation, variables)

@@ -33,8 +33,8 @@ from servers import POOL, ComparedServer, Site, both_ours, install, ours, peers
 from sqlalchemy.engine import make_url
 
 SIZES = [10_000, 100_000, 1_000_000]
-FULL = Effort(rounds=5, seconds=3, warm_up=12, steady=3, asked=20, moves=True)
-QUICK = Effort(rounds=1, seconds=1, warm_up=2, steady=1.5, asked=3, moves=False)
+FULL = Effort(rounds=5, seconds=3, warm_up=12, steady=3, answers=20, moves=True)
+QUICK = Effort(rounds=1, seconds=1, warm_up=2, steady=1.5, answers=3, moves=False)
 LEAST_OF_PEER = {CUSTOMER.name: 2.0, LIST.name: 2.5, BOARD.name: 2.0, RECORD.name: 1.5}
 LEAST_OF_BOUND, LEAST_OF_STOCK, LEAST_ON_SQLITE, MOST_SLOWER, MOST_DELAY, MOST_GROWTH = 0.7, 2.0, 5.0, 1.3, 1.0, 1.1
 SHARE = 0.6
@@ -75,7 +75,7 @@ def compare(site: Site, node: str, effort: Effort, folder: Path, timed: Sequence
     answers of the servers differ, or if this one does not compile an operation."""
     with at_once([both_ours(site), peers(site, node)]) as ((crm, plain), others):
         peer, stock, bound = others
-        same_answers([crm, plain, *others], effort.asked)
+        same_answers([crm, plain, *others], effort.answers)
         same_moves([crm, *others])
         say(f"All give the same answers about {site.deals:,} deals")
         course = Comparison(effort, folder)
@@ -162,7 +162,7 @@ def on_sqlite(site: Site, effort: Effort, folder: Path) -> float:
         asyncio.run(copy(site.url, url))
         small = Site(url, site.deals, site.workspace_id, env, site.token)
         with both_ours(small) as (crm, plain):
-            same_answers([crm, plain], effort.asked)
+            same_answers([crm, plain], effort.answers)
             course = Comparison(dataclasses.replace(effort, seconds=max(2, effort.seconds)), folder)  # it is slow
             course.race([(CUSTOMER, each) for each in (crm, plain)])
             rates = [rounded(course.found(CUSTOMER.name, each).rate) for each in (crm, plain)]

@@ -1,1 +1,1 @@
-"""What the tests are made with."""
+"""Shared fixtures, servers, clients and data of the tests."""

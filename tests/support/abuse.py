@@ -1,4 +1,4 @@
-"""Documents that are made to cost a server far more than who sends them, and what each is refused with."""
+"""Documents that cost a server far more than their sender, each with the error that refuses it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Abuse:
-    """`limit` is the one that it exceeds; None where it is no valid document in the first place. `validated` says that
-    it takes validation to see it."""
+    """`limit` is the exceeded limit, or None if the document is invalid. `validated` is true if only validation detects
+    it."""
 
     name: str
     text: str

@@ -1,4 +1,4 @@
-"""An office in which everything happens that can change a board, and what its board must say by the rules alone."""
+"""An office with all events that can change a board, and the board's expected content by the rules alone."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ STEPS = [
 ]  # fmt: skip
 Sums = dict[str, list[int]]
 Totals = dict[str, dict[str, Any]]
-"""The totals of stages as a board answers them, by the stage's id."""
+"""The totals of stages in the form of a board: {stage id: totals}."""
 
 
 @dataclass
 class Facts:
-    """Rows as they stand in the tables, and what follows from them."""
+    """The rows of the tables, and the values that follow from them."""
 
     deals: Sequence[Row]
     managers: Mapping[str, str | None]
@@ -48,7 +48,7 @@ class Facts:
         return above == user_id or (deal["team_id"], user_id) in self.members
 
     def totals(self, user_id: str, stages: Sequence[str]) -> Totals:
-        """What a board shows to a user."""
+        """The part of a board that a user may see."""
         answer: Totals = {}
         for stage_id in stages:
             seen = [deal for deal in self.deals if deal["stage_id"] == stage_id and self.sees(user_id, deal)]
@@ -57,8 +57,7 @@ class Facts:
         return answer
 
     def kept(self) -> dict[tuple[str, ...], list[int]]:
-        """What must be kept of the deals, whoever may see it: count, sum and weighted sum by stage, currency, owner
-        and team."""
+        """The expected totals of all deals: count, sum and weighted sum by stage, currency, owner and team."""
         groups = defaultdict(list)
         for deal in self.deals:
             if deal["deleted_at"] is None:
@@ -71,7 +70,7 @@ class Facts:
 
 
 def _sums(deals: Sequence[Row]) -> Sums:
-    """By currency, which is empty where there is no amount: count, sum and weighted sum in ten-thousandths."""
+    """{currency, or empty without an amount: count, sum and weighted sum in ten-thousandths}."""
     sums: Sums = defaultdict(lambda: [0, 0, 0])
     for deal in deals:
         units = 0 if deal["amount"] is None else int(deal["amount"] * AMOUNT_SCALE)
@@ -103,7 +102,7 @@ async def facts(world: World) -> Facts:
 
 
 async def kept_totals(world: World) -> dict[tuple[str, ...], list[int]]:
-    """The totals that are kept, as `Facts.kept` has them."""
+    """The stored totals, in the form of `Facts.kept`."""
     return {
         (row["stage_id"], row["currency"], row["owner_id"], row["team_id"]): [
             row["count"],
@@ -117,7 +116,7 @@ async def kept_totals(world: World) -> dict[tuple[str, ...], list[int]]:
 
 @dataclass
 class Office:
-    """A pipeline, and somebody of every kind who looks at it."""
+    """A pipeline, and a user of every kind who looks at it."""
 
     world: World
     pipeline_id: str
@@ -126,7 +125,7 @@ class Office:
     people: dict[str, Person]
 
     async def step(self, chance: Random) -> str:
-        """One thing happens, through the API; what it was, and what was answered. It may well be refused."""
+        """Make one change through the API, which may be refused. Returns its name and the answer."""
         deals = [row for row in await self.world.rows(Opportunity) if row["pipeline_id"] == self.pipeline_id]
         kind = chance.choice(STEPS) if deals else "create"
         mutation, values = self._draw(chance, kind, deals)
@@ -186,7 +185,7 @@ def _money(chance: Random) -> Row:
 
 
 async def open_office(world: World) -> Office:
-    """A new office, with a deal of everybody who may have one; deals are private."""
+    """A new office, with a deal of each user who may have one. Deals are private."""
     await world.default("opportunity", Visibility.PRIVATE)
     pipeline = await world.make("pipeline", name="Sales")
     stages = [

@@ -1,5 +1,5 @@
-"""Two servers behind nginx, with a PostgreSQL database and a Redis of their own: what compose.yaml runs, without
-containers. Everything is gone when it is stopped."""
+"""Two servers behind nginx, with a PostgreSQL database and a Redis of their own, like compose.yaml but without
+containers. All data is deleted when it stops."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 async def run(server_url: str, folder: Path, port: int) -> None:
-    """Run it until a signal comes."""
+    """Run it until a signal arrives."""
     asked = asyncio.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(each, asked.set)

@@ -1,4 +1,4 @@
-"""A company with two customers, around whom everything happens that can change what belongs to an account."""
+"""A company with two customers, and all events that can change the records of an account."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ STEPS = [
 OWNED = {Account: "Account", Contact: "Contact", Opportunity: "Opportunity", Activity: "Activity", Campaign: "Campaign"}
 DELETABLE = {**OWNED, Case: "Case", Lead: "Lead"}
 Drawn = tuple[str, Row] | Literal[""] | None
-"""A mutation and its input; nothing where there is no record to do it with."""
+"""A mutation and its input; None if there is no record for it."""
 ENTITIES = ("account", "lead", "opportunity", "case", "campaign")
 
 
 @dataclass
 class CustomerClient:
-    """What belongs to an account, as a client has it: queried once, then kept by the updates."""
+    """The records of an account, as a client has them: queried once, then kept by the updates."""
 
     account: str
     ids: set[str]
@@ -87,8 +87,7 @@ class CustomerClient:
 
     @property
     def shown(self) -> set[str]:
-        """What is on the screen: nothing where the account itself is not. A 360 does not list the members of
-        campaigns."""
+        """The visible content; empty without the account. A 360 does not list the members of campaigns."""
         return {each for each in self.ids if not each.startswith("cmem_")} if self.account in self.ids else set()
 
 
@@ -103,7 +102,7 @@ def _ids(value: Any) -> list[str]:
 
 @dataclass
 class Company:
-    """The customer who is watched, another one, and those who look."""
+    """The watched customer, another one, and the users who watch."""
 
     world: World
     account: str
@@ -130,7 +129,7 @@ class Company:
         return cls(world, account, other, stage, product, team, people)
 
     async def step(self, chance: Random) -> str:
-        """One thing happens; what it was. It may well be refused."""
+        """Make one change, which may be refused. Returns its name."""
         kind = chance.choice(STEPS)
         drawn = await self._draw(chance, kind)
         if not drawn:
@@ -227,7 +226,7 @@ class Company:
                 return await self._draw_sight(chance, kind, anybody)
 
     async def _draw_sight(self, chance: Random, kind: str, anybody: str) -> Drawn:
-        """What changes who sees records of others."""
+        """Events that change the visibility of records."""
         somebody = chance.choice([each.id for name, each in self.people.items() if name != "admin"])
         [roles] = [{row["id"]: row["role"] for row in await self.world.rows(User)}]
         match kind:
@@ -245,7 +244,7 @@ class Company:
                 return "updateWorkspace", {f"{chance.choice(ENTITIES)}Visibility": visibility}
 
     async def _about(self, chance: Random) -> Row:
-        """Any records that an activity may be about."""
+        """Random records for an activity to be about."""
         models = {
             "accountIds": Account,
             "contactIds": Contact,

@@ -1,4 +1,4 @@
-"""Requests of all kinds, most of them wrong: valid documents, the same with something changed, and no documents."""
+"""Requests of all kinds, most of them wrong: valid documents, mutated ones, and other texts."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ HEADERS: dict[bytes, list[bytes]] = {
 
 @dataclass(frozen=True)
 class Sent:
-    """One request. It is signed in unless its headers say otherwise."""
+    """One request, signed in unless its headers differ."""
 
     kind: str
     body: bytes
@@ -139,7 +139,7 @@ class Sent:
 
 
 def requests(count: int, run: int) -> list[Sent]:
-    """So many: the same ones in every run of that number."""
+    """This number of requests, equal in every run of that number."""
     chance = Random(run)
     each = max(BATCH, count // 4)
     texts = [case.text for number in range(SHAPES) for case in drawn(number, each // SHAPES + 1, run)] + _writes(
@@ -181,7 +181,7 @@ def _json(value: Any) -> bytes:
 
 
 def _changed(chance: Random, text: str) -> str:
-    """The text with one place in it made another."""
+    """The text with one mutation."""
     start = chance.randrange(len(text) + 1)
     end = min(len(text), start + chance.choice([1, 3, 10, 50]))
     piece, cut = chance.choice(PIECES), text[start:end]
@@ -200,7 +200,7 @@ def _headers(chance: Random) -> tuple[tuple[bytes, bytes], ...]:
 
 @functools.cache
 def _writes(count: int, run: int) -> list[str]:
-    """Documents of mutations, which ask for little but take whatever their inputs may be."""
+    """Documents of mutations that select little, with all possible inputs."""
     found: list[str] = []
 
     @seed(run)
@@ -220,7 +220,7 @@ def _writes(count: int, run: int) -> list[str]:
 
 
 def _writing() -> GraphQLSchema:
-    """The schema with payloads of errors alone."""
+    """The schema with payloads that have only errors."""
     schema = build_schema(print_schema(public()))
     for name, kind in schema.type_map.items():
         if isinstance(kind, GraphQLObjectType) and name.endswith("Payload"):
@@ -231,7 +231,7 @@ def _writing() -> GraphQLSchema:
 
 
 def _scalars(schema: GraphQLSchema) -> dict[str, Any]:
-    """For each scalar of ours, values that it may have, and others."""
+    """For each custom scalar, valid and invalid values."""
     values = ["", "x", "1", "-1.5", "1e9", "2026-01-01", "2026-01-01T00:00:00Z", "USD", "9" * 30, "\0", "🦊", "12:00"]
     scalars = [
         each for each in schema.type_map.values() if isinstance(each, GraphQLScalarType) and not is_specified(each)

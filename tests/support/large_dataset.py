@@ -1,4 +1,4 @@
-"""A company of any size in a PostgreSQL database of its own, made by the database itself."""
+"""A company of any size in a PostgreSQL database of its own, generated in the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crm_graph.records import TABLES
 WORKSPACE = "ws_bulk"
 PIPELINES, STAGES = 10, 60
 SPREAD = "n * 7919::bigint"
-"""Numbers all over the place, each once."""
+"""Scattered numbers, each once."""
 
 
 def counts(deals: int) -> dict[Any, int]:
@@ -50,7 +50,7 @@ def key(model: Any, number: object = 1) -> str:
 
 
 async def fill(url: str, deals: int) -> None:
-    """Put the company into a migrated database. What is in a row follows from its number."""
+    """Insert the company into a migrated database. A row's values follow from its number."""
     connection: Any = await asyncpg.connect(make_url(url).set(drivername="postgresql").render_as_string(False))
     try:
         await connection.execute("SET session_replication_role = replica")  # keys are right, and need no check
@@ -78,7 +78,7 @@ def _id(model: Any, number: str) -> str:
 
 
 def _value(model: Any, column: sa.Column[Any], sizes: dict[Any, int]) -> str | None:
-    """A column's value in row n; None for one that is left out."""
+    """A column's value in row n; None if it is omitted."""
     target = column.info.get("references")
     match column.type:
         case types.Id() if column.key == "workspace_id":
@@ -123,7 +123,7 @@ def _mostly(column: sa.Column[Any], value: str) -> str:
 
 
 def _special(model: Any) -> dict[str, str | None]:
-    """What has to fit together, or to be there."""
+    """Values that must be consistent or present."""
     match model:
         case models.User:
             return {"email": "'user-' || n", "role": "'ADMIN'", "active": "true", "deleted_at": None}

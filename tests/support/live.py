@@ -1,4 +1,4 @@
-"""A real server on a free port, and clients of its websockets and event streams, who wait for nothing for long."""
+"""A real server on a free port, and clients of its websockets and event streams, with short timeouts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Message = dict[str, Any]
 
 
 class WebSocketClient:
-    """Speaks graphql-transport-ws. What comes for other operations than the one that is waited for is kept."""
+    """A client of graphql-transport-ws. Messages about other operations than the awaited one are kept."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -35,24 +35,24 @@ class WebSocketClient:
         self._number = 0
 
     async def send(self, message: object) -> None:
-        """A message, or any text or bytes as they are."""
+        """Send a message, or a raw text or bytes."""
         await self.connection.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
 
     async def receive(self) -> Message:
-        """Whatever comes next. Raises ConnectionClosed."""
+        """The next message. Raises ConnectionClosed."""
         async with asyncio.timeout(PATIENCE):
             message: Message = json.loads(await self.connection.recv())
         return message
 
     async def init(self, token: str | None) -> None:
-        """Sign in, which must not fail."""
+        """Sign in, which must succeed."""
         await self.send({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"} if token else None})
         assert await self.receive() == {"type": "connection_ack"}
 
     async def start(
         self, query: str, *, operation_id: str | None = None, operation_name: str | None = None, **variables: Any
     ) -> str:
-        """Begin an operation; its id."""
+        """Begin an operation, and return its id."""
         if operation_id is None:
             self._number += 1
             operation_id = str(self._number)
@@ -83,7 +83,7 @@ class WebSocketClient:
         return errors
 
     async def completed(self, operation_id: str) -> None:
-        """The server says that an operation is through."""
+        """Wait until the server completes an operation."""
         assert await self.about(operation_id) == {"id": operation_id, "type": "complete"}
 
     async def stop(self, operation_id: str) -> None:
@@ -98,7 +98,7 @@ class WebSocketClient:
         return answer
 
     async def closed(self, within: float = PATIENCE) -> tuple[int, str]:
-        """The code and the reason with which the server closes; what comes until then is passed over."""
+        """The code and the reason with which the server closes; messages before that are ignored."""
         with contextlib.suppress(ConnectionClosed):
             async with asyncio.timeout(within):
                 while True:
@@ -117,7 +117,7 @@ class EventClient:
         self._lines = response.aiter_lines()
 
     async def event(self, within: float = PATIENCE) -> tuple[str, str] | None:
-        """The next event and its data as text; None where the stream has ended. Comments are counted."""
+        """The next event and its data as text; None at the end of the stream. Comments are counted."""
         fields: dict[str, str] = {}
         async with asyncio.timeout(within):
             async for line in self._lines:
@@ -139,14 +139,14 @@ class EventClient:
         return payload
 
     async def completed(self) -> None:
-        """The server says that the operation is through, and ends the stream."""
+        """Wait until the server completes the operation and ends the stream."""
         assert await self.event() == ("complete", "")
         assert await self.event() is None
 
 
 @dataclass
 class Server:
-    """Where the application is served, over real sockets."""
+    """The address of the application, over real sockets."""
 
     address: str
     application: Starlette = field(repr=False)
@@ -160,7 +160,7 @@ class Server:
     async def websocket(
         self, by: Person | None = None, *, protocols: Sequence[str] = (PROTOCOL,), **options: Any
     ) -> AsyncIterator[WebSocketClient]:
-        """A websocket, signed in if it is somebody's. `options` are those of websockets' connect()."""
+        """A websocket, signed in if there is a token. `options` are those of websockets' connect()."""
         offered = [Subprotocol(each) for each in protocols] or None
         url = options.pop("url", f"ws://{self.address}/graphql")
         async with connect(url, subprotocols=offered, compression=None, proxy=None, **options) as connection:
@@ -183,7 +183,7 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def serving(application: Starlette, **options: Any) -> AsyncIterator[Server]:
-    """Serve an application, which is running already, in this event loop. `options` are uvicorn's."""
+    """Serve a running application in this event loop. `options` are uvicorn's."""
     settings: dict[str, Any] = {"ws_max_size": application.state.settings.socket_message_bytes, **options}
     config = uvicorn.Config(
         application,

@@ -1,4 +1,4 @@
-"""Programs from npm, and the server that they are clients of, in a process of its own."""
+"""Programs from npm, and a server for them in its own process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NODE = 20
 
 
 def node_with(folder: Path) -> str:
-    """The node program, with what the folder's lock file says installed for it."""
+    """The path of node, with the packages of the folder's lock file installed."""
     program, npm = shutil.which("node"), shutil.which("npm")
     if program is None or npm is None:
         skip("node and npm are not here: nothing from npm was tested.")
@@ -44,7 +44,7 @@ def node_with(folder: Path) -> str:
 
 
 def _install(npm: str, folder: Path) -> None:
-    """Install what the lock file says, unless that is done. Test processes do it one after the other."""
+    """Install the packages of the lock file, unless they are there. Test processes do it one after the other."""
     lock, done = folder / "package-lock.json", folder / "node_modules" / "installed.json"
     with lock.open() as locked:
         fcntl.flock(locked, fcntl.LOCK_EX)
@@ -60,7 +60,7 @@ def _install(npm: str, folder: Path) -> None:
 
 
 def crm_graph(*arguments: str) -> str:
-    """What a command prints. It runs in this process: a new one begins with a second of imports."""
+    """The output of a command. It runs in this process, because a new one would need a second for its imports."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:
         main(list(arguments))
@@ -70,7 +70,7 @@ def crm_graph(*arguments: str) -> str:
 
 @contextlib.asynccontextmanager
 async def serving(database_url: str, folder: Path, **settings: object) -> AsyncIterator[dict[str, str]]:
-    """A server of an empty database: the variables that tell the clients' tests of it."""
+    """A server of an empty database. Yields the environment variables of the clients' tests."""
     usual = {"password": PASSWORD, "user_operations": USER_OPERATIONS, "pool_size": POOL_SIZE}
     variables = environment(database_url, **{**usual, **settings})
     with pytest.MonkeyPatch.context() as patch:
@@ -88,7 +88,7 @@ async def serving(database_url: str, folder: Path, **settings: object) -> AsyncI
 
 
 def run_tests(folder: Path, node: str, name: str, told: dict[str, str]) -> None:
-    """Run the tests of one file, none of which may fail."""
+    """Run the tests of one file, which must all pass."""
     running = subprocess.Popen(
         [node, "--test", "--test-reporter=spec", f"{name}.test.mjs"],
         cwd=folder,

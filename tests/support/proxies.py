@@ -1,5 +1,5 @@
-"""What stands before several servers: nginx with the configuration that is brought along, where it is installed;
-otherwise a relay that knows as much of it as tests need."""
+"""The proxy of several servers: nginx with the repository's configuration if it is installed, otherwise a relay with
+the features that tests need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ START_SECONDS = 10.0
 
 @contextlib.asynccontextmanager
 async def proxy(addresses: Sequence[str], folder: Path, port: int | None = None) -> AsyncIterator[str]:
-    """The address of a proxy before two servers, while the block runs."""
+    """Inside the block, the address of a proxy of two servers."""
     port = port or free_port()
     made = _nginx if shutil.which("nginx") else _relay
     async with made(addresses, folder, port):
@@ -29,7 +29,7 @@ async def proxy(addresses: Sequence[str], folder: Path, port: int | None = None)
 
 
 def nginx_configuration(addresses: Sequence[str], folder: Path, port: int) -> str:
-    """The configuration that is brought along, with these addresses instead of the containers'."""
+    """The repository's configuration, with these addresses instead of the containers'."""
     text = CONFIGURATION.read_text()
     for old, new in [
         *zip(ADDRESSES, addresses, strict=True),
@@ -59,7 +59,7 @@ async def _nginx(addresses: Sequence[str], folder: Path, port: int) -> AsyncIter
 
 @contextlib.asynccontextmanager
 async def _relay(addresses: Sequence[str], folder: Path, port: int) -> AsyncIterator[None]:
-    """Each connection goes to the next server that takes it."""
+    """Give each connection to the next server that accepts it."""
     turns = itertools.cycle([addresses, addresses[::-1]])
 
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
@@ -78,7 +78,7 @@ async def _relay(addresses: Sequence[str], folder: Path, port: int) -> AsyncIter
 
 
 async def copy(reader: StreamReader, writer: StreamWriter, is_lost: Callable[[], bool] = lambda: False) -> None:
-    """Carry all that comes, but what is lost on the way."""
+    """Relay all data until the connection is lost."""
     with contextlib.suppress(OSError):
         while piece := await reader.read(65_536):
             if not is_lost():

@@ -1,4 +1,4 @@
-"""Rows put straight into the tables: many, fast, and with any values."""
+"""Rows inserted directly into the tables: many, fast, and with any values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTS = ["a", "A", "Ä", "ä", "ς", "Σ", "z", "_", "%", "🦊"]
 
 
 def values_of(model: Any, column: str, number: int) -> list[Any]:
-    """Values that a column of the row with a number may have: few, so that rows tie, and null where it may be."""
+    """Possible values of a column in the row with a number: few, so that rows tie, and null if allowed."""
     table = model.__table__
     attribute = table.columns[column]
     unique = any(
@@ -53,13 +53,13 @@ def values_of(model: Any, column: str, number: int) -> list[Any]:
 
 @dataclass
 class RawRows:
-    """The rows planted for one example, and away with it."""
+    """The rows of one example, which are removed afterwards."""
 
     world: World
     planted: list[tuple[Any, str]] = field(default_factory=list)
 
     async def plant(self, model: Any, **values: Any) -> str:
-        """A row with at least these values, and the rows that it cannot be without; its id."""
+        """Insert a row with at least these values, and the rows that it needs. Returns its id."""
         async with self.world.raw() as connection:
             return await self._plant(connection, model, values)
 

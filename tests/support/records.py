@@ -42,12 +42,12 @@ async def _make_campaign_member(world: World, owner: Person, ids: Ids) -> str:
 
 
 async def _find_membership(world: World, owner: Person, ids: Ids) -> str:
-    """A new one would change what users see."""
+    """Excluded: a new one would change the records that users see."""
     return await _find(world, owner, Membership)
 
 
 async def _find_api_token(world: World, owner: Person, ids: Ids) -> str:
-    """The one that the owner signs in with: an API token cannot make another one."""
+    """The token of the owner: an API token cannot create another one."""
     return await _find(world, owner, ApiToken)
 
 
@@ -62,8 +62,7 @@ MAKERS: Mapping[str, Callable[[World, Person, Ids], Awaitable[str]]] = {
     "CampaignMember": _make_campaign_member,
     "Membership": _find_membership,
 }
-"""How to make a record of an entity whose create mutation is not `create<Entity>`, or needs more than its required
-fields."""
+"""Makers of entities whose create mutation is not `create<Entity>`, or needs more than its required fields."""
 WRITES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ApiToken": ("revokeApiToken", {"id": None}),
     "CampaignMember": ("removeCampaignMember", {"memberId": None}),

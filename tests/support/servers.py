@@ -31,7 +31,7 @@ async def _listens(port: int) -> bool:
 
 
 async def until_listening(process: Process, port: int, seconds: float, why: Callable[[], str]) -> None:
-    """Wait until a program listens. Raises AssertionError with `why` where it ended before, and TimeoutError."""
+    """Wait until a program listens. Raises AssertionError with `why` if it ends before that, and TimeoutError."""
     async with asyncio.timeout(seconds):
         while not await _listens(port):
             assert process.returncode is None, why()
@@ -39,7 +39,8 @@ async def until_listening(process: Process, port: int, seconds: float, why: Call
 
 
 def environment(database_url: str, **settings: object) -> dict[str, str]:
-    """The variables of a process of ours: `environment(url, broadcast_url="redis://…")`. No setting is inherited."""
+    """The environment variables of a server process: `environment(url, broadcast_url="redis://…")`. No setting is
+    inherited."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRM_GRAPH_")}
     values = {"secret_key": SECRET, "database_url": database_url, **settings}
     return {**inherited, **{f"CRM_GRAPH_{name.upper()}": str(value) for name, value in values.items()}}
@@ -47,8 +48,8 @@ def environment(database_url: str, **settings: object) -> dict[str, str]:
 
 @dataclass
 class ServerProcess:
-    """A server. Its port stays its own, so that it can be started again where its clients look for it. `log` is the
-    file that has what it said."""
+    """A server, always on the same port, so that clients find it again after a restart. `log` is the file with its
+    output."""
 
     variables: Mapping[str, str] = field(repr=False)
     log: Path
@@ -86,7 +87,7 @@ class ServerProcess:
         raise AssertionError(f"The server does not start.\n{self.log.read_text()}")
 
     async def stop(self) -> None:
-        """Ask it to end, which it must do soon. Does nothing where it is not running."""
+        """Stop it with SIGTERM, which must be quick. Does nothing if it is not running."""
         process = self.process
         if process is None:
             return
@@ -100,7 +101,7 @@ class ServerProcess:
         self.process = None
 
     async def kill(self) -> None:
-        """End it in the middle of whatever it does. Does nothing where it is not running."""
+        """Kill it. Does nothing if it is not running."""
         process, self.process = self.process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -112,7 +113,7 @@ class ServerProcess:
 async def running_server(
     variables: Mapping[str, str], log: Path, command: tuple[str, ...] = ("serve",)
 ) -> AsyncIterator[ServerProcess]:
-    """A server while the block runs, by `serve` or another command."""
+    """Inside the block, a server, by `serve` or another command."""
     server = ServerProcess(variables, log, command=command)
     await server.start()
     try:

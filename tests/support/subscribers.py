@@ -1,4 +1,4 @@
-"""Subscriptions without a transport: what the hub tells, and what a client makes of it."""
+"""Subscriptions without a transport: the server's messages, and the state that a client derives from them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def number_of(revision: str) -> int:
 
 @dataclass
 class Subscriber:
-    """The outlet of a subscription. A `stuck` one takes nothing until it is released."""
+    """The sink of a subscription. A `stuck` one accepts nothing until it is released."""
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     error: GraphQLError | None = None
@@ -74,7 +74,7 @@ class Subscriber:
         self._heard.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for messages until something holds."""
+        """Wait for messages until a condition holds."""
         async with asyncio.timeout(PATIENCE):
             while not holds():
                 assert self.error is None, self.error
@@ -109,7 +109,7 @@ class Subscriber:
 async def following(
     world: World, document: str, *, by: Person | None = None, live: bool = True, **variables: Any
 ) -> AsyncIterator[Subscriber]:
-    """A subscription while the block runs; from when it is live on, unless it must fail before."""
+    """Inside the block, a subscription that is live, unless it must fail before."""
     manager: SubscriptionManager = world.application.state.service.manager
     state = world.application.state
     context = Context(state.settings, state.database, state.changelog, viewer_or_none=await world.viewer(by))
@@ -135,7 +135,7 @@ async def following(
 
 
 async def settled(world: World) -> None:
-    """Wait until the room of the workspace has told everything that is in the log."""
+    """Wait until the workspace's reader has processed the whole log."""
     manager: SubscriptionManager = world.application.state.service.manager
     workspace, _, _ = manager._workspaces[world.workspace_id]
     newest = (await world.changes())[-1]["revision"]
@@ -148,7 +148,7 @@ async def settled(world: World) -> None:
 
 @dataclass
 class BoardClient:
-    """A board as a client has it: queried once, then kept by the updates."""
+    """A board of a client: queried once, then kept by the updates."""
 
     cards: dict[str, Any]
     totals: dict[str, Any]
@@ -161,14 +161,14 @@ class BoardClient:
 
     @classmethod
     def of(cls, board: dict[str, Any]) -> BoardClient:
-        """What BOARD answers, as a client keeps it."""
+        """The answer to BOARD, in the form that a client keeps."""
         cards = {card["id"]: card for stage in board["stages"] for card in stage["cards"]["nodes"]}
         totals = {stage["stage"]["id"]: stage["totals"] for stage in board["stages"]}
         names = {stage["stage"]["id"]: stage["stage"]["name"] for stage in board["stages"]}
         return cls(cards, totals, names, board["revision"])
 
     def apply(self, message: dict[str, Any]) -> None:
-        """What docs/clients/realtime.md tells clients to do."""
+        """Apply an update by the rules of docs/clients/realtime.md."""
         if number_of(message["revision"]) <= number_of(self.revision):
             return
         for event in message["events"]:

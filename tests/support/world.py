@@ -1,4 +1,4 @@
-"""A workspace for one test: its people, and what they ask and write through GraphQL."""
+"""A workspace for one test: its users, and their requests through GraphQL."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Person:
 
 @dataclass
 class World:
-    """The workspace, its admin, and the means to look into the database behind the application's back."""
+    """The workspace, its admin, and direct access to the database."""
 
     application: Starlette
     workspace_id: str
@@ -55,7 +55,7 @@ class World:
 
     @property
     def compiled(self) -> bool:
-        """Whether queries are compiled."""
+        """True if queries are compiled."""
         compiled: bool = self.application.state.settings.compiled
         return compiled
 
@@ -64,14 +64,14 @@ class World:
         if not self.shares_engine:
             await self.engine.dispose()
 
-    # Asking
+    # Requests
 
     async def ask(self, document: str, *, by: Person | None = None, **variables: Any) -> dict[str, Any]:
-        """The whole answer to an operation, errors and all."""
+        """The complete answer to an operation, with errors."""
         return await self.send({"query": document, "variables": variables}, token=(by or self.admin).token)
 
     async def data(self, document: str, *, by: Person | None = None, **variables: Any) -> dict[str, Any]:
-        """The data of an operation that must not fail."""
+        """The data of an operation that must succeed."""
         answer = await self.ask(document, by=by, **variables)
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
@@ -118,7 +118,7 @@ class World:
         team_id: str | None = None,
         name: str | None = None,
     ) -> Person:
-        """A new user: reports to `manager`, is at home in a team."""
+        """Create a user who reports to `manager`, with a home team."""
         async with self.raw() as connection:
             managers = []
             if manager is not None:
@@ -129,7 +129,7 @@ class World:
             return await _add_person(connection, self.workspace_id, role, name, manager, managers, team_id)
 
     async def team(self, *members: Person, name: str = "Team") -> str:
-        """A new team of which these people are members; its id. Their home team stays what it was."""
+        """Create a team with these members, and return its id. Their home team stays the same."""
         team_id = Team.new_id()
         async with self.raw() as connection:
             row = {"workspace_id": self.workspace_id, "id": team_id, "name": name}
@@ -152,11 +152,11 @@ class World:
             defaults = {**stored, f"{entities[0].upper()}{entities[1:]}": visibility}
             await connection.execute(sa.update(Workspace).where(here).values(visibility_defaults=defaults))
 
-    # Behind the application's back
+    # Direct access to the database
 
     @contextlib.asynccontextmanager
     async def raw(self) -> AsyncIterator[Any]:
-        """A connection of an engine of its own, which nobody watches; commits at the end."""
+        """A connection of a separate, unchecked engine, which commits at the end."""
         async with self.engine.begin() as connection:
             yield connection
 
@@ -188,7 +188,7 @@ class World:
         return sorted(await self.rows(Change), key=lambda row: row["revision"])
 
     async def viewer(self, person: Person | None = None) -> Viewer:
-        """The viewer that a person is, for calling services directly."""
+        """The viewer of a user, for calling services directly."""
         async with self.database.read() as session:
             principal = await auth.authenticate(session, self.application.state.settings, (person or self.admin).token)
         return principal.viewer
@@ -196,7 +196,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def running(database_url: str, **settings: Any) -> AsyncIterator[Starlette]:
-    """An application with these settings, with the gate watched in every statement that it sends."""
+    """An application with these settings. The visibility hook checks all of its statements."""
     settings = {"pool_size": POOL_SIZE, **settings}
     application = app.build(Settings(database_url=database_url, secret_key=SECRET, **settings))
     application.state.visibility_hook = VisibilityHook(application.state.database)

@@ -1,1 +1,1 @@
-"""Servers that are killed while clients write and follow: what each client applied is compared with the database."""
+"""Servers that are killed while clients write and subscribe. The state of each client is compared with the database."""

@@ -1,4 +1,4 @@
-"""Kills servers and breaks connections while clients write and follow, and says whether any of them was told wrong."""
+"""Kills servers and breaks connections while clients write and subscribe, and reports every wrong message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_SHOWN = 20
 
 
 def main() -> None:
-    """Run one storm: the exit code is 0 if nothing was wrong, otherwise 1."""
+    """Run one scenario. The exit code is 0 if nothing was wrong, otherwise 1."""
     parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="how often a server is killed (20)")
     parser.add_argument("--seconds", type=float, help="how long it takes; otherwise 4 for each kill")

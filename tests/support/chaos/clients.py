@@ -1,5 +1,4 @@
-"""Clients that follow a list through whatever happens: they go on after the last revision that they applied, at any
-server that there is."""
+"""Clients that keep a list through all failures: they resume after their last revision, on any running server."""
 
 from __future__ import annotations
 
@@ -26,17 +25,17 @@ CHANGES = """subscription Changes($after: String) {
   changes(after: $after) { revision caughtUp changes { revision action recordType recordId } }
 }"""
 BREAKS = (WebSocketException, httpx.TransportError, OSError, TimeoutError, Unanswered)
-"""How a connection ends that does not end as it should; an OSError is what a server that is down answers with."""
+"""The errors of a connection that breaks. A server that is down causes an OSError."""
 REMEMBERED = 500
 
 
 async def _at_once() -> None:
-    """Wait for nothing."""
+    """Do not wait."""
 
 
 class Client:
-    """Follows one list. `number` is the revision that it has applied; all faults that it meets are kept. `duplicates`
-    counts what it was told of revisions that it had applied already."""
+    """A client of one list. `number` is the revision that it has applied, `faults` are all errors, and `duplicates`
+    counts messages about revisions that were applied before."""
 
     document: ClassVar[str]
 
@@ -46,16 +45,16 @@ class Client:
         self.name, self.cluster, self.person, self.transport, self.chance = name, cluster, person, transport, chance
         self.variables = variables
         self.home: str | None = None
-        """The only address that it goes to, if it has one."""
+        """The only address that it connects to, if set."""
         self.linger: Callable[[], Awaitable[None]] = _at_once
-        """What it awaits each time before it subscribes."""
+        """Awaited before each subscription."""
         self.revision: str | None = None
         self.faults: list[str] = []
         self.messages = self.duplicates = self.connections = self.dropped = self.errors = 0
         self.resyncs: list[tuple[int, int]] = []
-        """For each: after which revision, and where the log stood."""
+        """For each subscription: the revision that it began after, and the newest one of the log."""
         self.applied: list[tuple[int, float]] = []
-        """The revisions that messages brought it to, and when."""
+        """The revisions of its messages, with their times."""
         self.http = httpx.AsyncClient(timeout=httpx.Timeout(ANSWER_SECONDS, read=None))
         self._connection: ClientConnection | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -66,7 +65,7 @@ class Client:
         return number_of(self.revision) if self.revision else 0
 
     async def run(self) -> None:
-        """Follow until cancelled, or until it meets what it should never meet."""
+        """Keep the list until cancelled, or until a fault."""
         try:
             while True:
                 self._reading = asyncio.create_task(self._read())
@@ -83,7 +82,7 @@ class Client:
             await self.http.aclose()
 
     def drop(self) -> None:
-        """Lose the connection, without a word to the server."""
+        """Drop the connection without closing it."""
         self.dropped += 1
         if self._connection is not None:
             self._connection.transport.abort()
@@ -91,11 +90,11 @@ class Client:
             self._reading.cancel()
 
     async def until(self, number: int, within: float) -> bool:
-        """Wait until a revision is applied; whether it was."""
+        """Wait until a revision is applied. Returns False after a timeout."""
         return await self._when(lambda: self.number >= number, within)
 
     async def live(self, within: float) -> bool:
-        """Wait until it has been told where it stands; whether it was."""
+        """Wait for the first message of a subscription. Returns False after a timeout."""
         return await self._when(lambda: self.messages > 0, within)
 
     async def _when(self, holds: Callable[[], bool], within: float) -> bool:
@@ -119,7 +118,7 @@ class Client:
                     return
 
     async def begin(self, address: str) -> None:
-        """Read what is there before anything is followed. Raises Unanswered."""
+        """Read the list before the first subscription. Raises Unanswered."""
         raise NotImplementedError
 
     async def _by_websocket(self, address: str) -> AsyncGenerator[dict[str, Any]]:
@@ -152,7 +151,7 @@ class Client:
                     yield json.loads(line.removeprefix("data: "))
 
     def _take(self, payload: dict[str, Any]) -> bool:
-        """Apply an answer; whether more can come."""
+        """Apply an answer. Returns False after the last one."""
         for error in payload.get("errors", ()):
             code = error["extensions"]["code"]
             if code == "RESYNC":
@@ -181,17 +180,18 @@ class Client:
         return True
 
     def apply(self, message: dict[str, Any]) -> None:
-        """Do what a message says."""
+        """Apply a message."""
         raise NotImplementedError
 
     def knew(self, number: int) -> float | None:
-        """When it had applied a revision."""
+        """The time at which a revision was applied."""
         place = bisect.bisect_left(self.applied, (number, 0.0))
         return self.applied[place][1] if place < len(self.applied) else None
 
 
 class Board(Client):
-    """A board, queried once and then kept by its updates. `compared` counts the queries at whose revision it stood."""
+    """A board that is queried once and then kept by its updates. `compared` counts comparisons with a query of the same
+    revision."""
 
     document = BOARD_UPDATES
 
@@ -207,12 +207,12 @@ class Board(Client):
         self._remember()
 
     async def query(self, address: str) -> BoardClient:
-        """The board as it is now. Raises Unanswered."""
+        """The current board. Raises Unanswered."""
         data = await ask(self.http, address, self.person.token, BOARD, **self.variables)
         return BoardClient.of(data["pipelineBoard"])
 
     async def compare_now(self) -> None:
-        """Compare what was kept with the board as it is now, when nothing changes any more."""
+        """Compare the kept board with the current one, after all changes."""
 
         def somewhere() -> str:
             return self.cluster.somewhere(self.chance)
@@ -232,8 +232,8 @@ class Board(Client):
             del self._states[next(iter(self._states))]
 
     async def compare(self, within: float) -> None:
-        """Query the board, and compare it with what was kept at the query's revision, if the client ever stood there:
-        it passes over some where several changes come as one."""
+        """Query the board, and compare it with the kept one of that revision, if there was one: several changes can
+        arrive in one message."""
         try:
             fresh = await self.query(self.cluster.somewhere(self.chance))
         except BREAKS:
@@ -245,7 +245,7 @@ class Board(Client):
             self.expect(fresh, *self._states[number])
 
     def expect(self, fresh: BoardClient, cards: dict[str, Any], totals: dict[str, Any]) -> None:
-        """Compare what was kept with a query at the same revision."""
+        """Compare the kept board with a query of the same revision."""
         for kind, kept, queried in (("cards", cards, fresh.cards), ("totals", totals, fresh.totals)):
             wrong = [key for key in kept.keys() | queried.keys() if kept.get(key) != queried.get(key)]
             if wrong:
@@ -254,7 +254,7 @@ class Board(Client):
 
 
 class Reader(Client):
-    """Reads all changes. `since` is where it began, `read` which it has read."""
+    """Reads all changes. `since` is the first revision, and `read` are the ones read."""
 
     document = CHANGES
 
@@ -263,7 +263,7 @@ class Reader(Client):
         self.since: int | None = None
         self.read: list[int] = []
         self.unread: list[tuple[int, int]] = []
-        """After which revision and up to which one it had to do without, as it was told to begin anew."""
+        """The revisions that it missed by a RESYNC: the last one before, and the first one after."""
 
     async def begin(self, address: str) -> None:
         self.revision = (await ask(self.http, address, self.person.token, "{ revision }"))["revision"]

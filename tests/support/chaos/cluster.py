@@ -1,4 +1,4 @@
-"""Several servers of one PostgreSQL database, and what wakes them: a Redis of their own, or the database itself."""
+"""Several servers of one PostgreSQL database, with a Redis of their own or the database as the broadcast."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START_SECONDS = 30.0
 
 
 def lasting_port() -> int:
-    """A port that stays free while nobody listens there: systems give none of these to connections that go out."""
+    """A port that stays free when nothing listens on it: systems do not assign these to outgoing connections."""
     while True:
         port = SystemRandom().randrange(15_000, 30_000)
         with socket.socket() as trying, contextlib.suppress(OSError):
@@ -37,13 +37,13 @@ def lasting_port() -> int:
 
 
 def has_redis() -> bool:
-    """Whether this machine can run a Redis."""
+    """True if Redis is installed."""
     return shutil.which("redis-server") is not None
 
 
 @dataclass
 class Redis:
-    """A Redis that keeps nothing. Its port stays its own."""
+    """A Redis without persistence, always on the same port."""
 
     port: int = field(default_factory=lasting_port)
     process: Process | None = None
@@ -59,7 +59,7 @@ class Redis:
         await until_listening(self.process, self.port, START_SECONDS, lambda: "Redis does not start.")
 
     async def kill(self) -> None:
-        """End it in the middle of whatever it does. Does nothing where it is not running."""
+        """Kill it, if it is running."""
         process, self.process = self.process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -69,8 +69,7 @@ class Redis:
 
 @dataclass
 class Cluster:
-    """`up` are the servers that answer, as far as nobody has ended them; `redis` is None where the servers wake each
-    other otherwise."""
+    """`up` are the running servers; `redis` is None for another broadcast."""
 
     database_url: str
     servers: list[ServerProcess]
@@ -82,12 +81,11 @@ class Cluster:
         return [server.address for server in self.servers]
 
     def somewhere(self, chance: Random) -> str:
-        """The address of a server that answers, if any does."""
+        """The address of a running server, or of any server if none is known to run."""
         return chance.choice(self.up or self.servers).address
 
     async def start(self, server: ServerProcess) -> None:
-        """Start a server, as whoever watches over it would: again and again until it stays, since none starts without
-        its broadcast."""
+        """Start a server like a supervisor: again and again until it runs, since it needs its broadcast to start."""
         async with asyncio.timeout(4 * START_SECONDS):
             while server.process is None:
                 try:
@@ -97,17 +95,17 @@ class Cluster:
         self.up.append(server)
 
     async def kill(self, server: ServerProcess) -> None:
-        """End a server without a word."""
+        """Kill a server."""
         self.up.remove(server)
         await server.kill()
 
     async def stop(self, server: ServerProcess) -> None:
-        """End a server in order."""
+        """Stop a server with SIGTERM."""
         self.up.remove(server)
         await server.stop()
 
     async def ready(self, server: ServerProcess) -> dict[str, Any]:
-        """What its /readyz says; nothing where it does not answer."""
+        """The status in the answer of /readyz; empty without an answer."""
         async with httpx.AsyncClient(timeout=10) as client:
             try:
                 answer: dict[str, Any] = (await client.get(f"http://{server.address}/readyz")).json()
@@ -116,7 +114,7 @@ class Cluster:
         return answer
 
     async def until(self, status: str) -> None:
-        """Wait until all servers say that they are «ok», or «degraded»."""
+        """Wait until all servers report "ok", or "degraded"."""
         async with asyncio.timeout(START_SECONDS):
             while True:
                 if {(await self.ready(server)).get("status") for server in self.servers} == {status}:
@@ -124,8 +122,8 @@ class Cluster:
                 await asyncio.sleep(0.05)
 
     async def cut(self, *, share: float = 1.0, listening: bool = False) -> int:
-        """End some of the connections to a PostgreSQL database, as an outage does; how many. With `listening` only
-        those that hear notifications."""
+        """End some connections to a PostgreSQL database, like an outage. With `listening`, only those that receive
+        notifications. Returns their number."""
         engine = create_async_engine(self.database_url, isolation_level="AUTOCOMMIT")
         statement = sa.text(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
@@ -140,7 +138,7 @@ class Cluster:
 
 @contextlib.asynccontextmanager
 async def database(server_url: str | None, folder: Path) -> AsyncIterator[str]:
-    """The URL of a new database while the block runs, of a PostgreSQL server or of SQLite, with all tables."""
+    """Inside the block, the URL of a new, migrated database on PostgreSQL or SQLite."""
     if server_url is None:
         url = f"sqlite:///{folder}/crm.db"
     else:
@@ -160,7 +158,7 @@ async def database(server_url: str | None, folder: Path) -> AsyncIterator[str]:
 async def cluster(
     database_url: str, folder: Path, *, servers: int, broadcast: str, **settings: object
 ) -> AsyncIterator[Cluster]:
-    """Servers of a database while the block runs, which wake each other by «redis», «postgres» or «memory»."""
+    """Inside the block, servers of a database. The broadcast is "redis", "postgres" or "memory"."""
     redis = Redis() if broadcast == "redis" else None
     notifying = make_url(database_url).set(drivername="postgres").render_as_string(hide_password=False)
     wakes = redis.url if redis is not None else notifying if broadcast == "postgres" else "memory://"

@@ -1,4 +1,4 @@
-"""Operations over HTTP, sent to whatever server answers."""
+"""Operations over HTTP, sent to any running server."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import httpx
 ANSWER_SECONDS = 5.0
 GIVE_UP_SECONDS = 90.0
 PASSING = {"INTERNAL"}
-"""The codes of errors that may be over when one asks again."""
+"""The codes of errors after which a retry may succeed."""
 
 
 class Unanswered(Exception):
-    """Nobody knows whether it was done."""
+    """The outcome of the operation is unknown."""
 
 
 async def ask(client: httpx.AsyncClient, address: str, token: str, document: str, **variables: Any) -> dict[str, Any]:
@@ -45,7 +45,7 @@ async def insist(
     document: str,
     **variables: Any,
 ) -> tuple[dict[str, Any], int]:
-    """The data of an operation that may be repeated, and how often it was sent until it was answered."""
+    """The data of an operation that may be repeated, and the number of attempts."""
     tries = 0
     async with asyncio.timeout(GIVE_UP_SECONDS):
         while True:

@@ -1,4 +1,4 @@
-"""What a storm must not have done: the clients and what was acknowledged, compared with the database."""
+"""Invariants of a scenario: the clients and the acknowledged writes, compared with the database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 
 
 async def judge(storm: Scenario) -> list[str]:
-    """Everything that is wrong after a storm."""
+    """All violations after a scenario."""
     office = storm.office
     log, truth = await office.world.changes(), await facts(office.world)
     faults = [*storm.faults, *_of_log(log), *_of_writes(storm.acknowledged, log, storm.begun)]
@@ -39,7 +39,7 @@ def _of_log(log: Sequence[Row]) -> list[str]:
 
 
 def _of_writes(acknowledged: Sequence[Acknowledged], log: Sequence[Row], begun: int) -> list[str]:
-    """Each is in the log once, with what it did; and nothing else is."""
+    """Each acknowledged write is in the log once, with its values; nothing else is."""
     rows = {row["revision"]: row for row in log}
     faults = []
     for write in acknowledged:
@@ -57,7 +57,7 @@ def _of_writes(acknowledged: Sequence[Acknowledged], log: Sequence[Row], begun: 
 
 
 def _of_resyncs(client: Client, log: Sequence[Row]) -> list[str]:
-    """Only who may have come to see otherwise is to read everything again."""
+    """Only clients whose visibility may have changed must read everything again."""
     moved = [row["revision"] for row in log if row["entity"] == "User" and "manager_id" in row["fields"]]
     admin = client.person.role is Role.ADMIN
     return [
@@ -68,7 +68,7 @@ def _of_resyncs(client: Client, log: Sequence[Row]) -> list[str]:
 
 
 def _of_reader(reader: Reader, log: Sequence[Row]) -> list[str]:
-    """An admin reads every row of the log; others at least what changed in their own deals. Nobody reads any twice."""
+    """An admin reads every row of the log, and others at least the changes of their own deals. No row is read twice."""
     since, end = reader.since or 0, reader.number
     rows = [row for row in log if since < row["revision"] <= end and row["entity"] in TYPES]
     rows = [row for row in rows if row["action"] not in NOT_TOLD]
@@ -92,7 +92,7 @@ def _of_reader(reader: Reader, log: Sequence[Row]) -> list[str]:
 
 
 def _of_board(name: str, user_id: str, board: Any, truth: Facts, stages: Sequence[str]) -> list[str]:
-    """The board has what its user may see by the rules alone, and its totals are sums of that."""
+    """The board has the records that its user may see by the rules alone, and its totals are sums of them."""
     cards = {
         deal["id"]: (deal["stage_id"], deal["owner_id"], deal["rank"])
         for deal in truth.deals

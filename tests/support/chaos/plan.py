@@ -1,4 +1,4 @@
-"""What is to happen in a storm, and who follows meanwhile."""
+"""The plan of a scenario, and its clients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ A_FEW = (
     ("admin", "websocket", "changes"),
     ("admin", "events", "changes"),
 )
-"""Who follows, by which transport, and what."""
+"""A client: its user, transport and list."""
 EVERYBODY = (
     *A_FEW,
     ("admin", "websocket", "the board"),
@@ -30,8 +30,8 @@ EVERYBODY = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to happen: all deeds of a storm are done in some order, spread over its seconds. It goes on until there
-    are enough writes, and comparisons of boards."""
+    """The plan of a scenario: its faults in random order, spread over its seconds. It continues until there are enough
+    writes and comparisons of boards."""
 
     seed: int
     seconds: float
@@ -40,22 +40,22 @@ class Plan:
     writes: int = 50
     comparisons: int = 20
     outages: int = 1
-    """Of the broadcast."""
+    """Outages of the broadcast."""
     cuts: int = 1
-    """Of connections to the database."""
+    """Breaks of database connections."""
     stops: int = 1
-    """Of servers, in order."""
+    """Stops of servers with SIGTERM."""
     drops: int = 10
-    """Of clients' connections, several at a time."""
+    """Breaks of clients' connections, several at a time."""
     changes_of_sight: int = 1
     lingering: int = 0
-    """How many writes each client lets pass before it subscribes after the revision that it has."""
+    """The number of writes between a client's read and its subscription after that revision."""
     writing_processes: int = 2
     writers: int = 3
     pause: float = 0.02
 
     def deeds(self, chance: Random) -> list[str]:
-        """What is done, in order."""
+        """The faults, in order."""
         often = {
             "kill": self.kills,
             "outage": self.outages,

@@ -1,4 +1,4 @@
-"""A storm from its beginning to its figures."""
+"""Runs a scenario and reports its figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.subscribers import number_of
 async def run_scenario(
     plan: Plan, server_url: str | None, folder: Path, broadcast: str, *, servers: int, say: Say = print
 ) -> tuple[Scenario, list[str]]:
-    """A storm over a cluster of its own, and what is wrong after it. It is on SQLite without a PostgreSQL server."""
+    """Run a scenario on a new cluster and return its violations. It uses SQLite without a PostgreSQL server."""
     async with (
         database(server_url, folder) as url,
         cluster(url, folder, servers=servers, broadcast=broadcast) as made,
@@ -28,7 +28,7 @@ async def run_scenario(
 
 
 def figures(storm: Scenario, faults: Sequence[str]) -> dict[str, str]:
-    """What happened, in numbers."""
+    """The figures of a run."""
     done, clients, writes = storm.done, storm.clients, storm.acknowledged
     following = [board for board in storm.boards if board.person.role is Role.ADMIN and "filter" not in board.variables]
     on_board = [write for write in writes if "Opportunity" in write.mutation]

@@ -1,4 +1,5 @@
-"""The storm: servers are killed, the broadcast and the database fail, sockets break, while others write and follow."""
+"""The scenario: servers are killed, the broadcast and the database fail, and sockets break, while clients write and
+subscribe."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ Say = Callable[[str], None]
 
 @contextlib.asynccontextmanager
 async def company(cluster: Cluster) -> AsyncIterator[Office]:
-    """A new office on a cluster. Its world asks the first server, and looks into the database by itself."""
+    """A new office on a cluster. Its world sends requests to the first server, and reads the database directly."""
     settings = Settings(database_url=cluster.database_url, secret_key=SECRET, pool_size=1)
     world = await build_world(app.build(settings))
     await world.client.aclose()
@@ -52,7 +53,7 @@ async def company(cluster: Cluster) -> AsyncIterator[Office]:
 
 @dataclass
 class Scenario:
-    """One run. What it finds wrong is in `faults`; `done` counts what happened."""
+    """One run. `faults` are the violations; `done` counts the events."""
 
     plan: Plan
     cluster: Cluster
@@ -83,7 +84,7 @@ class Scenario:
         return [each for each in self.clients if isinstance(each, Reader)]
 
     async def run(self) -> None:
-        """Let it rage, and let everybody catch up: `judge` then tells what is wrong."""
+        """Run it, and wait until all clients have caught up. `judge` then returns the violations."""
         office, world = self.office, self.office.world
         for number in range(DEALS):
             owner = self.chance.choice([office.people["owner"], office.people["stranger"]])
@@ -106,7 +107,7 @@ class Scenario:
 
     @contextlib.asynccontextmanager
     async def _running(self, work: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-        """Inside the block all of this goes on."""
+        """Inside the block, all tasks are running."""
         tasks = [asyncio.create_task(each) for each in work]
         try:
             yield
@@ -127,15 +128,15 @@ class Scenario:
         return client
 
     async def _linger(self) -> None:
-        """Wait for some more writes, as long as anybody writes."""
+        """Wait for some more writes, while any writer is running."""
         enough = len(self.acknowledged) + self.plan.lingering
         await _when(lambda: self._over or len(self.acknowledged) >= enough)
 
-    # Those who write
+    # Writers
 
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
-        """Inside the block processes write; at its end they finish what they have begun."""
+        """Inside the block, processes write. At its end they finish their current writes."""
         processes: list[Process] = []
         try:
             for number in range(self.plan.writing_processes):
@@ -170,7 +171,7 @@ class Scenario:
         return process
 
     async def _hear(self, process: Process) -> None:
-        """Note what a process says was acknowledged."""
+        """Record the acknowledged writes in a process's output line."""
         assert process.stdout is not None
         assert process.stderr is not None
         complaints = asyncio.create_task(process.stderr.read())
@@ -184,7 +185,7 @@ class Scenario:
             self.faults.append(f"A writer failed: {(await complaints).decode()}")
 
     async def _own(self, mutation: str, action: str, after: dict[str, Any], **values: Any) -> int:
-        """A write of the storm's own; its revision."""
+        """A write of the scenario itself. Returns its revision."""
         key = f"storm-{len(self.acknowledged)}-{action}"
         document = WRITE % (f"{mutation[0].upper()}{mutation[1:]}Input", mutation, "")
         admin = self.office.people["admin"]
@@ -203,7 +204,7 @@ class Scenario:
         )
         return number_of(answer["revision"])
 
-    # What happens
+    # Events
 
     async def _rage(self) -> None:
         do = {
@@ -240,7 +241,7 @@ class Scenario:
         self._mend(self.cluster.start(server))
 
     async def _victim(self) -> ServerProcess:
-        """A server that runs; mostly another one goes on running."""
+        """A running server; usually another one keeps running."""
         others = 0 if self.chance.random() < 0.15 else 1
         await _when(lambda: len(self.cluster.up) > others)
         return self.chance.choice(self.cluster.up)
@@ -278,7 +279,7 @@ class Scenario:
             await board.compare(PATIENCE)
 
     async def _mark(self) -> None:
-        """Write what every list has, and wait until each client has applied it."""
+        """Make a write that concerns every list, and wait until each client has applied it."""
         office = self.office
         marks = {}
         for name in ("stranger", "owner"):

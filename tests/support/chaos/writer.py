@@ -1,5 +1,5 @@
-"""A process that writes, with its orders in the first line of its input, until that ends. What was acknowledged goes
-to its output, a line each: `python -m tests.support.chaos.writing`."""
+"""A process that writes until the end of its input, whose first line has its orders. It prints the acknowledged writes,
+one per line: `python -m tests.support.chaos.writer`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRITE = """mutation Write($input: %s!) {
 }"""
 STEPS = [*["move"] * 12, *["amount", "owner"] * 3, *["create", "delete", "restore", "account"]]
 REFUSALS = {"CONFLICT", "NOT_FOUND", "FORBIDDEN"}
-"""What several who write at once must reckon with."""
+"""Errors that concurrent writers must expect."""
 FEWEST, MOST = 15, 50
 LOOK_AGAIN = 40
 WANDERLUST = 0.1
@@ -30,7 +30,7 @@ WANDERLUST = 0.1
 
 @dataclass
 class Orders:
-    """`people` are who writes, with their tokens; `owners` who may own a deal."""
+    """`people` are the writers with their tokens; `owners` may own a deal."""
 
     addresses: list[str]
     people: dict[str, str]
@@ -44,7 +44,7 @@ class Orders:
 
 @dataclass
 class Acknowledged:
-    """A write that was answered: the values that its record had after it, by their columns."""
+    """An acknowledged write: the record's values after it, by column."""
 
     key: str
     mutation: str
@@ -68,7 +68,7 @@ NO_CARD = Card("", 0, "", None)
 
 
 class Writer:
-    """Somebody who moves cards, with what he knows of them: others move them, too."""
+    """A writer that moves cards, with its last known state of them. Others move them, too."""
 
     def __init__(self, orders: Orders, number: int, client: httpx.AsyncClient) -> None:
         self.orders, self.client = orders, client
@@ -80,7 +80,7 @@ class Writer:
         self.refused = 0
         self.address = ""
         self.again = ""
-        """A card that somebody else was quicker to change: he takes it as it is now, and goes on with it."""
+        """Update the known state of a card that another writer has changed, and continue with it."""
 
     async def write(self, ended: asyncio.Event) -> None:
         while not ended.is_set():
@@ -147,7 +147,7 @@ class Writer:
     async def _write(
         self, mutation: str, values: dict[str, Any], action: str, after: dict[str, Any], record_id: str | None = None
     ) -> bool:
-        """Send a write until it is answered; whether it was done."""
+        """Send a write until it is answered. Returns False if it was refused."""
         trusted = mutation in {"deleteOpportunity", "restoreOpportunity"}
         who = "admin" if trusted else self.chance.choice([*["admin"] * 3, *self.orders.people])
         kind = "RecordInput" if trusted else f"{mutation[0].upper()}{mutation[1:]}Input"
@@ -173,7 +173,7 @@ class Writer:
         return True
 
     async def _insist(self, token: str, document: str, **variables: Any) -> tuple[dict[str, Any], int]:
-        """As `insist`, at the server that answered the last time, and now and then at another one."""
+        """Like `insist`, at the server that answered last, and sometimes at another one."""
         if self.chance.random() < WANDERLUST:
             self.address = self.chance.choice(self.orders.addresses)
         first = self.address
@@ -191,7 +191,7 @@ def _say(value: dict[str, Any]) -> None:
 
 
 async def main() -> None:
-    """Write as ordered, until the input ends."""
+    """Write by the orders until the input ends."""
     orders = Orders(**json.loads(sys.stdin.readline()))
     ended = asyncio.Event()
 
