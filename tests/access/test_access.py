@@ -45,7 +45,7 @@ class Cast:
     ids: dict[str, str]
 
     def near(self, admin: Person) -> list[Person]:
-        """Those who see her private records."""
+        """The users who see the owner's private records."""
         return [self.owner, self.manager, self.director, self.teammate, self.reader, admin]
 
     def far(self) -> list[Person]:
@@ -74,7 +74,7 @@ async def cast(world: World) -> Cast:
 
 
 async def everything_of(world: World, owner: Person) -> dict[str, str]:
-    """A record of each kind that belongs to somebody, all tied together; their ids."""
+    """Create a record of each kind with this owner, all connected. Returns their ids."""
     board, stages = await pipeline(world)
     product = await world.make("product", name="Box")
     account = await world.make("account", by=owner, name="Acme", industry="Mining")
@@ -182,7 +182,7 @@ def root(field: str, id: str) -> list[Way]:
 
 
 def ways(entity: str, ids: dict[str, str]) -> list[Way]:
-    """All ways to a record, from records that everybody sees."""
+    """All paths to a record from records that everyone sees."""
     one = {"id": ids[entity]}
     node = Way(f'node(id: "{ids[entity]}") {{ id }}', one, None)
     nodes = Way(f'nodes(ids: ["{ids[entity]}"]) {{ id }}', [one], [None])

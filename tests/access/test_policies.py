@@ -1,7 +1,7 @@
-"""The policies of all entities: each way to a record shows it to those whom its policy lets in, and to nobody else.
+"""The policies of all entities: each path to a record shows it to exactly the users whom its policy allows.
 
-What to expect comes from the policies as they are declared, interpreted here in Python over the rows; the entities,
-and the ways to their records, come from the models and the GraphQL schema. A new entity is tested without a line here.
+Expected results come from the declared policies, interpreted here in Python over the rows. The entities, and the paths
+to their records, come from the models and the GraphQL schema, so a new entity is tested without changes here.
 """
 
 from __future__ import annotations
@@ -127,13 +127,13 @@ def ids_in(value: object) -> set[str]:
 
 
 def is_free(field: GraphQLField, *given: str) -> bool:
-    """Whether a field needs no argument but these."""
+    """True if a field requires exactly these arguments."""
     needed = {name for name, argument in field.args.items() if is_non_null_type(argument.type)}
     return needed == set(given)
 
 
 def selection_of(name: str, field: GraphQLField, entity: str) -> str | None:
-    """How to ask a field for ids of an entity; None for a field that does not lead to it."""
+    """A selection of the ids of an entity in a field; None if the field does not lead to it."""
     kind = get_named_type(field.type).name
     if kind == f"{entity}Connection" and is_free(field):
         return f"{name}(first: 100) {{ nodes {{ id }} }}"

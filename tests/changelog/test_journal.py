@@ -1,4 +1,4 @@
-"""The change log says exactly what was done."""
+"""The change log records exactly the changes that were made."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def log_of(world: World, entity: str) -> list[Row]:
     return [change for change in await world.changes() if change["entity"] == entity]
 
 
-# What the log says
+# Content of the log
 
 
 async def test_the_life_of_a_record(world: World) -> None:

@@ -46,7 +46,7 @@ async def redis() -> AsyncIterator[Redis]:
 
 
 def broadcast_url(kind: str) -> str:
-    """Where wake-ups of this kind go. Skips the test where there is no such service."""
+    """The URL of a broadcast of this class; other URLs keep their broadcast."""
     if kind == "memory":
         return "memory://"
     url = conftest.REDIS_URL if kind == "redis" else conftest.POSTGRES_URL
@@ -105,7 +105,7 @@ async def test_a_wake_up_comes_after_the_commit_and_only_then(
     told: list[int] = []
 
     async with opened(world, broadcast_url(kind)) as sender, contextlib.AsyncExitStack() as others:
-        # Memory joins nobody but the process itself.
+        # A broadcast in memory reaches only its own process.
         hearer = sender if kind == "memory" else await others.enter_async_context(opened(world, broadcast_url(kind)))
         with hearer.notifier.watch(world.workspace_id) as signal:
             advance_to = signal.advance_to
@@ -118,7 +118,7 @@ async def test_a_wake_up_comes_after_the_commit_and_only_then(
             with pytest.raises(RuntimeError):
                 await break_off(sender, viewer)
             async with sender.transaction(viewer, "test"):
-                pass  # nothing was written: nobody is woken
+                pass  # nothing was written, so nothing is announced
             async with sender.transaction(viewer, "test") as session:
                 for name in ("One", "Two"):
                     await records.create(session, viewer, Account, values={"name": name})
@@ -188,7 +188,7 @@ async def test_nonsense_on_the_channel_is_ignored(world: World, swift: None) -> 
 
 
 async def test_who_was_woken_for_more_than_there_is_sleeps_on() -> None:
-    """As after a backup was restored: other processes have told of revisions that are gone."""
+    """A restored backup: other processes have announced revisions that no longer exist."""
     signal = notifier.RevisionSignal()
     signal.advance_to(1000)
     await asyncio.wait_for(signal.wait_past(5), PATIENCE)

@@ -15,7 +15,7 @@ from crm_graph.database.batching import MAX_BATCH, BatchedStatement
 from crm_graph.models import ApiToken, Role, Visibility, now
 from tests.support.world import World, build_world, running
 
-# SQLite is asked one by one: it is in the same process.
+# SQLite statements are not batched, since SQLite runs in the same process.
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True, scope="session")
 ACCOUNT = "query ($id: ID!) { account(id: $id) { id name owner { name } } }"
 
@@ -36,7 +36,7 @@ async def here(compiling: Starlette) -> AsyncIterator[World]:
 
 @pytest.fixture
 def sent(here: World, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Sequence[Any]]]:
-    """What is sent, by the way that it goes: for one or for several."""
+    """The statements and their parameters, by method: one request or several."""
     seen: list[tuple[str, Sequence[Any]]] = []
 
     def watched(way: str) -> Callable[[str, Sequence[Any]], Awaitable[Any]]:

@@ -1,4 +1,4 @@
-"""Who no longer waits for a statement ends it, and leaves no connection busy; who writes waits for others."""
+"""A cancelled caller ends its statement and frees its connection; writers wait for each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How PostgreSQL reads what a compiled query asks of a large company: by indexes, and little more than it answers.
+"""Query plans of compiled queries on PostgreSQL, for a large company: they use indexes, and read little more than they
+return.
 
 `CRM_GRAPH_TEST_LONG=1` makes 1,000,000 deals; CRM_GRAPH_TEST_DEALS sets another number.
 """
@@ -92,7 +93,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def read(plan: list[dict[str, Any]]) -> float:
-    """How many rows of large tables the database looked at: those that scans gave, and those they looked at in vain."""
+    """The number of rows of large tables that were read, filtered ones included."""
     found = 0.0
     for node in plan:
         if node["Node Type"] in SCANS and node["Relation Name"] in LARGE:
@@ -102,7 +103,7 @@ def read(plan: list[dict[str, Any]]) -> float:
 
 
 def shown(value: Any) -> int:
-    """How many records of large tables there are in an answer, each of which has its id."""
+    """The number of records of large tables in an answer, counted by their ids."""
     if isinstance(value, list):
         return sum(shown(each) for each in value)
     if isinstance(value, dict):

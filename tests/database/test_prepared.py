@@ -1,4 +1,4 @@
-"""What goes to the driver directly is answered, heard of, refused and broken off like what SQLAlchemy sends."""
+"""Statements that bypass SQLAlchemy are answered, logged, refused and cancelled like its own."""
 
 from __future__ import annotations
 

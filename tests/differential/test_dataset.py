@@ -1,4 +1,4 @@
-"""The rows that operations are asked over are as awkward as they are meant to be."""
+"""The dataset has all intended edge cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is asked, by whomever, both executions give the same answer.
+"""Both executions give the same answer to generated operations of any viewer.
 
 `CRM_GRAPH_TEST_LONG=1` runs 2,000 of each shape, different ones in each run; CRM_GRAPH_TEST_CASES sets another number.
 """

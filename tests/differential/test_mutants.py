@@ -1,4 +1,4 @@
-"""The comparison can fail: with each of these broken in the compiled one, some operation tells."""
+"""The comparison can fail: each mutation of the compiled execution is detected by some operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each column type accepts, and the standard form that it stores."""
+"""The accepted values of each column type, and their stored form."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from crm_graph.settings import Settings
 
 
 def line(log_format: str, **failure: object) -> str:
-    """What a line of a request's is written as."""
+    """The text of a log line of a request."""
     out = StringIO()
     handler = logging.StreamHandler(out)
     setup = logs.config(log_format)

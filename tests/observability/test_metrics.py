@@ -1,4 +1,4 @@
-"""What is counted, and told where a setting says so."""
+"""The metrics, and the setting that serves them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def recorder() -> prometheus.PrometheusRecorder:
 
 
 def told(name: str, **labels: str) -> float:
-    """What a series stands at."""
+    """The value of a series."""
     return REGISTRY.get_sample_value(f"crm_graph_{name}", labels) or 0.0
 
 

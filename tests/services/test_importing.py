@@ -29,7 +29,7 @@ HEADER = "id,name,parent,employees,sector\n"
 
 
 class Desk:
-    """A folder with a mapping and files, and the import of it by somebody."""
+    """A folder with a mapping and files, and its import by a user."""
 
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
@@ -47,7 +47,7 @@ class Desk:
         return await import_folder(self.world.changelog, viewer, self.folder / "mapping.toml", self.folder, **options)
 
     async def rejections(self) -> list[tuple[str, int, str | None, str]]:
-        """What is rejected, on a run that leaves the database as it was."""
+        """The rejected rows of an import, which must leave the database unchanged."""
         before = await self.world.everything()
         report = await self.run()
         assert report.revision is None

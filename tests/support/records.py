@@ -42,12 +42,12 @@ async def _make_campaign_member(world: World, owner: Person, ids: Ids) -> str:
 
 
 async def _find_membership(world: World, owner: Person, ids: Ids) -> str:
-    """Excluded: a new one would change the records that users see."""
+    """An existing one: a new one would change the records that users see."""
     return await _find(world, owner, Membership)
 
 
 async def _find_api_token(world: World, owner: Person, ids: Ids) -> str:
-    """The token of the owner: an API token cannot create another one."""
+    """The token that the owner signs in with: an API token cannot create another one."""
     return await _find(world, owner, ApiToken)
 
 

@@ -1,4 +1,4 @@
-"""Servers are killed while clients write and follow: nothing is lost, nothing told twice or out of order, every board
+"""Servers are killed while clients write and subscribe. Nothing is lost, repeated or out of order, and every board is
 right. `scripts/chaos` does it for longer."""
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def create(name: str, email: str) -> None:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Any, str]:
-    """The exit code and what stderr says, which is one line."""
+    """The exit code and stderr, which is one line."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         main(list(arguments))
@@ -113,7 +113,7 @@ def ask(client: httpx.Client, document: str, token: str, **variables: Any) -> An
     return answer["data"]
 
 
-# What is refused
+# Errors
 
 
 @pytest.mark.parametrize(

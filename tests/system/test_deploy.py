@@ -1,4 +1,4 @@
-"""What is brought along for containers and proxies fits the program."""
+"""The files for containers and proxies fit the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is sent, the server answers as it says, tells nothing of itself, and keeps nothing.
+"""The server answers any request as documented, reveals no internals, and keeps no state.
 
 `CRM_GRAPH_TEST_LONG=1` sends 10,000 requests, different ones in each run; CRM_GRAPH_TEST_CASES sets another number.
 """
@@ -37,8 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:R
 
 @pytest.fixture(autouse=True)
 def unbounded(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever sends a lot here is not to wait for it; and what is remembered is as much soon, so that it tells what
-    grows beyond that."""
+    """No rate limit, and small caches that fill early, so that any further growth of memory is a leak."""
     service: OperationService = application.state.service
     monkeypatch.setattr(service, "rate_limiter", RateLimiter(0, 1))
     monkeypatch.setattr(parsing._documents, "max_weight", 200_000)
@@ -79,7 +78,7 @@ async def answered(world: World, sent: Sent) -> int:
         sent.method, "/graphql", content=sent.body, headers=list(headers.items()), params=sent.query or None
     )
     content = response.content
-    if response.headers.get("content-encoding") == "zstd":  # which httpx leaves to whoever asked for it
+    if response.headers.get("content-encoding") == "zstd":  # which httpx does not decode
         content = zstd.decompress(content)
     text = content.decode()
     what = f"{sent}\n{response.status_code} {text}"

@@ -1,5 +1,5 @@
-"""A server that is asked for four times what it can do: its answers are right, whom it sends away it sends away soon,
-who asks little is served all the same, and when it is over, it is over."""
+"""A server with four times the load that it can handle: its answers are right, it refuses the rest quickly, users with
+few requests are still served, and afterwards it recovers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Asker:
         await asyncio.gather(*tasks)
 
     async def capacity(self, seconds: float) -> float:
-        """How many a second are answered to as many as may be at work."""
+        """The answers per second with the maximum of concurrent requests."""
         end = time.monotonic() + seconds
 
         async def again() -> None:
@@ -114,7 +114,7 @@ async def test_four_times_as_much_as_can_be_served(tmp_path: Path) -> None:
 
 
 def late(times: Sequence[float]) -> float:
-    """What nine in ten of them do not exceed."""
+    """The 90th percentile."""
     return sorted(times)[int(0.9 * len(times))]
 
 

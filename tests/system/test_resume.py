@@ -116,7 +116,7 @@ async def following(office: Office, made: Cluster, address: str) -> AsyncIterato
 
 
 async def delays(office: Office, *boards: Board) -> list[float]:
-    """How many seconds after its answer clients know of a write at the first server."""
+    """The seconds from the answer to a write at the first server until each client has received it."""
     answer = await office.world.write("createOpportunity", "", name="Deal", stageId=office.stages[0])
     answered, number = time.time(), number_of(answer["revision"])
     assert all(await asyncio.gather(*(board.until(number, KNOWN_SECONDS) for board in boards)))

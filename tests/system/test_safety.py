@@ -1,4 +1,4 @@
-"""What nobody is to learn or to do: secrets in the log, the schema by its suggestions, uploads, pages in frames."""
+"""Secrets stay out of the log, suggestions do not reveal the schema, and uploads and pages in frames are refused."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ async def test_a_statement_that_failed_is_shown_without_its_values(database_url:
 
 
 def test_no_command_takes_a_secret_as_an_option() -> None:
-    """What is written on a command line stands in the shell's history, and in the list of processes."""
+    """A command line is stored in the shell's history, and visible in the list of processes."""
     flags = {"--password-stdin"}
     options = {name for command in commands(cli.app) for name in names(command)}
 
@@ -158,7 +158,7 @@ def names(command: Command) -> list[str]:
 
 
 async def test_no_secret_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server hears of each kind of secret, good and wrong, and fails with them in its hands."""
+    """A server receives each kind of secret, right and wrong, and fails while it has them."""
     variables = environment(f"sqlite:///{tmp_path}/crm.db", password=PASSWORD)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Servers behind a proxy are stopped, one after the other, while clients read, write and follow: nobody notices."""
+"""Servers behind a proxy are stopped one after the other, while clients read, write and subscribe without noticing."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_servers_stop_under_load_and_nobody_notices(made: Cluster, tmp_pat
         log = [row["revision"] for row in await office.world.changes()]
 
     print(f"{len(load.written)} written, {load.read} read, {load.failed} failed")
-    # One that came at the very moment may find nobody there any more; but then nothing of it was begun.
+    # A request at the moment of the stop may fail, but then nothing of it was executed.
     assert not {name for name, _ in load.failed} & set(there)
     assert len(load.failed) <= MOST_UNHEARD
     assert set(load.written) <= set(there)

@@ -30,7 +30,7 @@ DATE = re.compile(r"\b20\d\d-[01]\d-[0-3]\d\b")
 
 
 class Workshop:
-    """A copy of the tools' files, with the schema and what is to be asked of it."""
+    """A copy of the tools' files, with the schema and the operations."""
 
     def __init__(self, folder: Path, node: str) -> None:
         self.folder, self.node = folder, node
@@ -46,7 +46,7 @@ class Workshop:
         path.write_text(path.read_text().replace(before, after))
 
     def run(self, tool: str, *arguments: str, code: int = 0) -> str:
-        """What a tool says, which must end with a code."""
+        """The output of a tool, which must end with a code."""
         return run(self.folder, self.node, f"node_modules/.bin/{tool}", *arguments, code=code)
 
 
@@ -72,7 +72,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 @pytest.fixture(scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, str]]:
-    """The variables that tell clients of a server."""
+    """The environment variables with a server's address and token."""
     folder = tmp_path_factory.mktemp("tools")
     async with serving(f"sqlite:///{folder}/crm.db", folder) as told:
         yield {f"CRM_GRAPH_{name}": told[f"CRM_GRAPH_TEST_{name}"] for name in ("URL", "TOKEN")}

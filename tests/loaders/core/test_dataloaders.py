@@ -1,4 +1,4 @@
-"""What loaders share between the fields of an operation."""
+"""Loads that the fields of an operation share."""
 
 from __future__ import annotations
 

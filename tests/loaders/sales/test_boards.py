@@ -1,4 +1,4 @@
-"""The totals of boards, which are kept and not added up, equal those of the deals for everybody, whatever happens."""
+"""The stored totals of boards equal the sums of the deals for every user, after every change."""
 
 from __future__ import annotations
 

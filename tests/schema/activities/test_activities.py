@@ -57,7 +57,7 @@ def about(activity: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def attendees(activity: dict[str, Any]) -> list[Any]:
-    """Who took part: ids and addresses, sorted; None for somebody who may not be seen."""
+    """The ids and addresses of the participants, sorted; None for a hidden one."""
     people = []
     for each in activity["participants"]:
         named = [person["id"] for person in (each["user"], each["contact"], each["lead"]) if person] + [each["email"]]
@@ -458,7 +458,7 @@ async def test_only_a_task_is_done_or_open(world: World, type_: str) -> None:
 
 
 async def seen_by(world: World, person: Person, ids: dict[str, str]) -> set[str]:
-    """Which of the activities, their ids by subject, somebody sees: the same in every way in."""
+    """The subjects of the activities that a user sees; all paths to them must agree. `ids` are by subject."""
     one_by_one = " ".join(f'one_{n}: activity(id: "{each}") {{ id }}' for n, each in enumerate(ids.values()))
     data = await world.data(
         f"""
@@ -481,7 +481,7 @@ async def seen_by(world: World, person: Person, ids: dict[str, str]) -> set[str]
 
 @pytest.mark.parametrize("visibility", list(Visibility))
 async def test_who_sees_and_who_changes_an_activity(world: World, visibility: Visibility) -> None:
-    """Somebody's records, somebody else's activities about each, and one about none."""
+    """Records of one user, and activities of another user about each of them, and about none."""
     home, writers = await world.team(name="Home"), await world.team(name="Writers")
     boss = await world.person()
     owner = await world.person(manager=boss, team_id=home)

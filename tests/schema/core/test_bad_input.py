@@ -1,4 +1,4 @@
-"""What cannot be is refused by a typed error that names the field, and changes nothing."""
+"""Invalid input is refused by a typed error that names the field, and changes nothing."""
 
 from __future__ import annotations
 
@@ -407,7 +407,7 @@ async def test_a_cursor_of_another_query_is_refused(world: World) -> None:
     "forged", [NUL, SURROGATE, [], {}, 1e400, -1e400, 2**64, "x", "2026-02-30", True, "9" * 30, "NaN"]
 )
 async def test_no_value_in_a_forged_cursor_reaches_the_database(world: World, forged: Any) -> None:
-    """Whatever stands in it, the answer is a page or a refusal."""
+    """For any content, the answer is a page or an error."""
     await world.make("account", name="A", employees=1, annualRevenue={"amount": "1"}, type="PARTNER")
     for column in ("NAME", "TYPE", "EMPLOYEES", "ANNUAL_REVENUE", "CREATED_AT", "ID"):
         listed = (

@@ -1,4 +1,4 @@
-"""What gateways ask of a subgraph: records by their keys, and its schema."""
+"""Requests of gateways to a subgraph: records by their keys, and its schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters: what every operator means on every kind of column, on both databases, and that none sees past the gate."""
+"""Filters: every operator on every kind of column, on both databases, without revealing hidden records."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DEALS: list[Row] = [
 
 
 def meanings(operand: Any, some: list[Any]) -> dict[str, tuple[Any, Test]]:
-    """What each operator means for a value that is there."""
+    """The meaning of each operator for a value that is not null."""
     return {
         "eq": (operand, lambda value: value == operand),
         "in": (some, lambda value: value in some),

@@ -1,4 +1,4 @@
-"""What holds for every write: sent twice, sent at once, refused, or many in one request."""
+"""Common behaviour of all writes: repeated, concurrent, refused, or many in one request."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ async def test_an_external_id_is_taken_by_unseen_and_deleted_records_too(world: 
     assert unseen != own
 
 
-# What a write changes
+# Changes of a write
 
 
 async def test_what_is_left_out_stays_and_null_empties(world: World) -> None:

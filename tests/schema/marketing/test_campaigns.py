@@ -33,7 +33,7 @@ async def refusal(world: World, mutation: str, *, by: Person | None = None, **va
 
 
 async def add(world: World, campaign: str, *, by: Person | None = None, **values: Any) -> int:
-    """How many people were added."""
+    """Add members, and return their number."""
     answer = await world.write("addCampaignMembers", "added campaign { id }", by=by, campaignId=campaign, **values)
     assert answer["userErrors"] == []
     assert answer["campaign"] == {"id": campaign}
@@ -91,7 +91,7 @@ async def test_a_status_that_members_have_stays_in_the_list(world: World) -> Non
     answer = await world.write("updateCampaign", "campaign { version }", id=campaign, memberStatuses=STATUSES[:1])
     assert (answer["userErrors"], answer["campaign"]) == ([], {"version": 3})
 
-    # Whose status is gone comes back with a new one.
+    # A member whose status was removed comes back with a new one.
     assert await add(world, campaign, contactIds=[contact]) == 1
     assert [each["status"] for each in await members(world, campaign)] == ["Invited"]
 

@@ -1,4 +1,4 @@
-"""The audit: what it tells admins, page by page, and that nobody else is told."""
+"""The audit: its events, page by page, and that only admins read them."""
 
 from __future__ import annotations
 

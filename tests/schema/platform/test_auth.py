@@ -45,7 +45,7 @@ WRONG = {
 
 @pytest.fixture
 async def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The same, at an address from which nobody has tried to sign in; and nobody's hash is a cheap one too."""
+    """The same world with a new client address, without failed sign-ins, and with a cheap dummy hash."""
     monkeypatch.setattr(passwords, "_DUMMY_HASH", HASH)
     await world.client.aclose()
     transport = httpx.ASGITransport(app=world.application, client=(str(uuid.uuid4()), 1))
@@ -71,13 +71,14 @@ async def sign_in(world: World, person: Person) -> dict[str, Any]:
 
 
 async def who(world: World, token: str) -> str:
-    """Whom the server takes the token's sender for, or the code of its refusal."""
+    """The id of the user whom the server finds for a token, or the code of its error."""
     answer = await world.send({"query": WHO}, token=token)
     return str(answer["errors"][0]["extensions"]["code"] if "errors" in answer else answer["data"]["viewer"]["id"])
 
 
 async def post(world: World, document: str, *, by: str = "", **variables: Any) -> dict[str, Any]:
-    """The whole answer to an operation, sent with a token, its text in escapes: they can say what UTF-8 cannot."""
+    """The complete answer to an operation, sent with a token as escaped JSON, which can hold texts that UTF-8
+    cannot."""
     body = json.dumps({"query": document, "variables": variables})
     headers = {"Authorization": f"Bearer {by}", "Content-Type": "application/json"}
     answer: dict[str, Any] = (await world.client.post("/graphql", content=body, headers=headers)).json()

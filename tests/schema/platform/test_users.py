@@ -36,7 +36,7 @@ async def recomputed(world: World) -> set[tuple[str, str, int]]:
 
 
 async def places(world: World) -> set[tuple[str, str]]:
-    """Who is in which team."""
+    """The members of each team."""
     return {(each["team_id"], each["user_id"]) for each in await world.rows(Membership) if each["deleted_at"] is None}
 
 
@@ -154,7 +154,7 @@ async def test_what_a_user_cannot_be_is_refused(world: World, values: dict[str, 
     assert await world.everything() == before
 
 
-# Who may
+# Permissions
 
 
 def writes(user: str, other: str, team: str) -> list[tuple[str, dict[str, Any]]]:
@@ -277,7 +277,7 @@ async def test_two_admins_who_unmake_each_other_at_once_leave_one(world: World) 
     assert sorted(each["role"] for each in await world.rows(User)) == [Role.ADMIN, Role.REP]
 
 
-# Who reports to whom
+# Reporting lines
 
 
 async def test_a_manager_must_not_close_a_circle(world: World) -> None:

@@ -57,7 +57,7 @@ async def make_stages(world: World) -> tuple[str, str, str]:
 
 
 async def convert(world: World, lead: str, *, by: Person | None = None, **values: Any) -> dict[str, Any]:
-    """What a conversion that is not refused answers."""
+    """Convert a lead, which must succeed, and return the payload."""
     answer = await world.write("convertLead", CONVERTED, by=by, leadId=lead, **values)
     assert answer["userErrors"] == []
     return answer

@@ -210,7 +210,7 @@ async def test_who_sits_down_while_another_like_him_leaves_is_told_what_follows(
     session_ends = AsyncSession.close
 
     async def close(session: AsyncSession) -> None:
-        """When the snapshot in which the second subscriber joins ends, cancel the first one."""
+        """Cancel the first subscriber when the snapshot ends in which the second one joins."""
         await session_ends(session)
         inside = station.manager._workspaces[world.workspace_id][1]
         if inside == 3 and workspace._lock.locked() and not left.is_set():

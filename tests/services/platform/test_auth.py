@@ -1,4 +1,4 @@
-"""What is told from an address and a password before anybody is asked."""
+"""Decisions by an address and a password before any access to users: throttling, and password hashes."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Client:
         self.faults: list[str] = []
         self.messages = self.duplicates = self.connections = self.dropped = self.errors = 0
         self.resyncs: list[tuple[int, int]] = []
-        """For each subscription: the revision that it began after, and the newest one of the log."""
+        """For each RESYNC: the last applied revision, and the newest one of the log."""
         self.applied: list[tuple[int, float]] = []
         """The revisions of its messages, with their times."""
         self.http = httpx.AsyncClient(timeout=httpx.Timeout(ANSWER_SECONDS, read=None))
@@ -160,7 +160,7 @@ class Client:
             elif code in PASSING:
                 self.errors += 1
             else:
-                self.faults.append(f"{self.name} was told {error}")
+                self.faults.append(f"{self.name} got {error}")
         if payload.get("data") is None:
             return False
         [message] = payload["data"].values()
@@ -170,7 +170,7 @@ class Client:
         if number < self.number:
             self.faults.append(f"{self.name} was brought back from {self.number} to {number}")
         if any(each > number for each in told):
-            self.faults.append(f"{self.name} was told {told} in an update to {number}")
+            self.faults.append(f"{self.name} got {told} in an update to {number}")
         self.duplicates += sum(each <= self.number for each in told)
         if number > self.number:
             self.apply(message)

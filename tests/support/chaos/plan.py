@@ -13,7 +13,7 @@ A_FEW = (
     ("admin", "websocket", "changes"),
     ("admin", "events", "changes"),
 )
-"""A client: its user, transport and list."""
+"""Clients: the user, the transport and the list of each."""
 EVERYBODY = (
     *A_FEW,
     ("admin", "websocket", "the board"),

@@ -80,7 +80,7 @@ class Writer:
         self.refused = 0
         self.address = ""
         self.again = ""
-        """Update the known state of a card that another writer has changed, and continue with it."""
+        """The card that another writer was quicker to change. The next step may use it in its current state."""
 
     async def write(self, ended: asyncio.Event) -> None:
         while not ended.is_set():

@@ -1,4 +1,4 @@
-"""Answers as they are sent, and where two of them first differ; the order of keys and the text of numbers count."""
+"""Answers as they are sent, and their first difference; the order of keys and the text of numbers count."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """The JSON of an answer, and how it was come by: compiled or executed."""
+    """The JSON of an answer, and its execution: compiled or executed."""
 
     text: str
     execution: str
 
     @property
     def found_something(self) -> bool:
-        """Whether there is any value in it that is neither null nor empty, nor true of an empty list."""
+        """True if any value in it is neither null nor empty, nor true of an empty list."""
         return _says(json.loads(self.text)["data"])
 
     @property
@@ -25,16 +25,16 @@ class Answer:
 
 
 class Number(str):
-    """A number as it is written."""
+    """A number with its text."""
 
 
 class Object(list[tuple[str, Any]]):
-    """An object, its keys in order, each as often as it is there."""
+    """An object with its keys in order, repeated ones included."""
 
 
 def difference(one: Answer, other: Answer) -> str | None:
-    """The first path where two answers differ, and what is there in each. Errors have to have the same codes. An answer
-    that was compiled has none; of several in one place, Python tells of the one that came first."""
+    """The first path at which two answers differ, with both values. Errors must have the same codes. A compiled answer
+    has no errors; of several in one place, Python reports the first."""
     first, second = (_read(each.text) for each in (one, other))
     errors = [sorted(set(each.codes)) for each in (one, other)]
     if errors[0] != errors[1]:

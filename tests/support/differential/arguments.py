@@ -1,4 +1,4 @@
-"""Values for arguments, mostly such that something is found: taken from the rows that there are."""
+"""Values for arguments, mostly ones that match something: taken from the existing rows."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ class Arguments:
         self.schema = schema
 
     def of(self, field: GraphQLField, kinds: Sequence[str], *, root: bool) -> Row:
-        """The arguments of a field, of whose record something is selected if it is of one of these types; what is not
-        in it is left out."""
+        """The arguments of a field. `kinds` are the types of records whose fields are selected."""
         arguments: Row = {}
         names, target = field.args.keys(), get_named_type(field.type).name.removesuffix("Connection")
         chance = self.chance.random
@@ -58,7 +57,8 @@ class Arguments:
         return arguments
 
     def record_id(self, target: str) -> Any:
-        """The id of a record of a type: there, deleted, out of sight; or of another type or workspace, or of none."""
+        """The id of a record of a type: existing, deleted or hidden; or of another type or workspace, or of no
+        record."""
         model = TYPES[target if target in TYPES else self.chance.choice(list(TYPES))].__model__
         rows, luck = rows_of(HERE)[model], self.chance.random()
         if luck < 0.75:
@@ -74,7 +74,7 @@ class Arguments:
     # Pages
 
     def page(self, target: str, names: Any, order: Callable[[], tuple[SortKey, ...]]) -> Row:
-        """Which page; `order` is the one of its cursors."""
+        """The arguments of a page; `order` is the one of its cursors."""
         kinds = ["all", "first", "after"] + (["last", "before", "between", "odd"] if "last" in names else [])
         kind = self.chance.choices(kinds, [3, 5, 4, 3, 2, 1, 0.2][: len(kinds)])[0]
         size = self.chance.choice([1, 1, 2, 2, 3, 3, 5, 8, 25, 100])
@@ -99,7 +99,7 @@ class Arguments:
         return {name: size} if self.chance.random() < 0.8 else {}
 
     def cursor(self, target: str, terms: tuple[SortKey, ...]) -> str:
-        """The cursor that a page has for one of the rows, deleted ones included."""
+        """The cursor of a page for one of the rows, deleted ones included."""
         model = TYPES[target].__model__
         row = self.chance.choice(rows_of(HERE)[model])
         if self.chance.random() < 0.01:
@@ -121,7 +121,7 @@ class Arguments:
         return order_terms(TYPES[target], terms)
 
     def order(self, target: str) -> Any:
-        """Some terms, or one that is not in a list."""
+        """Some terms, or a single one without a list."""
         fields = list(self.schema.type_map[f"{target}OrderField"].values)  # type: ignore[attr-defined]
         terms = []
         for _ in range(self.chance.choices([0, 1, 2, 3], [1, 12, 6, 2])[0]):
@@ -136,7 +136,7 @@ class Arguments:
     # Filters
 
     def filter(self, target: str) -> Row:
-        """A filter that lets through at least one of the rows, seen or not."""
+        """A filter that at least one row matches, visible or not."""
         rows = rows_of(HERE)[TYPES[target].__model__]
         living = [row for row in rows if row["deleted_at"] is None]
         return self._holds(target, self.chance.choice(living), 0)
@@ -201,7 +201,7 @@ class Arguments:
         return found
 
     def _said(self, value: Any) -> Any:
-        """A value in one of the ways to write it."""
+        """A value in one of its spellings."""
         luck, said = self.chance.random(), wire(value)
         match model_kind(value):
             case "text" if luck < 0.3:
@@ -221,7 +221,7 @@ def model_kind(value: Any) -> str:
 
 
 def _key(model: Any, term: SortKey, row: Row) -> Any:
-    """The value of a row that a cursor holds for a term of an order."""
+    """The value of a row in a cursor, for a term of an order."""
     kind, value = model.__table__.columns[term.column].type, row[term.column]
     if value is None or isinstance(kind, (Amount, Time)):
         return value

@@ -49,7 +49,7 @@ COUNTS = {
     models.CampaignMember: 60,
 }
 COUNTS |= {each: 30 for each in models.ENTITIES.values() if each not in COUNTS}
-"""The number of rows of each table, each table after those that it refers to."""
+"""The number of rows of each table, in the order of references."""
 
 UTC = dt.UTC
 TIMES = [
@@ -96,7 +96,7 @@ LISTS: Mapping[Any, list[Any]] = {
 }
 
 ROLES = [Role.ADMIN, Role.MANAGER, Role.MANAGER, Role.REP, Role.REP, Role.READ_ONLY, Role.REP]
-"""Of the first users, who are not deleted: each but the last reports to the one before."""
+"""The roles of the first users, who are not deleted. Each but the last reports to the one before."""
 OWNED = ("Account", "Lead", "Opportunity", "Case", "Campaign")
 DEFAULTS = [
     *([each] * len(OWNED) for each in Visibility),
@@ -104,19 +104,19 @@ DEFAULTS = [
     [Visibility.PUBLIC, Visibility.PRIVATE, Visibility.PRIVATE, Visibility.PUBLIC_READ, Visibility.PUBLIC],
     [Visibility.PUBLIC_READ, Visibility.PUBLIC, Visibility.PUBLIC, Visibility.PRIVATE, Visibility.PRIVATE],
 ]
-"""The defaults of a workspace that viewers may be under, in the order of OWNED."""
+"""Default visibilities of the workspace for viewers, in the order of OWNED."""
 
 
 @dataclass(frozen=True)
 class Who:
-    """A viewer of the first workspace: one of its first users, under some defaults; nobody without a user."""
+    """A viewer of the first workspace: one of its first users with some defaults, or no viewer without a user."""
 
     user: int | None
     defaults: int = 0
 
     @property
     def sees_less(self) -> bool:
-        """Whether there may be records that are hidden from the viewer."""
+        """True if records may be hidden from the viewer."""
         return (
             self.user is not None
             and ROLES[self.user] is not Role.ADMIN
@@ -124,7 +124,7 @@ class Who:
         )
 
     def viewer(self, rows: Rows) -> Viewer | None:
-        """The viewer, who has no statement or condition in mind yet."""
+        """The viewer, without cached statements or conditions."""
         if self.user is None:
             return None
         user = rows[models.User][self.user]
@@ -136,7 +136,7 @@ class Who:
 
 @functools.cache
 def rows_of(workspace_id: str) -> Rows:
-    """All rows of a workspace but those that follow from them, in the order in which they may be inserted."""
+    """All rows of a workspace except derived ones, in an order in which they can be inserted."""
     made: dict[Any, list[Row]] = {}
     for model, count in COUNTS.items():
         numbers = list(range(count))
@@ -179,7 +179,7 @@ def _row(chance: Random, model: Any, made: dict[Any, list[Row]], row: Row, place
 
 
 def values_of(model: Any, column: Any, place: int) -> list[Any]:
-    """Values that a column may have, of which a row gets one of a few, so that they tie."""
+    """Possible values of a column; a row gets one of a few, so that rows tie."""
     match column.type:
         case _ if column.key == "token_hash":
             return [f"{model.prefix}{place}"]
@@ -229,7 +229,7 @@ def values_of(model: Any, column: Any, place: int) -> list[Any]:
 
 
 def _agree(chance: Random, model: Any, made: dict[Any, list[Row]], row: Row, place: int) -> None:
-    """Make the columns of a row fit together as the services see to it."""
+    """Make the columns of a row consistent, as the services do."""
     amounts = [each.key for each in model.__table__.columns if isinstance(each.type, types.Amount)]
     if any(row[each] is not None for each in amounts if each != "quantity"):
         row["currency"] = row["currency"] or "EUR"
@@ -265,7 +265,7 @@ def _agree(chance: Random, model: Any, made: dict[Any, list[Row]], row: Row, pla
 
 
 def _only(row: Row, kept: str, in_array: tuple[str, ...], made: dict[Any, list[Row]]) -> None:
-    """Set one of several columns, and no other."""
+    """Set exactly one of several columns."""
     models_of = {"email": None, **{f"{each.__name__.lower()}_id": each for each in made}}
     model = models_of[kept]
     if row[kept] is None:
@@ -284,7 +284,7 @@ def _unique(model: Any, row: Row) -> set[Any]:
 
 
 def derived(rows: Rows) -> Rows:
-    """What follows from the rows: who reports to whom, the totals of stages, and the log of what the timeline tells."""
+    """The derived rows: reporting lines, totals of stages, and the log rows of the timeline."""
     workspace_id = rows[models.User][0]["workspace_id"]
     managers = {user["id"]: user["manager_id"] for user in rows[models.User]}
     reports = []
@@ -325,7 +325,7 @@ def _changes(rows: Rows) -> list[Row]:
 
 
 async def insert_rows(engine: AsyncEngine) -> None:
-    """Put both workspaces into a database."""
+    """Insert both workspaces into a database."""
     async with engine.begin() as connection:
         for workspace_id in (HERE, THERE):
             rows = rows_of(workspace_id)

@@ -25,13 +25,13 @@ def ordinary_schema() -> CrmSchema:
 
 
 def compiled_schema() -> CrmSchema:
-    """A new schema, which has compiled nothing yet."""
+    """A new schema, without any compiled plan."""
     return build_schema(compiled=True)
 
 
 @dataclass
 class Execution:
-    """One way to answer operations. It remembers its viewers, and what they keep in mind."""
+    """One execution of operations. It caches its viewers with their conditions and statements."""
 
     schema: CrmSchema
     settings: Settings
@@ -40,7 +40,7 @@ class Execution:
     viewers: dict[Who, Viewer | None] = field(default_factory=dict)
 
     async def answer(self, case: Case, document: ParsedDocument) -> Answer:
-        """The answer as it would be sent."""
+        """The answer in the form in which it is sent."""
         if case.who not in self.viewers:
             self.viewers[case.who] = case.who.viewer(rows_of(HERE))
         context = Context(self.settings, self.database, self.changelog, viewer_or_none=self.viewers[case.who])
@@ -60,17 +60,16 @@ class Pair:
         return self.ordinary.schema.parse(case.text)
 
     async def answers(self, case: Case) -> tuple[Answer, Answer]:
-        """What each of them answers. Raises AssertionError for an operation that is not valid."""
+        """The answers of both. Raises AssertionError for an invalid operation."""
         document = self.read(case)
         assert not document.errors, (str(case), document.errors)
         return await self.ordinary.answer(case, document), await self.compiled.answer(case, document)
 
     async def twins(self, case: Case) -> list[Answer]:
-        """What the compiled one answers to an operation that is asked twice at once, as one statement where that can
-        be."""
+        """The compiled answers to two equal concurrent operations, which share a statement if possible."""
         document = self.read(case)
         return await asyncio.gather(*(self.compiled.answer(case, document) for _ in range(2)))
 
     async def differ(self, case: Case) -> bool:
-        """Whether the answers to an operation differ; false for one that is not valid."""
+        """True if the answers to an operation differ; False for an invalid one."""
         return not self.read(case).errors and difference(*await self.answers(case)) is not None

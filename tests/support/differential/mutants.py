@@ -30,8 +30,8 @@ from tests.support.differential.operations import Case
 
 @dataclass(frozen=True)
 class Mutant:
-    """What is wrong while `broken` is entered. Only operations with the word in them can show it, and of the gate only
-    those of people from whom something is hidden."""
+    """A mutation that is active inside `broken`. It can only show in operations that contain `word` and, if `hidden`,
+    for viewers from whom records are hidden."""
 
     broken: Callable[[], AbstractContextManager[Any]]
     word: str = ""
@@ -43,7 +43,7 @@ class Mutant:
 
 @dataclass
 class MutantExecution(Execution):
-    """An execution with something wrong in it."""
+    """An execution with a mutation."""
 
     broken: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
 
@@ -54,10 +54,10 @@ class MutantExecution(Execution):
 
 @dataclass
 class MutantPair(Pair):
-    """The ordinary execution, and a compiled one that is broken: an answer that was not compiled tells nothing."""
+    """The ordinary execution and a compiled one with a mutation. Answers that were not compiled do not count."""
 
     async def caught(self, case: Case) -> str | None:
-        """Where the answers to a valid operation differ."""
+        """The difference between the answers to a valid operation, or None."""
         if self.read(case).errors:
             return None
         right, wrong = await self.answers(case)
@@ -68,7 +68,7 @@ class MutantPair(Pair):
 
 
 def _visible(without: str) -> Callable[..., sa.ColumnElement[bool]]:
-    """The gate without one of its conditions."""
+    """The visibility filter without one of its conditions."""
 
     def visible(model: Any, viewer: Viewer, *, deleted: bool = False) -> sa.ColumnElement[bool]:
         conditions = {
@@ -84,7 +84,7 @@ def _visible(without: str) -> Callable[..., sa.ColumnElement[bool]]:
 
 @contextlib.contextmanager
 def _gate(without: str) -> Iterator[None]:
-    """In lists and in what one record leads to."""
+    """In lists, and in the records that one record leads to."""
     with (
         patch.object(shared, "visible", _visible(without)),
         patch.object(fields, "visible", _visible(without)),
@@ -103,7 +103,7 @@ def _gate_of_edges() -> AbstractContextManager[Any]:
 
 
 def _order(change: Callable[[SortKey], SortKey | None]) -> AbstractContextManager[Any]:
-    """Orders of which each term is changed; without those that become None."""
+    """Orders with each term changed, without terms that become None."""
     right = shared.ordering
 
     def ordering(model: Any, request: Any, keys: list[Any]) -> list[Any]:

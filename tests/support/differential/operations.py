@@ -1,5 +1,5 @@
-"""Operations: what hypothesis-graphql selects, with everything else that GraphQL can say about it: pages, arguments,
-aliases, fragments, directives and variables."""
+"""Operations: selections of hypothesis-graphql with all other features of GraphQL: pages, arguments, aliases,
+fragments, directives and variables."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ADMIN = Who(0)
 
 @dataclass(frozen=True)
 class Case:
-    """One operation, and who asks it."""
+    """One operation and its viewer."""
 
     text: str
     name: str | None = None
@@ -64,13 +64,13 @@ def cases(schema: GraphQLSchema, number: int) -> st.SearchStrategy[Case]:
 
 @functools.cache
 def public() -> GraphQLSchema:
-    """The schema that operations are of."""
+    """The schema of the operations."""
     return build_schema()._schema
 
 
 @functools.cache
 def drawn(number: int, count: int, run: int = 0) -> list[Case]:
-    """So many operations in one of the shapes: the same ones in every run of that number."""
+    """A number of operations in one of the shapes, equal in every run of that number."""
     found: list[Case] = []
 
     @seed(run)
@@ -90,7 +90,7 @@ def drawn(number: int, count: int, run: int = 0) -> list[Case]:
 
 
 def dress(schema: GraphQLSchema, document: Any, chance: Random) -> Case:
-    """An operation that selects what a document does, and more, of the real schema."""
+    """An operation with at least the selections of a document, for the real schema."""
     writer = _Writer(schema, chance)
     assert schema.query_type is not None
     body = writer.select(document.definitions[0].selection_set, schema.query_type)
@@ -140,7 +140,7 @@ class _Writer:
         return self._grouped(parts, parent)
 
     def _more(self, parent: Any) -> list[str]:
-        """One more field, so that those come up too of which there is little to select."""
+        """One more field, so that types with few selections occur, too."""
         names = [name for name in parent.fields if name not in LEFT_OUT and (name not in SELDOM or self._lucky(0.05))]
         name = self.chance.choices(names, [8 if each in WANTED else 1 for each in names])[0]
         found = parent.fields[name]
@@ -148,7 +148,7 @@ class _Writer:
         return self._written(name, alias, found, self._little(found), root=parent is self.schema.query_type)
 
     def _little(self, found: GraphQLField) -> SelectionSetNode | None:
-        """Some leaves of what a field leads to, and of what is a part of that."""
+        """Some leaves of the record that a field leads to, and of its parts."""
         name = get_named_type(found.type).name.removesuffix("Connection")
         kind: Any = self.schema.type_map[name]
         if is_leaf_type(kind):
@@ -162,7 +162,7 @@ class _Writer:
         return SelectionSetNode(selections=tuple(nodes))
 
     def _field(self, node: FieldNode, parent: Any) -> list[str]:
-        """A field; maybe twice, to be merged, or again under another name."""
+        """A field, sometimes twice: to be merged, or with an alias."""
         name, found = node.name.value, parent.fields[node.name.value]
         again = not is_leaf_type(get_named_type(found.type)) and self._lucky(0.1)
         answered = node.alias.value if node.alias else self._alias()
@@ -185,7 +185,7 @@ class _Writer:
         return [f"{head}{self._directives()} {whole(part, target)}" for part in parts]
 
     def _page(self, skeleton: SelectionSetNode, parent: GraphQLObjectType) -> str:
-        """What is selected of a page whose rows the skeleton selects of."""
+        """The selection of a page; the skeleton selects from its rows."""
         node = get_named_type(parent.fields["nodes"].type)
         parts = []
         rows = self.chance.choices(["nodes", "edges", "both", "neither"], [10, 7, 2, 1])[0]
@@ -211,7 +211,7 @@ class _Writer:
         return f"{alias}: {name}{self._directives()}" if alias else f"{name}{self._directives()}"
 
     def _alias(self) -> str | None:
-        """A name that nothing else in the operation has, or none."""
+        """A name that is unique in the operation, or none."""
         if not self._lucky(0.1):
             return None
         return self._aliases.pop() if self._aliases and self._lucky(0.4) else f"a{self._next()}"
@@ -242,7 +242,7 @@ class _Writer:
         return f"...{name}{directives}"
 
     def _directives(self) -> str:
-        """@include, @skip, both, or mostly neither; what they are about mostly stays."""
+        """@include, @skip, both, or mostly neither; their subject is mostly kept."""
         if not self._lucky(0.08):
             return ""
         names = self.chance.choice([["include"], ["skip"], ["skip", "include"]])
@@ -281,7 +281,7 @@ class _Writer:
         return value if isinstance(inner, GraphQLEnumType) else json.dumps(value, ensure_ascii=False)
 
     def _variable(self, value: Any, kind: Any) -> str:
-        """A variable that has the value, by what is sent or by default; or none, where that may be."""
+        """A variable with the value, sent or as its default; or no value, if allowed."""
         needed = isinstance(kind, GraphQLNonNull)
         declared = str(kind)
         key = (declared, json.dumps(value))
@@ -313,14 +313,14 @@ class _Writer:
 
 
 def _halves(skeleton: SelectionSetNode) -> list[SelectionSetNode]:
-    """The selections in two sets, if there are as many."""
+    """The selections in two sets, if there are enough."""
     nodes = skeleton.selections
     parts = [nodes[: len(nodes) // 2], nodes[len(nodes) // 2 :]]
     return [SelectionSetNode(selections=part) for part in parts if part]
 
 
 def _kinds(skeleton: SelectionSetNode | None) -> list[str]:
-    """The types that a selection has fragments on."""
+    """The types with fragments in a selection."""
     nodes = skeleton.selections if skeleton else ()
     return [
         each.type_condition.name.value for each in nodes if isinstance(each, InlineFragmentNode) and each.type_condition

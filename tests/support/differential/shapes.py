@@ -1,5 +1,5 @@
-"""What operations select. hypothesis-graphql draws it from shapes: each is the schema without arguments, with lists in
-the place of their pages, and with a few fields of each type, so that selections go deep rather than wide."""
+"""Selections of operations. hypothesis-graphql draws them from shapes: each is the schema without arguments, with lists
+instead of pages, and with a few fields of each type, so that selections are deep rather than wide."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ LEADS = 4
 NODES = 5
 ROOTS = ("node", "nodes", "pipelineBoard")
 LEFT_OUT = {"audit", "changes"}
-"""A page of the log, whose rows are read by a Python resolver whatever else is asked."""
+"""Pages of the log, whose rows a Python resolver always reads."""
 SELDOM = {"timeline", "participants", "response", "workspace"}
-"""What is in one shape in four only."""
+"""Fields that only one in four shapes has."""
 
 
 @functools.cache
@@ -78,5 +78,5 @@ def _collapsed(shape: GraphQLSchema, kind: Any) -> Any:
 
 
 def selections(schema: GraphQLSchema, number: int) -> st.SearchStrategy[DocumentNode]:
-    """Documents that select something of a shape."""
+    """Documents that select something from a shape."""
     return queries(shape_of(schema, number), print_ast=lambda document: document)

@@ -1,4 +1,4 @@
-"""Shrinks an operation on which two executions differ, while they still do."""
+"""Shrinks an operation whose two answers differ, while they still differ."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAX_TRIES = 300
 
 
 async def shrink(case: Case, still: Callable[[Case], Awaitable[bool]], most: int = MAX_TRIES) -> Case:
-    """The case without whatever can be taken from it, piece after piece, while `still` holds of the rest."""
+    """The smallest case that is found by removing pieces while `still` holds."""
     place = tries = 0
     while tries < most:
         document = parse(case.text)
@@ -54,7 +54,7 @@ async def shrink(case: Case, still: Callable[[Case], Awaitable[bool]], most: int
 
 
 def _pieces(document: DocumentNode) -> Iterator[Node]:
-    """What can be left out, the whole before its parts."""
+    """The removable pieces, each before its parts."""
     found: list[Node] = []
 
     class Collect(Visitor):
@@ -102,7 +102,7 @@ def _without(case: Case, document: DocumentNode, target: Node) -> Case | None:
 
 
 def _body(document: DocumentNode) -> DocumentNode:
-    """The document without what operations declare."""
+    """The document without the declarations of its operations."""
 
     class Remove(Visitor):
         def enter_variable_definition(self, *_: Any) -> Any:
