@@ -1,1 +1,1 @@
-"""A CRM: its tables, who may see them, and what can be done with them. Knows no GraphQL."""
+"""A CRM: its tables, access rules and services, without GraphQL."""

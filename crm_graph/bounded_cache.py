@@ -1,4 +1,4 @@
-"""A cache with a maximum weight, for whatever a process keeps between requests."""
+"""A cache with a maximum weight, for values that a process keeps between requests."""
 
 from __future__ import annotations
 

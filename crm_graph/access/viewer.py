@@ -1,4 +1,4 @@
-"""The viewer: for whom records are read and changed."""
+"""The viewer, on whose behalf records are read and changed."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class _User(Protocol):
 
 @dataclass(frozen=True)
 class Viewer:
-    """A user, by a session or a token, or the system itself (`user_id` None) at somebody's command line.
+    """A user, by a session or a token, or the system itself (`user_id` None) on a command line.
 
-    `actor` is what the change log names as the author of the viewer's changes: "user:<id>" by a session, "token:<id>"
+    `actor` is the author of the viewer's changes in the change log: "user:<id>" by a session, "token:<id>"
     by an API token, "system:<command>", or "nobody" for a failed sign-in. `epoch` is the first part of the workspace's
     revisions, and `currency` that of amounts which are written without one. `defaults` are the workspace's visibility
     defaults: {entity: visibility}, for every entity whose policy depends on them.

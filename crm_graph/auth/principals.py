@@ -133,7 +133,7 @@ def access_token(
 
 def viewer_of(workspace: Workspace, user: User) -> Viewer:
     """Viewer of a session."""
-    # The log must not have the session's id: whoever knows it can end the session with an invented refresh token.
+    # The log must not have the session's id: with it, anyone can end the session with an invented refresh token.
     return Viewer.of(workspace, user, f"user:{user.id}")
 
 

@@ -1,4 +1,4 @@
-"""Reading the log: revisions as clients know them, pages of rows after a revision, and the newest rows in memory."""
+"""Reading the log: revisions in the form of clients, pages of rows after a revision, and the newest rows in memory."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@
     class QuoteLine(Entity):
         read_policy = edit_policy = InheritsFrom("quote_id")
 
-`crm_graph.access` turns them into SQL. Two things are the same for every policy: nobody reaches another workspace, and
+`crm_graph.access` turns them into SQL. Two rules hold for every policy: no user reaches another workspace, and
 an admin reads and edits everything. What a role may do at all is in `crm_graph.access.roles`.
 """
 

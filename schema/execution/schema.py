@@ -246,7 +246,7 @@ def parse_json(text: str | bytes | bytearray) -> object:
     except orjson.JSONDecodeError:
         if not _SURROGATE.search(text.encode() if isinstance(text, str) else text):
             raise
-    # Half of an emoji: parse the values all the same, so that validation can name the wrong one.
+    # Half of an emoji: parse the values anyway, so that validation can name the wrong one.
     try:
         return json.loads(text)
     except (RecursionError, ValueError):

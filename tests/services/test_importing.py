@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from crm_graph.models import Account, Membership, Opportunity, ReportingLine, Ro
 from crm_graph.services.importing import ImportReport, Rejection, import_folder
 from tests.support.world import World
 
-MAVEN = Path(__file__).parents[2] / "mappings" / "maven-crm.toml"
+ROOT = Path(__file__).parents[2]
+MAVEN = ROOT / "mappings" / "maven-crm.toml"
 ACCOUNTS = """
     [[step]]
     file = "accounts.csv"
@@ -58,6 +60,28 @@ class Desk:
 @pytest.fixture
 def desk(world: World, tmp_path: Path) -> Desk:
     return Desk(world, tmp_path)
+
+
+async def test_the_example_in_the_documentation_works(desk: Desk) -> None:
+    page = (ROOT / "docs" / "operators" / "importing.md").read_text()
+    [mapping] = re.findall(r"<<'END'\n(.*?)^END$", page, re.MULTILINE | re.DOTALL)
+    files = re.findall(r"^\$ printf '(.*)' > other-crm/(\w+)\.csv$", page, re.MULTILINE)
+    desk.write(mapping, **{name: content.replace("\\n", "\n") for content, name in files})
+
+    report = await desk.run()
+
+    assert report.rejected == []
+    found = await desk.world.data(
+        "{ opportunities { nodes { name stage { name } account { name } amount { amount } } } }"
+    )
+    assert found["opportunities"]["nodes"] == [
+        {
+            "name": "Printers",
+            "stage": {"name": "Talking"},
+            "account": {"name": "Initech"},
+            "amount": {"amount": "12500"},
+        }
+    ]
 
 
 # Real data

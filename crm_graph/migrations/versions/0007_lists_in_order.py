@@ -27,8 +27,8 @@ def downgrade() -> None:
 
 
 def _replace(before: list[str], after: list[str]) -> None:
-    """Indexes with other columns at their end. On PostgreSQL nobody who writes has to wait for that; if it is broken
-    off, it begins anew."""
+    """Replace the last columns of indexes. On PostgreSQL, writes do not wait for that. If it is interrupted, it can run
+    again."""
     with op.get_context().autocommit_block():
         for table, columns in LISTS.items():
             for column in columns:

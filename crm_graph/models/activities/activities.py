@@ -89,8 +89,8 @@ class Activity(OwnedEntity):
 class ActivityLink(WorkspaceRow):
     """A record that an activity is about: exactly one of the columns TARGETS is set.
 
-    A `derived` link, to the account of a linked contact, deal or case, lists the activity there but lets nobody see it.
-    No activity has only derived links.
+    A `derived` link, to the account of a linked contact, deal or case, lists the activity there but does not make it
+    visible. No activity has only derived links.
     """
 
     __tablename__ = "activity_links"

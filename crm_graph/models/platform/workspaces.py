@@ -35,7 +35,7 @@ class Workspace(Base):
 
 
 class Counter(Base):
-    """A number handed out once, such as a case's. A row of its own, so that it blocks nobody else."""
+    """A number handed out once, such as a case's. A separate row, so that it blocks no other writes."""
 
     __tablename__ = "counters"
 
