@@ -96,7 +96,7 @@ async def switch_token(session: AsyncSession, settings: Settings, principal: Pri
     except Unauthenticated as refusal:
         raise Invalid(refusal.message, "token") from None
     if not other.is_same_user(principal):
-        raise Forbidden("This token is another user's: open a connection of its own for it.", "token")
+        raise Forbidden("This token belongs to another user. Open another connection for it.", "token")
     return other
 
 

@@ -167,7 +167,7 @@ async def change_password(
     async with changelog.transaction(viewer, "changePassword") as session:
         user = await records.find(session, viewer, User, user.id)
         if user.password_hash != known:
-            raise Conflict("Somebody else changed the password at the same time.")
+            raise Conflict("The password was changed at the same time.")
         user.password_hash = password_hash
         await session.flush()
         await end_sessions(session, viewer, user.id, but=principal.session_id)

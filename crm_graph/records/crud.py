@@ -43,7 +43,7 @@ def no_such(model: type[Base], field: str | None) -> NotFound:
 
 def cycle(model: type[Base], field: str) -> Invalid:
     """Error for a parent that is the record itself or below it."""
-    return Invalid(f"This {label(model)} is above that one already: this would create a cycle.", field)
+    return Invalid(f"This {label(model)} is already above the other one. This would create a cycle.", field)
 
 
 async def find(

@@ -1,8 +1,8 @@
-"""Many subscribers over websockets, in a process of their own that does as little as it can with what it receives.
+"""Many subscribers over websockets, in a separate process that does as little as possible with each message.
 
-Sockets of one crowd that subscribe to the same receive the same bytes, but for the ids of their operations: a message
-is parsed where it comes the first time, and after that it is known by its other bytes. So each socket's log costs two
-numbers a message, and is complete.
+Sockets with equal subscriptions receive equal bytes, except for the ids of their operations. So each message is parsed
+once, and recognized by its other bytes afterwards. A socket's log therefore needs two numbers per message, and is
+complete.
 """
 
 from __future__ import annotations

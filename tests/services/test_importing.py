@@ -281,7 +281,7 @@ async def test_every_kind_of_bad_row_is_reported_and_nothing_is_written(desk: De
         ("accounts.csv", 16, "name", f"At most 200 characters are allowed, got 201. It is '{'n' * 60}…'."),
         ("accounts.csv", 17, "employees", "A number from 0 to 2147483647 is expected. It is '-1'."),
         ("accounts.csv", 18, "parent", "There is no account with the name 'Its own'."),
-        ("accounts.csv", 19, None, "This is no row of CSV: ',' expected after '\"'."),
+        ("accounts.csv", 19, None, "This is not a CSV row: ',' expected after '\"'."),
         ("accounts.csv", 21, "name", "Unpaired surrogates are not text. It is 'B?b?'."),
     ]
 
@@ -374,7 +374,7 @@ async def test_only_an_admin_imports_admins(desk: Desk) -> None:
     refused = await desk.run(by=manager)
     report = await desk.run()
 
-    assert refused.rejected == [Rejection("mapping.toml", 1, "role", "Only an admin may make or change an admin.")]
+    assert refused.rejected == [Rejection("mapping.toml", 1, "role", "Only an admin may create or change an admin.")]
     assert report.created == {"user": 1}
 
 
@@ -412,7 +412,7 @@ async def test_parents_may_come_later_but_not_in_a_circle(desk: Desk) -> None:
     desk.write(accounts=f"{HEADER}3,Root,Leaf,,\n8,Hen,Egg,,\n9,Egg,Hen,,\n")
 
     assert await desk.rejections() == [
-        ("accounts.csv", 2, "parent", "This account is above that one already: this would create a cycle."),
+        ("accounts.csv", 2, "parent", "This account is already above the other one. This would create a cycle."),
         ("accounts.csv", 3, "parent", "There is no account with the name 'Egg'."),
         ("accounts.csv", 4, "parent", "There is no account with the name 'Hen'."),
     ]
@@ -629,7 +629,7 @@ async def test_what_only_one_may_have_is_rejected(desk: Desk) -> None:
     report = await desk.write(mapping, users=f"{head}1,One,new@x.example,\n2,Two,,1\n").run()
 
     assert rejected == [
-        ("users.csv", 2, "boss", "This user is above that one already: this would create a cycle."),
+        ("users.csv", 2, "boss", "This user is already above the other one. This would create a cycle."),
         ("users.csv", 3, "mail", "Another user has this already."),
         ("users.csv", 5, "mail", "Another user has this already."),
     ]
@@ -639,8 +639,8 @@ async def test_what_only_one_may_have_is_rejected(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ("", "mapping.toml: step: a list is expected, and something in it."),
-        ("step = 1", "mapping.toml: step: a list is expected, and something in it."),
+        ("", "mapping.toml: step: a non-empty list is expected."),
+        ("step = 1", "mapping.toml: step: a non-empty list is expected."),
         ("[[steps]]", "mapping.toml: there is no key 'steps' here. There are step."),
         ("[[step]]", "mapping.toml: step 1: either 'file' or 'rows' is needed."),
         ("[[step]]\nfile = 1", "mapping.toml: step 1.file: a text is expected."),
@@ -659,7 +659,7 @@ async def test_what_only_one_may_have_is_rejected(desk: Desk) -> None:
         (ACCOUNTS.replace('"{name}"', '"{nom}"'), "has no column 'nom'. It has id, name, parent, employees, sector."),
         (ACCOUNTS.replace('by = "name"', 'by = "employees"'), "parent.by: there is no link by 'employees'."),
         (ACCOUNTS.replace("default", "otherwise"), "industry: there is no key 'otherwise' here."),
-        (ACCOUNTS.replace('"{name}"', '"{name"'), "name: a brace of its own is written twice, as {{ or }}."),
+        (ACCOUNTS.replace('"{name}"', '"{name"'), "name: write a literal brace twice, as {{ or }}."),
         (ACCOUNTS.replace("accounts.csv", "other.csv"), "(other.csv): the file cannot be read: No such file"),
         (ACCOUNTS.replace('"accounts.csv"', '"accounts.csv"\nencoding="klingon"'), "there is no encoding 'klingon'."),
         (ACCOUNTS.replace('"accounts.csv"', '"accounts.csv"\ntimezone="Mars"'), "there is no time zone 'Mars'."),

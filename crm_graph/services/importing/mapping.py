@@ -315,7 +315,7 @@ def _template(value: object, key: str) -> Template:
         elif match[0] in ("{{", "}}"):
             literals[-1] += match[0][0]
         else:
-            raise Invalid(f"{key}: a brace of its own is written twice, as {{{{ or }}}}.")
+            raise Invalid(f"{key}: write a literal brace twice, as {{{{ or }}}}.")
     literals[-1] += value[end:]
     return Template(tuple(literals), tuple(columns))
 
@@ -376,7 +376,7 @@ def _table(value: object, key: str) -> dict[str, object]:
 
 def _list(value: object, key: str) -> list[object]:
     if not isinstance(value, list) or not value:
-        raise Invalid(f"{key}: a list is expected, and something in it.")
+        raise Invalid(f"{key}: a non-empty list is expected.")
     return value
 
 

@@ -141,7 +141,7 @@ def _lines(path: Path, step: Step) -> Iterator[tuple[int, list[str] | Invalid]]:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield line, Invalid(f"This is no row of CSV: {error}.")
+                yield line, Invalid(f"This is not a CSV row: {error}.")
                 continue
             except UnicodeDecodeError:
                 yield line, Invalid(f"From here on the file is not in {step.encoding}.")

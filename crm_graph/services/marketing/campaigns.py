@@ -137,7 +137,7 @@ async def _check_used(session: AsyncSession, viewer: Viewer, campaign: Campaign)
         .limit(1)
     )
     if lost is not None:
-        raise Invalid(f"There are members with the status {lost}: it cannot be left out.", "member_statuses")
+        raise Invalid(f"There are members with the status {lost}: it cannot be removed.", "member_statuses")
 
 
 async def _editable(session: AsyncSession, viewer: Viewer, campaign_id: str, field: str) -> Campaign:

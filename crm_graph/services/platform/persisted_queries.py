@@ -77,12 +77,12 @@ def read_manifest(text: str) -> dict[str, str]:
     if isinstance(content, dict) and content.get("format") == APOLLO:
         operations = content.get("operations")
         if content.get("version") != 1 or not isinstance(operations, list):
-            raise Invalid("The manifest is of another version than 1.")
+            raise Invalid("The manifest does not have version 1.")
         pairs = [(each.get("id"), each.get("body")) if isinstance(each, dict) else (None, None) for each in operations]
     elif isinstance(content, dict):
         pairs = list(content.items())
     else:
-        raise Invalid("The manifest is no JSON object of ids and texts.")
+        raise Invalid("The manifest is not a JSON object of ids and texts.")
     for each, document in pairs:
         if not is_id(each):
             raise Invalid(f"An id is 1 to {MAX_ID_LENGTH} visible ASCII characters, not {each!r}.")

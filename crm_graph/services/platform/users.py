@@ -262,7 +262,7 @@ async def _find(
 def check_role(viewer: Viewer, role: Role | None, field: str | None = None) -> None:
     """Raises Forbidden about `field` for the role of an admin, unless the viewer is an admin."""
     if role == Role.ADMIN and viewer.role != Role.ADMIN:
-        raise Forbidden("Only an admin may make or change an admin.", field)
+        raise Forbidden("Only an admin may create or change an admin.", field)
 
 
 def _is_acting_admin(user: User) -> bool:
@@ -273,7 +273,7 @@ async def _check_admin_stays(session: AsyncSession, viewer: Viewer, user: User, 
     await _lock(session, viewer)
     others = sa.select(User.id).where(visible(User, viewer), User.role == Role.ADMIN, User.active, User.id != user.id)
     if await session.scalar(others.limit(1)) is None:
-        raise Forbidden("This is the last active admin. Make another one first.", field)
+        raise Forbidden("This is the last active admin. Create another one first.", field)
 
 
 async def _check_email(session: AsyncSession, viewer: Viewer, user: User) -> None:

@@ -328,7 +328,7 @@ async def test_a_parent_that_closes_a_circle_is_refused(world: World) -> None:
     for parent in (top, middle, bottom):
         answer = await world.write("updateAccount", "account { id }", id=top, parentId=parent)
 
-        message = "This account is above that one already: this would create a cycle."
+        message = "This account is already above the other one. This would create a cycle."
         assert answer["userErrors"] == [{"code": "INVALID", "field": "parentId", "message": message}]
     assert await world.everything() == stored
 

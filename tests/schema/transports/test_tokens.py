@@ -380,7 +380,7 @@ async def test_a_socket_stays_its_users(world: World, server: Server, rep: Perso
                 {
                     "code": "FORBIDDEN",
                     "field": "token",
-                    "message": "This token is another user's: open a connection of its own for it.",
+                    "message": "This token belongs to another user. Open another connection for it.",
                 }
             ],
         }
