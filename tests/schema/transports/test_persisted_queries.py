@@ -322,7 +322,7 @@ async def test_an_id_means_one_text_for_good(world: World) -> None:
 
     assert await documents.trust(world.database, {"a": WHO, sha256(WHO): WHO}) == (2, 0)
     assert await documents.trust(world.database, {"a": WHO}) == (0, 0)
-    with pytest.raises(Conflict, match="Another document is trusted as a"):
+    with pytest.raises(Conflict, match="Another document is already trusted as a"):
         await documents.trust(world.database, {"a": "{ viewer { id } }", "b": WHO})
     assert await documents.trust(world.database, {"c": WHO}, alone=True) == (1, 2)
 
