@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
@@ -45,7 +45,7 @@ def stop() -> None:
     """Export the remaining spans, and create no more."""
     global _spans
     if _spans is not None:
-        _spans.provider.shutdown()
+        _spans.close()
     _spans = None
 
 
@@ -76,10 +76,22 @@ class _Spans:
         self.provider = provider or _exporting()
         self.tracer = self.provider.get_tracer("crm_graph")
         self.system = engines[0].dialect.name
-        for engine in {each.sync_engine for each in engines}:
-            event.listen(engine, "before_cursor_execute", _begin)
-            event.listen(engine, "after_cursor_execute", self._end)
-            event.listen(engine, "handle_error", self._fail)
+        self._engines = {each.sync_engine for each in engines}
+        self._listeners: dict[str, Callable[..., None]] = {
+            "before_cursor_execute": _begin,
+            "after_cursor_execute": self._end,
+            "handle_error": self._fail,
+        }
+        self._for_listeners(event.listen)
+
+    def close(self) -> None:
+        self._for_listeners(event.remove)
+        self.provider.shutdown()
+
+    def _for_listeners(self, change: Callable[[Engine, str, Callable[..., None]], None]) -> None:
+        for engine in self._engines:
+            for name, listener in self._listeners.items():
+                change(engine, name, listener)
 
     @contextlib.contextmanager
     def operation(self, kind: str, name: str | None, text: str, connection: HTTPConnection | None) -> Iterator[None]:
