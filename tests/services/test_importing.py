@@ -268,7 +268,7 @@ async def test_every_kind_of_bad_row_is_reported_and_nothing_is_written(desk: De
 
     assert await desk.rejections() == [
         ("accounts.csv", 3, "name", "Control characters are not allowed. It is 'Two\nlines'."),
-        ("accounts.csv", 3, "employees", "A number is expected. It is 'x'."),
+        ("accounts.csv", 3, "employees", "A number such as 1250.50 is expected. It is 'x'."),
         ("accounts.csv", 5, None, "2 cells, where the header has 5."),
         ("accounts.csv", 6, None, "6 cells, where the header has 5."),
         ("accounts.csv", 8, "id", "A value is needed."),
@@ -301,7 +301,7 @@ async def test_bad_rows_are_skipped_where_they_may_be(desk: Desk) -> None:
     assert report.created == {"account": 2}
     assert report.revision == 2
     assert report.rejected == [
-        Rejection("accounts.csv", 3, "employees", "A number is expected. It is 'many'."),
+        Rejection("accounts.csv", 3, "employees", "A number such as 1250.50 is expected. It is 'many'."),
         Rejection("accounts.csv", 5, "parent", "There is no account with the name 'Bad'."),
     ]
 
@@ -454,6 +454,42 @@ DEALS = """
 DEAL_HEADER = "id;name;stage;value;closed;against\n"
 
 
+@pytest.mark.parametrize("value", ["1250.50", "1,250.50", "1.25.000", "EUR 5", "65%", "(500)", "-"])
+async def test_a_number_of_another_form_is_reported(desk: Desk, value: str) -> None:
+    report = await desk.write(DEALS, deals=f"{DEAL_HEADER}1;Cafe;Open;{value};;\n".encode("cp1252")).run()
+
+    [rejected] = report.rejected
+    assert (rejected.line, rejected.column) == (2, "value")
+    assert rejected.reason == f"A number such as 1.250,50 is expected. It is '{value}'."
+    assert await desk.world.rows(Opportunity) == []
+
+
+async def test_a_mapping_gives_other_marks_in_numbers_a_meaning(desk: Desk) -> None:
+    marks = 'numbers = { affixes = ["EUR"], dash = "blank", parentheses = "negative", percent = "number" }'
+    mapping = DEALS.replace('    decimal = ","', f'    decimal = ","\n    {marks}')
+    rows = "1;a;Open;EUR 1,50;;\n2;b;Open;-;;\n3;c;Open;(500);;\n4;d;Open;65%;;\n5;e;Open;1.250.000 EUR;;\n"
+    report = await desk.write(mapping, deals=f"{DEAL_HEADER}{rows}".encode("cp1252")).run()
+
+    assert report.rejected == []
+    amounts = {row["external_id"]: row["amount"] for row in await desk.world.rows(Opportunity)}
+    assert amounts == {"1": Decimal("1.5"), "2": None, "3": -500, "4": 65, "5": 1250000}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('decimal = ";"', 'decimal: "." or "," is expected.'),
+        ('numbers = { dash = "nothing" }', 'numbers.dash: "blank" or "zero" is expected.'),
+        ('numbers = { affixes = "EUR" }', "numbers.affixes: a list of texts is expected."),
+        ("numbers = { minus = true }", "there is no key 'minus' here"),
+    ],
+)
+async def test_a_number_format_is_checked(desk: Desk, line: str, message: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        await desk.write(DEALS.replace('decimal = ","', line), deals=DEAL_HEADER.encode()).run()
+    assert message in raised.value.message
+
+
 async def test_deals_follow_their_stage_when_it_changes(desk: Desk) -> None:
     deals = "1;Café;Open;1.250,50 €;24.12.2026;Acme | Beta\n2;Tea;Open;;;\n"
     await desk.write(DEALS, deals=(DEAL_HEADER + deals).encode("cp1252")).run()
@@ -483,7 +519,7 @@ async def test_the_rules_of_deals_hold_for_imported_ones(desk: Desk) -> None:
         ("deals.csv", 3, "stage", "There is no stage with the name 'Nowhere'."),
         ("deals.csv", 4, "stage", "A value is needed."),
         ("deals.csv", 5, "closed", "A date or time is expected, in the form %d.%m.%Y. It is '31.02.2026'."),
-        ("deals.csv", 6, "value", "A number is expected. It is '12 parrots'."),
+        ("deals.csv", 6, "value", "A number such as 1.250,50 is expected. It is '12 parrots'."),
     ]
 
 

@@ -486,7 +486,7 @@ def test_a_bad_row_stops_an_import(
     assert accounts(tmp_path / "crm.db") == []
     assert (tmp_path / "rejected.csv").read_text().splitlines() == [
         "file,line,column,reason",
-        "companies.csv,3,staff,A number is expected. It is 'lots'.",
+        "companies.csv,3,staff,A number such as 1250.50 is expected. It is 'lots'.",
     ]
 
 

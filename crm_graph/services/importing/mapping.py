@@ -5,7 +5,7 @@ of its rows, or has rows of its own:
 
     [[step]]
     file = "deals.csv"
-    dates = "%m/%d/%Y"                          # also: times, timezone, decimal, encoding, delimiter
+    dates = "%m/%d/%Y"                          # also: times, timezone, decimal, numbers, encoding, delimiter
     translate.status = { "Closed" = "Won" }     # column by column, before anything else is made of it
 
     [[step.record]]
@@ -45,6 +45,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 from crm_graph.errors import Invalid
 from crm_graph.models import ENTITIES, Entity, types
 from crm_graph.records import TABLES, label
+from crm_graph.services.importing.numbers import PLAIN_NUMBERS, NumberFormat, number_format
 from crm_graph.services.importing.registry import rules_for
 
 NEVER = {"workspace_id", "id", "version", "created_at", "updated_at", "deleted_at", "custom"}
@@ -147,7 +148,7 @@ class Step:
     dates: str | None = None
     times: str | None = None
     timezone: dt.tzinfo = dt.UTC
-    decimal: str | None = None
+    numbers: NumberFormat = PLAIN_NUMBERS
     encoding: str = "utf-8-sig"
     delimiter: str = ","
 
@@ -201,7 +202,9 @@ def _step(given: object, key: str) -> Step:
         rows = enumerate(_list(step["rows"], f"{key}.rows"), 1)
         return Step(key, None, tuple(_record(model, fields, None, f"{key}.rows {row}") for row, fields in rows))
     _check_keys(
-        step, key, {"file", "record", "translate", "dates", "times", "timezone", "decimal", "encoding", "delimiter"}
+        step,
+        key,
+        {"file", "record", "translate", "dates", "times", "timezone", "decimal", "numbers", "encoding", "delimiter"},
     )
     file = _text(step, "file", key)
     if file is None:
@@ -212,7 +215,7 @@ def _step(given: object, key: str) -> Step:
         record = _check_keys(each, at, {"entity", "when", "fields"})
         when = None if "when" not in record else _template(record["when"], f"{at}.when")
         records.append(_record(_entity(record, at), record.get("fields"), when, at))
-    texts = {name: _text(step, name, key) for name in ("dates", "times", "decimal", "encoding", "delimiter")}
+    texts = {name: _text(step, name, key) for name in ("dates", "times", "encoding", "delimiter")}
     _check_formats(texts, key)
     return Step(
         key=f"{key} ({file})",
@@ -220,6 +223,7 @@ def _step(given: object, key: str) -> Step:
         records=tuple(records),
         translate={column: _words(words, f"{key}.translate.{column}") for column, words in _translate(step, key)},
         timezone=_timezone(step, key),
+        numbers=number_format(step.get("decimal"), _table(step.get("numbers", {}), f"{key}.numbers"), key),
         **{name: text for name, text in texts.items() if text is not None},
     )
 
@@ -354,8 +358,6 @@ def _check_formats(texts: Mapping[str, str | None], key: str) -> None:
         "".encode(texts["encoding"] or "utf-8")
     except LookupError:
         raise Invalid(f"{key}.encoding: there is no encoding '{texts['encoding']}'.") from None
-    if texts["decimal"] not in (None, ".", ","):
-        raise Invalid(f'{key}.decimal: "." or "," is expected.')
     if texts["delimiter"] is not None and len(texts["delimiter"]) != 1:
         raise Invalid(f"{key}.delimiter: one character is expected.")
 

@@ -10,19 +10,18 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from crm_graph.errors import Invalid
 from crm_graph.models import Entity, types
 from crm_graph.services.importing.mapping import Field, Record, Source, Step, Template
+from crm_graph.services.importing.numbers import MAX_NUMBER, PLAIN_NUMBERS, NumberFormat
 
 CACHED_VALUES = 4096
-MAX_NUMBER = Decimal(10) ** 18
 MAX_QUOTED = 60
 TRUTH = {**dict.fromkeys(("true", "yes", "1"), True), **dict.fromkeys(("false", "no", "0"), False)}
-_MONEY_MARKS = re.compile(r"[\s$€£¥'\u2019]")
 T = TypeVar("T")
 Cells = Sequence[str]
 Read = Callable[[Cells], object]
@@ -269,15 +268,16 @@ def _parts(shape: dict[str, Source], kind: Any, step: Step, row: Mapping[str, st
 def _words(source: Source, kind: ColumnType, step: Step, row: Mapping[str, str]) -> list[object]:
     text = _text(source, source.template, row)
     words = text.split(source.split) if source.split else [text]
-    return [_convert(source, kind, step, word.strip()) for word in words if word.strip()]
+    return [_convert(source, kind, step, step.numbers, word.strip()) for word in words if word.strip()]
 
 
 def _single(source: Source, template: Template | None, kind: ColumnType, step: Step, row: Mapping[str, str]) -> object:
     text = _text(source, template, row)
     if not text:
         return None
+    numbers = step.numbers if template is not None and template.columns else PLAIN_NUMBERS
     try:
-        return _convert(source, kind, step, text)
+        return _convert(source, kind, step, numbers, text)
     except Invalid as fault:
         shown = text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
         message = f"{fault.message} It is '{shown.encode(errors='replace').decode()}'."
@@ -289,15 +289,22 @@ def _text(source: Source, template: Template | None, row: Mapping[str, str]) -> 
     return source.translate.get(text, text) if source.translate else text
 
 
-def _convert(source: Source, kind: ColumnType, step: Step, text: str) -> object:
+def _convert(source: Source, kind: ColumnType, step: Step, numbers: NumberFormat, text: str) -> object:
+    """The clean value of a text; None for a number that is written as a dash for no value.
+
+    `numbers` is the file's format for its cells, and the plain one for constants of the mapping.
+    """
     if isinstance(kind, types.Text):
         return kind.clean(text)
     value: object = text
     match kind:
         case types.Amount() | types.Integer():
-            value = _number(text, source, step)
-            if isinstance(kind, types.Integer) and value != value.to_integral_value():
+            number = _number(text, source, numbers)
+            if number is None:
+                return None
+            if isinstance(kind, types.Integer) and number != number.to_integral_value():
                 raise Invalid("A whole number is expected.")
+            value = number
         case types.Boolean():
             value = TRUTH.get(text.lower())
         case types.Enum():
@@ -309,15 +316,12 @@ def _convert(source: Source, kind: ColumnType, step: Step, text: str) -> object:
     return kind.clean(value)
 
 
-def _number(text: str, source: Source, step: Step) -> Decimal:
-    if step.decimal is not None:
-        thousands = "." if step.decimal == "," else ","
-        text = _MONEY_MARKS.sub("", text).replace(thousands, "").replace(step.decimal, ".")
-    try:
-        number = Decimal(text) * (source.scale or 1)
-    except InvalidOperation:
-        raise Invalid("A number is expected.") from None
-    if not number.is_finite() or abs(number) >= MAX_NUMBER:
+def _number(text: str, source: Source, numbers: NumberFormat) -> Decimal | None:
+    number = numbers.read(text)
+    if number is None or source.scale is None:
+        return number
+    number *= source.scale
+    if abs(number) >= MAX_NUMBER:
         raise Invalid("The number is too large.")
     return number
 
