@@ -33,7 +33,7 @@ _PLAIN = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASC
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """How a file writes numbers.
+    """The number format of a file.
 
     `decimal` is its decimal separator; None for numbers as programs write them, without groups and symbols.
     `affixes` are texts that may stand before or after a number and add nothing to it, such as "EUR".
