@@ -53,8 +53,7 @@ ENTITIES: Mapping[str, type[Entity]] = {
 }
 """All entities by their names, which are also their names in the change log and in GraphQL."""
 ROLLUPS: Mapping[str, tuple[type[Rollup], ...]] = {
-    name: tuple(mapper.class_ for mapper in Base.registry.mappers if getattr(mapper.class_, "entity", None) == name)
-    for name in ENTITIES
+    name: tuple(kind for kind in Rollup.__subclasses__() if kind.entity == name) for name in ENTITIES
 }
 """The tables of totals over the records of each entity, by the entity's name."""
 
